@@ -1,0 +1,82 @@
+// The one error class that crosses boundaries, and the one translator into it. See fault-catalogue.ts for the codes.
+import { type FaultCode, type FaultRow, faultCatalogue } from './fault-catalogue.ts';
+
+/** Facts that a detail may be built from again: numbers and names, never secrets. */
+export type FaultFacts = Readonly<Record<string, string | number | boolean>>;
+
+/** A failure with a code of the catalogue. `detail` says what exactly, for a person; it never holds a secret. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+  readonly detail: string;
+  readonly facts: FaultFacts;
+
+  constructor(code: FaultCode, detail: string, options: { cause?: unknown; facts?: FaultFacts } = {}) {
+    super(`${code}: ${detail}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'Fault';
+    this.code = code;
+    this.detail = detail;
+    this.facts = options.facts ?? {};
+  }
+
+  get row(): FaultRow {
+    return faultCatalogue[this.code];
+  }
+
+  get retryable(): boolean {
+    return this.row.retryable;
+  }
+}
+
+/** A fault as it travels in JSON: job results, the channel, `status.longshore.fault`, problem+json. */
+export interface FaultRecord {
+  code: FaultCode;
+  detail: string;
+  retryable: boolean;
+  nextStep: string;
+}
+
+export function faultRecord(fault: Fault): FaultRecord {
+  return { code: fault.code, detail: fault.detail, retryable: fault.retryable, nextStep: fault.row.nextStep };
+}
+
+export function isFaultCode(code: unknown): code is FaultCode {
+  return typeof code === 'string' && Object.hasOwn(faultCatalogue, code);
+}
+
+/** The fault that a record tells of; a code this version does not know becomes `Internal` with the code in its detail. */
+export function faultFromRecord(record: { code: string; detail: string }): Fault {
+  return isFaultCode(record.code)
+    ? new Fault(record.code, record.detail)
+    : new Fault('Internal', `${record.code}: ${record.detail}`);
+}
+
+const byErrno: Readonly<Record<string, FaultCode>> = {
+  ENOSPC: 'NoSpace',
+  EDQUOT: 'NoSpace',
+  EFBIG: 'VolumeTooLarge',
+  EACCES: 'PermissionDenied',
+  EPERM: 'PermissionDenied',
+  EROFS: 'PermissionDenied',
+  EADDRINUSE: 'AddressInUse',
+  ENOMEM: 'OutOfMemory',
+};
+
+function errnoOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/**
+ * Any thrown value as a Fault, decided by the abort signal first, then type and errno, never by message text.
+ * `otherwise` is the code for what is not recognised (default `Internal`).
+ */
+export function toFault(error: unknown, options: { signal?: AbortSignal; otherwise?: FaultCode } = {}): Fault {
+  const reason: unknown = options.signal?.aborted === true ? options.signal.reason : undefined;
+  if (reason instanceof Fault) return reason;
+  if (error instanceof Fault) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (options.signal?.aborted === true) return new Fault('Cancelled', message, { cause: error });
+  const errno = errnoOf(error);
+  const code = errno === undefined ? undefined : byErrno[errno];
+  return new Fault(code ?? options.otherwise ?? 'Internal', message, { cause: error });
+}

@@ -1,0 +1,188 @@
+// The one channel between controller and worker besides the queue: JSON-RPC 2.0 over mTLS. The worker dials; the certificate names its node.
+// The controller asks for volumes, fences, uploads and cancels; the worker asks for inputs and tells progress and results.
+// Credentials pass here only, on request, to the node that holds the attempt, and stay in memory.
+import { type Static, type TSchema, Type } from 'typebox';
+import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
+
+export const channelVersion = 1;
+
+const Attempt = { volumeId: Type.String(), attempt: Type.Integer({ minimum: 1 }) };
+const Empty = Type.Object({});
+
+export const FaultShape = Type.Object({
+  code: Type.String(),
+  detail: Type.String(),
+  retryable: Type.Boolean(),
+  nextStep: Type.String(),
+});
+
+export const HttpInputs = Type.Object({
+  kind: Type.Literal('http'),
+  url: Type.String(),
+  credentials: Type.Optional(Type.Object({ username: Type.String(), password: Type.String() })),
+  /** Extra headers, name and value. */
+  headers: Type.Array(Type.Tuple([Type.String(), Type.String()])),
+  /** PEM certificates trusted besides the system's. */
+  certificates: Type.Array(Type.String()),
+  insecureSkipVerify: Type.Boolean(),
+  proxy: Type.Optional(
+    Type.Object({
+      http: Type.Optional(Type.String()),
+      https: Type.Optional(Type.String()),
+      no: Type.Optional(Type.String()),
+    }),
+  ),
+});
+export type HttpInputs = Static<typeof HttpInputs>;
+
+export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });
+
+export const ImportInputs = Type.Object({
+  operation: Type.Literal('import'),
+  source: Type.Union([HttpInputs, BlankInputs]),
+  /** What the guest is to see, in bytes. */
+  sizeBytes: Type.Integer({ minimum: 1 }),
+  /** `algorithm:hex` of the bytes as served. */
+  checksum: Type.Optional(Type.String()),
+  preallocation: Type.Boolean(),
+});
+export type ImportInputs = Static<typeof ImportInputs>;
+
+export const ConvertInputs = Type.Object({
+  operation: Type.Literal('convert'),
+  sizeBytes: Type.Integer({ minimum: 1 }),
+  checksum: Type.Optional(Type.String()),
+  preallocation: Type.Boolean(),
+});
+export type ConvertInputs = Static<typeof ConvertInputs>;
+
+export const CloneInputs = Type.Object({
+  operation: Type.Literal('clone'),
+  sourceVolumeId: Type.String(),
+  sizeBytes: Type.Integer({ minimum: 1 }),
+  preallocation: Type.Boolean(),
+});
+export type CloneInputs = Static<typeof CloneInputs>;
+
+export const AttemptInputs = Type.Union([ImportInputs, ConvertInputs, CloneInputs]);
+export type AttemptInputs = Static<typeof AttemptInputs>;
+
+export const PoolUsage = Type.Object({
+  capacityBytes: Type.Integer(),
+  reservedBytes: Type.Integer(),
+  usedBytes: Type.Integer(),
+  freeBytes: Type.Integer(),
+  enforcement: Type.String(),
+  reflink: Type.Boolean(),
+  /** Largest volume the pool can hold. */
+  largestVolumeBytes: Type.Integer(),
+});
+export type PoolUsage = Static<typeof PoolUsage>;
+
+export const Inventory = Type.Object({
+  volumes: Type.Array(VolumeRecord),
+  /** Attempts that run in this worker now. */
+  running: Type.Array(Type.Object(Attempt)),
+  /** Uploads that wait for their bytes now. */
+  waiting: Type.Array(Type.Object(Attempt)),
+  /** Uploads whose bytes are durable and that still have to be converted. */
+  received: Type.Array(Type.Object({ ...Attempt, bytes: Type.Integer() })),
+  pool: PoolUsage,
+});
+export type Inventory = Static<typeof Inventory>;
+
+export const Finding = Type.Object({
+  kind: Type.String(),
+  path: Type.String(),
+  bytes: Type.Integer(),
+  ageSeconds: Type.Integer(),
+  detail: Type.String(),
+});
+
+export const Progress = Type.Object({
+  ...Attempt,
+  step: TransferStep,
+  bytesDone: Type.Integer(),
+  bytesTotal: Type.Optional(Type.Integer()),
+  bytesFetched: Type.Integer(),
+  bytesPerSecond: Type.Optional(Type.Integer()),
+  etaSeconds: Type.Optional(Type.Integer()),
+});
+export type Progress = Static<typeof Progress>;
+
+export const Outcome = Type.Union([
+  Type.Object({ ok: Type.Literal(true), report: TransferReport }),
+  Type.Object({ ok: Type.Literal(false), fault: FaultShape, bytesFetched: Type.Integer() }),
+]);
+export type Outcome = Static<typeof Outcome>;
+
+interface Call {
+  params: TSchema;
+  result: TSchema;
+}
+
+/** Asked by the controller, answered by the worker. Every call is idempotent. Errors carry a FaultShape as data. */
+export const workerCalls = {
+  /** Everything the worker knows; asked after each connect. */
+  inventory: { params: Empty, result: Inventory },
+  /** Makes an `empty` volume, or returns the one that is there. PoolFull, VolumeTooLarge. */
+  'volume.reserve': {
+    params: Type.Object({
+      volumeId: Type.String(),
+      owner: VolumeOwner,
+      mode: Type.Union([Type.Literal('Filesystem'), Type.Literal('Block')]),
+      sizeBytes: Type.Integer({ minimum: 1 }),
+      generation: Type.Integer({ minimum: 1 }),
+    }),
+    result: VolumeRecord,
+  },
+  /** Gives the volume to this attempt; ends the former one. A volume complete for the generation is returned as it is. StaleAttempt, VolumeInUse. */
+  'volume.claimFence': {
+    params: Type.Object({ ...Attempt, generation: Type.Integer({ minimum: 1 }) }),
+    result: VolumeRecord,
+  },
+  'volume.markPlain': { params: Type.Object({ volumeId: Type.String() }), result: VolumeRecord },
+  /** Ends its attempt and removes it. A volume that is not there is no error. */
+  'volume.delete': { params: Type.Object({ volumeId: Type.String() }), result: Empty },
+  /** Digests of what is in the volume now. */
+  'volume.digest': {
+    params: Type.Object({ volumeId: Type.String(), sha256: Type.Boolean() }),
+    result: Type.Object({ contentDigest: Type.String(), sha256: Type.Optional(Type.String()), path: Type.String() }),
+  },
+  /** Waits for one upload into the volume, which this attempt must own. */
+  'upload.open': {
+    params: Type.Object({
+      ...Attempt,
+      sizeBytes: Type.Integer({ minimum: 1 }),
+      preallocation: Type.Boolean(),
+      checksum: Type.Optional(Type.String()),
+    }),
+    result: Empty,
+  },
+  /** Ends the attempt: children killed, staging removed; then its result (Cancelled) comes. An attempt that does not run is no error. */
+  'attempt.cancel': { params: Type.Object({ ...Attempt, reason: Type.String() }), result: Empty },
+  /** What lies on the pool without a record that owns it. */
+  doctor: { params: Empty, result: Type.Object({ findings: Type.Array(Finding) }) },
+} as const satisfies Record<string, Call>;
+
+/** Asked by the worker, answered by the controller. */
+export const controllerCalls = {
+  hello: {
+    params: Type.Object({ channelVersion: Type.Integer(), node: Type.String(), uploadAddress: Type.String() }),
+    result: Empty,
+  },
+  /** Only for an attempt that the controller knows to be on this node; else StaleAttempt. */
+  'attempt.inputs': { params: Type.Object(Attempt), result: AttemptInputs },
+  /** Repeated until it is answered. */
+  'attempt.result': { params: Type.Object({ ...Attempt, outcome: Outcome }), result: Empty },
+  /** The bytes of an upload are durable; conversion is to be scheduled as job `convert` of the same attempt. Repeated until it is answered. */
+  'upload.received': { params: Type.Object({ ...Attempt, bytes: Type.Integer() }), result: Empty },
+} as const satisfies Record<string, Call>;
+
+/** Told by the worker, never answered; about two a second and attempt at most. */
+export const progressNotification = 'attempt.progress';
+
+export type WorkerCalls = typeof workerCalls;
+export type ControllerCalls = typeof controllerCalls;
+export type ParamsOf<C extends Call> = Static<C['params']>;
+export type ResultOf<C extends Call> = Static<C['result']>;

@@ -1,0 +1,122 @@
+// The only reader of the environment. Every setting is a row: its variable, its default and what it means; docs/generated/settings.md
+// is made from the table. Tests pass their own environment.
+import { Fault } from '../domain/fault.ts';
+
+interface Setting<T> {
+  readonly variable: string;
+  readonly fallback: T;
+  readonly meaning: string;
+  parse(text: string): T | undefined;
+}
+
+function text(variable: string, fallback: string, meaning: string): Setting<string> {
+  return { variable, fallback, meaning, parse: (value) => value };
+}
+
+function whole(variable: string, fallback: number, meaning: string, least = 0): Setting<number> {
+  return {
+    variable,
+    fallback,
+    meaning,
+    parse: (value) => {
+      const parsed = Number(value);
+      return Number.isSafeInteger(parsed) && parsed >= least ? parsed : undefined;
+    },
+  };
+}
+
+function decimal(variable: string, fallback: number, meaning: string): Setting<number> {
+  return {
+    variable,
+    fallback,
+    meaning,
+    parse: (value) => {
+      const parsed = Number(value);
+      return Number.isFinite(parsed) && parsed > 0 ? parsed : undefined;
+    },
+  };
+}
+
+export const settings = {
+  data: text(
+    'LONGSHORE_DATA',
+    '',
+    'Data directory. Default: /var/lib/longshore for root, else longshore under XDG_DATA_HOME (~/.local/share).',
+  ),
+  pool: text('LONGSHORE_POOL', '', 'Directory of the pool. Default: pools/default in the data directory.'),
+  node: text('LONGSHORE_NODE', 'local', 'Name of the node whose pool the worker owns.'),
+  listenHost: text('LONGSHORE_LISTEN', '127.0.0.1', 'Address on which api and uploadproxy listen.'),
+  apiPort: whole('LONGSHORE_API_PORT', 7440, 'Port of the API (HTTPS); 0 takes a free one.'),
+  uploadProxyPort: whole('LONGSHORE_UPLOADPROXY_PORT', 7441, 'Port of the upload proxy (HTTPS); 0 takes a free one.'),
+  metricsPort: whole(
+    'LONGSHORE_METRICS_PORT',
+    0,
+    'Port of metrics, /livez and /readyz of this process on loopback; 0 takes a free one.',
+  ),
+  channelAddress: text(
+    'LONGSHORE_CHANNEL',
+    '',
+    'host:port of the channel of the controller, for workers. Set by `longshore up`.',
+  ),
+  apiAddress: text('LONGSHORE_API', '', 'host:port of the API, for the upload proxy. Set by `longshore up`.'),
+  redisUrl: text(
+    'LONGSHORE_REDIS_URL',
+    '',
+    'redis://, rediss:// or unix:// URL of your Redis. Default: a private one in the data directory.',
+  ),
+  redisMayEvict: text(
+    'LONGSHORE_REDIS_MAY_EVICT',
+    'no',
+    'yes: take a Redis whose policy cannot be read or is not noeviction.',
+  ),
+  logLevel: text('LONGSHORE_LOG_LEVEL', 'info', 'trace, debug, info, warn, error or silent.'),
+  importConcurrency: whole('LONGSHORE_IMPORT_CONCURRENCY', 4, 'Jobs that a worker runs at once.', 1),
+  attemptLimit: whole('LONGSHORE_ATTEMPT_LIMIT', 10, 'Attempts for failures that may pass by themselves.', 1),
+  backoffBaseMs: whole('LONGSHORE_BACKOFF_BASE_MS', 2_000, 'First delay between attempts; doubles up to the cap.', 1),
+  backoffCapMs: whole('LONGSHORE_BACKOFF_CAP_MS', 300_000, 'Longest delay between attempts.', 1),
+  byteBudgetFactor: decimal(
+    'LONGSHORE_BYTE_BUDGET',
+    2,
+    'All attempts together fetch at most this many times the size of the source.',
+  ),
+  connectTimeoutMs: whole('LONGSHORE_CONNECT_TIMEOUT_MS', 10_000, 'Longest wait for a connection to a source.', 1),
+  firstByteTimeoutMs: whole(
+    'LONGSHORE_FIRST_BYTE_TIMEOUT_MS',
+    120_000,
+    'Longest wait for the first byte of an answer.',
+    1,
+  ),
+  idleTimeoutMs: whole('LONGSHORE_IDLE_TIMEOUT_MS', 60_000, 'Longest silence between two chunks.', 1),
+  totalTimeoutMs: whole(
+    'LONGSHORE_TOTAL_TIMEOUT_MS',
+    0,
+    'Longest time for one attempt; 0: no limit, only the one on silence.',
+  ),
+  lockDurationMs: whole('LONGSHORE_LOCK_DURATION_MS', 30_000, 'How long a job stays locked without renewal.', 500),
+  tokenLifetimeSeconds: whole('LONGSHORE_TOKEN_LIFETIME_S', 300, 'Lifetime of an upload token.', 1),
+  readyWaitMs: whole('LONGSHORE_READY_WAIT_MS', 10_000, 'How long the upload proxy waits for a claim to be ready.'),
+  overcommit: decimal('LONGSHORE_OVERCOMMIT', 1, 'How many times its capacity a pool may promise.'),
+  toolMemoryMiB: whole('LONGSHORE_TOOL_MEMORY_MIB', 1024, 'Address space of qemu-img and of the decompressors.', 64),
+  toolCpuSeconds: whole('LONGSHORE_TOOL_CPU_S', 86_400, 'CPU seconds of one run of qemu-img or a decompressor.', 1),
+  drainSeconds: whole('LONGSHORE_DRAIN_S', 10, 'How long a stopping worker lets its attempts go on.'),
+} as const satisfies Record<string, Setting<string> | Setting<number>>;
+
+export type Config = {
+  readonly [K in keyof typeof settings]: (typeof settings)[K]['fallback'] extends number ? number : string;
+};
+
+/**
+ * @param environment usually process.env, which only main/ passes
+ * @throws Fault InvalidSetting naming the variable
+ */
+export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const entries = Object.entries(settings).map(([name, setting]) => {
+    const given = environment[setting.variable];
+    if (given === undefined || given === '') return [name, setting.fallback];
+    const parsed = setting.parse(given);
+    if (parsed === undefined) throw new Fault('InvalidSetting', `${setting.variable}=${given}: ${setting.meaning}`);
+    return [name, parsed];
+  });
+  // Safe: built from the very table that Config is derived from.
+  return Object.fromEntries(entries) as Config;
+}

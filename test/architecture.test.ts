@@ -1,0 +1,101 @@
+// The structure of DESIGN: imports go downwards only, each library stays in its folders, main is imported by none.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** What each folder may import besides itself. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  runtime: ['domain'],
+  volumes: ['domain', 'runtime'],
+  importer: ['domain', 'runtime', 'volumes'],
+  cloner: ['domain', 'runtime', 'volumes'],
+  jobs: ['domain', 'runtime'],
+  worker: ['domain', 'runtime', 'volumes', 'importer', 'cloner', 'jobs'],
+  controller: ['domain', 'runtime', 'jobs'],
+  api: ['domain', 'runtime', 'jobs', 'controller'],
+  uploadproxy: ['domain', 'runtime', 'jobs'],
+  cli: ['domain', 'runtime'],
+  main: [
+    'domain',
+    'runtime',
+    'volumes',
+    'importer',
+    'cloner',
+    'jobs',
+    'worker',
+    'controller',
+    'api',
+    'uploadproxy',
+    'cli',
+  ],
+};
+
+/** Where a library may be used; one that is not listed may be used anywhere. */
+const libraryFolders: Readonly<Record<string, readonly string[]>> = {
+  bullmq: ['jobs', 'worker'],
+  ioredis: ['jobs', 'worker'],
+  fastify: ['api', 'uploadproxy', 'worker'],
+  commander: ['cli', 'main'],
+  'zstd-napi': ['importer'],
+  '@peculiar/x509': ['runtime'],
+  jose: ['runtime'],
+  pino: ['runtime'],
+  'prom-client': ['runtime'],
+  'node:sqlite': ['api', 'volumes'],
+};
+
+function sourcesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile());
+}
+
+function importsOf(path: string): string[] {
+  const code = readFileSync(path, 'utf8');
+  return [...code.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+)'([^']+)'/gm)].map((match) => match[1] ?? '');
+}
+
+function violationsOf(folder: string, path: string): string[] {
+  const here = relative(root, path);
+  return importsOf(path).flatMap((target) => {
+    if (!target.startsWith('.')) {
+      const library = Object.keys(libraryFolders).find((name) => target === name || target.startsWith(`${name}/`));
+      const allowed = library === undefined ? undefined : libraryFolders[library];
+      return allowed === undefined || allowed.includes(folder) ? [] : [`${here} uses ${target}`];
+    }
+    const room = relative(root, resolve(dirname(path), target)).split('/')[0] ?? '';
+    const allowed = room === folder ? folder !== 'main' : (mayImport[folder] ?? []).includes(room);
+    return allowed ? [] : [`${here} imports ${target}`];
+  });
+}
+
+describe('the structure', () => {
+  test('imports go downwards only', () => {
+    const violations = Object.keys(mayImport).flatMap((folder) =>
+      sourcesBelow(join(root, folder)).flatMap((path) => violationsOf(folder, path)),
+    );
+    expect(violations).toEqual([]);
+  });
+
+  test('only runtime/config and main read the environment', () => {
+    const readers = Object.keys(mayImport)
+      .flatMap((folder) => sourcesBelow(join(root, folder)))
+      .filter((path) => /process\.env\b/.test(readFileSync(path, 'utf8')))
+      .map((path) => relative(root, path))
+      .filter((path) => !path.startsWith('main/'));
+    expect(readers).toEqual([]);
+  });
+
+  test('no file is longer than 320 lines', () => {
+    const long = Object.keys(mayImport)
+      .flatMap((folder) => sourcesBelow(join(root, folder)))
+      .map((path) => ({ path: relative(root, path), lines: readFileSync(path, 'utf8').split('\n').length }))
+      .filter(({ lines }) => lines > 320);
+    expect(long).toEqual([]);
+  });
+});

@@ -1,0 +1,29 @@
+// Two projects: unit tests beside the source, and what crosses folders in test/. Kill tests and the cluster have commands of their own.
+import { defineConfig } from 'vitest/config';
+
+const common = { testTimeout: 60_000, hookTimeout: 60_000, environment: 'node' as const, pool: 'forks' as const };
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'unit',
+          include: ['*/**/*.test.ts'],
+          exclude: ['node_modules/**', 'dist/**', 'test/**'],
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'whole',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/kill/**', 'test/cluster/**'],
+        },
+      },
+      { test: { ...common, name: 'kill', include: ['test/kill/**/*.test.ts'], testTimeout: 1_200_000 } },
+    ],
+  },
+});
