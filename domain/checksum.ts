@@ -16,11 +16,13 @@ function isAlgorithm(name: string): name is ChecksumAlgorithm {
 
 /** @returns the checksum, or what is wrong with it in CDI's words */
 export function parseChecksum(text: string): { checksum: Checksum } | { problem: string } {
-  const normal = text.trim().toLowerCase();
-  const colon = normal.indexOf(':');
-  if (colon < 0) return { problem: `invalid checksum format: expected 'algorithm:hash', got '${normal}'` };
-  const algorithm = normal.slice(0, colon).trim();
-  const hex = normal.slice(colon + 1).trim();
+  const colon = text.indexOf(':');
+  if (colon < 0) return { problem: `invalid checksum format: expected 'algorithm:hash', got '${text}'` };
+  const algorithm = text.slice(0, colon).trim().toLowerCase();
+  const hex = text
+    .slice(colon + 1)
+    .trim()
+    .toLowerCase();
   if (hex === '') return { problem: 'checksum hash value cannot be empty' };
   if (!isAlgorithm(algorithm)) {
     const supported = Object.keys(hexLengths).join(', ');
