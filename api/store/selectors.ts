@@ -1,0 +1,75 @@
+// Label and field selectors of Kubernetes, parsed once into predicates.
+import { Fault } from '../../domain/fault.ts';
+
+export type Labels = Readonly<Record<string, string>>;
+export type LabelPredicate = (labels: Labels) => boolean;
+
+const key = '[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?';
+const setForm = new RegExp(`^(${key})\\s+(in|notin)\\s*\\(([^()]*)\\)$`);
+const equalForm = new RegExp(`^(${key})\\s*(=|==|!=)\\s*([-A-Za-z0-9_.]*)$`);
+const existsForm = new RegExp(`^(!?)\\s*(${key})$`);
+
+/** Splits at commas that stand outside parentheses. */
+function requirementsOf(selector: string): string[] {
+  return selector
+    .split(/,(?![^(]*\))/)
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function labelRequirement(text: string): LabelPredicate {
+  const set = setForm.exec(text);
+  if (set !== null) {
+    const [, name = '', operator, list = ''] = set;
+    const values = new Set(list.split(',').map((value) => value.trim()));
+    return operator === 'in'
+      ? (labels) => values.has(labels[name] ?? '\0')
+      : (labels) => !values.has(labels[name] ?? '\0');
+  }
+  const equal = equalForm.exec(text);
+  if (equal !== null) {
+    const [, name = '', operator, value = ''] = equal;
+    return operator === '!=' ? (labels) => labels[name] !== value : (labels) => labels[name] === value;
+  }
+  const exists = existsForm.exec(text);
+  if (exists !== null) {
+    const [, not, name = ''] = exists;
+    return not === '!' ? (labels) => labels[name] === undefined : (labels) => labels[name] !== undefined;
+  }
+  throw new Fault('MalformedRequest', `unable to parse requirement: ${text}`);
+}
+
+/** @throws Fault MalformedRequest */
+export function parseLabelSelector(selector: string): LabelPredicate {
+  const requirements = requirementsOf(selector).map(labelRequirement);
+  return (labels) => requirements.every((holds) => holds(labels));
+}
+
+export interface FieldRequirement {
+  readonly path: readonly string[];
+  readonly equal: boolean;
+  readonly value: string;
+}
+
+/** @throws Fault MalformedRequest */
+export function parseFieldSelector(selector: string): FieldRequirement[] {
+  return requirementsOf(selector).map((text) => {
+    const match = /^([A-Za-z][A-Za-z0-9_.]*)\s*(=|==|!=)\s*(.*)$/.exec(text);
+    if (match === null) throw new Fault('MalformedRequest', `invalid field selector: ${text}`);
+    const [, path = '', operator, value = ''] = match;
+    return { path: path.split('.'), equal: operator !== '!=', value };
+  });
+}
+
+function fieldOf(object: unknown, path: readonly string[]): string {
+  let value: unknown = object;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null) return '';
+    value = Object.getOwnPropertyDescriptor(value, step)?.value;
+  }
+  return value === undefined || value === null || typeof value === 'object' ? '' : String(value);
+}
+
+export function matchesFields(object: unknown, requirements: readonly FieldRequirement[]): boolean {
+  return requirements.every(({ path, equal, value }) => (fieldOf(object, path) === value) === equal);
+}
