@@ -1,0 +1,117 @@
+// The certificates of one service: an own CA in the data directory and a pair a process. Keys never leave their 0600 files but into TLS.
+//
+//   pki/ca.crt pki/ca.key            10 years
+//   pki/<name>.crt pki/<name>.key    90 days, made anew at start when less than a third is left or what they say no longer fits
+//
+// The library that makes certificates is loaded only where one has to be made: the processes that merely use them stay small.
+import { X509Certificate } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import { writeDurably } from './durable-file.ts';
+
+/** CN of the upload proxy's client certificate, as CDI names it. */
+export const uploadClientName = 'client.upload-server.cdi.kubevirt.io';
+export const controllerName = 'system:longshore:controller';
+
+/** CN of the certificate of a node's worker. */
+export function workerName(node: string): string {
+  return `system:longshore:worker:${node}`;
+}
+
+/** PEM texts for node:tls. */
+export interface TlsPair {
+  key: string;
+  cert: string;
+  ca: string;
+}
+
+export interface CertificateRequest {
+  /** Name of the files. */
+  name: string;
+  cn: string;
+  /** DNS names and IP addresses that a client may dial. */
+  hosts: readonly string[];
+  usages: readonly ('server' | 'client')[];
+}
+
+const caLifetimeDays = 3650;
+const leafLifetimeDays = 90;
+
+/** @throws Fault NotFound where the pair was never issued */
+export async function loadTlsPair(directory: string, name: string): Promise<TlsPair> {
+  const [key, cert, ca] = await Promise.all([
+    readPem(join(directory, `${name}.key`)),
+    readPem(join(directory, `${name}.crt`)),
+    readPem(join(directory, 'ca.crt')),
+  ]);
+  if (key === undefined || cert === undefined || ca === undefined) {
+    throw new Fault('NotFound', `no certificate ${name} in ${directory}`);
+  }
+  return { key, cert, ca };
+}
+
+export class CertificateAuthority {
+  readonly directory: string;
+  /** PEM certificate that clients are to trust. */
+  readonly certificate: string;
+  readonly #key: string;
+
+  private constructor(directory: string, certificate: string, key: string) {
+    this.directory = directory;
+    this.certificate = certificate;
+    this.#key = key;
+  }
+
+  /** Makes directory, key and certificate where there are none yet. */
+  static async openOrCreate(directory: string): Promise<CertificateAuthority> {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const [crtPath, keyPath] = [join(directory, 'ca.crt'), join(directory, 'ca.key')];
+    const [certificate, key] = [await readPem(crtPath), await readPem(keyPath)];
+    if (certificate !== undefined && key !== undefined) return new CertificateAuthority(directory, certificate, key);
+    const { makeAuthority } = await import('./x509-maker.ts');
+    const made = await makeAuthority({ cn: 'Longshore CA', days: caLifetimeDays });
+    await writeDurably(keyPath, made.key, 0o600);
+    await writeDurably(crtPath, made.cert, 0o644);
+    return new CertificateAuthority(directory, made.cert, made.key);
+  }
+
+  /** Returns the pair that is there while it still fits and lasts, else makes another. */
+  async issue(request: CertificateRequest): Promise<TlsPair> {
+    const [crtPath, keyPath] = [this.#path(request.name, 'crt'), this.#path(request.name, 'key')];
+    const [cert, key] = [await readPem(crtPath), await readPem(keyPath)];
+    if (cert !== undefined && key !== undefined && this.#stillFits(new X509Certificate(cert), request)) {
+      return { key, cert, ca: this.certificate };
+    }
+    const { makeLeaf } = await import('./x509-maker.ts');
+    const authority = { key: this.#key, cert: this.certificate };
+    const made = await makeLeaf(authority, { ...request, days: leafLifetimeDays });
+    // A crash between the two leaves a pair that does not match; loading it fails in TLS, and the next start makes it anew.
+    await writeDurably(keyPath, made.key, 0o600);
+    await writeDurably(crtPath, made.cert, 0o644);
+    return { ...made, ca: this.certificate };
+  }
+
+  #path(name: string, extension: string): string {
+    return join(this.directory, `${name}.${extension}`);
+  }
+
+  #stillFits(leaf: X509Certificate, request: CertificateRequest): boolean {
+    const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
+    const lasts = to - Date.now() > (to - from) / 3;
+    const ours = leaf.verify(new X509Certificate(this.certificate).publicKey);
+    const covers = request.hosts.every(
+      (host) => leaf.checkHost(host) !== undefined || leaf.checkIP(host) !== undefined,
+    );
+    return lasts && ours && covers && leaf.subject.split('\n').includes(`CN=${request.cn}`);
+  }
+}
+
+async function readPem(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

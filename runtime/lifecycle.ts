@@ -1,0 +1,93 @@
+// The life of one process: start, tell that it is ready, wait for a signal, stop within a limit, end with a code of the catalogue.
+// What nobody caught is logged once and ends the process, because its state is no longer known.
+import { writeSync } from 'node:fs';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { Logger } from './logger.ts';
+import { faultReport, readyReport } from './process-report.ts';
+
+export interface RunningProcess {
+  /** host:port by name, told to who started the process. */
+  addresses: Readonly<Record<string, string>>;
+  /** Ends what was started, in order; what is unfinished goes on at the next start. */
+  stop(): Promise<void>;
+  /** Rejects when the process cannot go on. */
+  failed?: Promise<never>;
+}
+
+export interface ProcessOptions {
+  logger: Logger;
+  /** Longest time for stop(); afterwards the process ends anyway, with exit code 1. */
+  stopLimitMs: number;
+  /** Whether the addresses are told as a JSON line on stdout; `up` speaks to a person and does not. */
+  report?: boolean;
+}
+
+/** Runs until a signal (exit code 0) or a fault (its exit code). Never returns before the process is about to end. */
+export async function runProcess(
+  start: (signal: AbortSignal) => Promise<RunningProcess>,
+  options: ProcessOptions,
+): Promise<void> {
+  const ending = watchForEnd();
+  try {
+    const running = await start(ending.signal);
+    try {
+      if (options.report !== false) tell(readyReport(running.addresses));
+      options.logger.info({ addresses: running.addresses }, 'ready');
+      await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
+    } finally {
+      options.logger.info('stopping');
+      await withLimit(running.stop(), options.stopLimitMs);
+    }
+    options.logger.info('stopped');
+    process.exit(0);
+  } catch (error) {
+    if (ending.signal.aborted && ending.isReason(error)) process.exit(0); // stopped before it had started
+    const fault = toFault(error);
+    options.logger.fatal({ err: fault }, 'ended by a fault');
+    if (options.report !== false) tell(faultReport(fault));
+    process.exit(fault.row.exit);
+  }
+}
+
+function watchForEnd() {
+  const controller = new AbortController();
+  const asked = Promise.withResolvers<void>();
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => undefined); // told through the race; before that, start() fails by itself
+  const ask = (): void => {
+    controller.abort(new Fault('Interrupted', 'the process was asked to stop'));
+    asked.resolve();
+  };
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, ask);
+  process.on('uncaughtException', (error) => broken.reject(error));
+  process.on('unhandledRejection', (error) => broken.reject(error));
+  return {
+    signal: controller.signal,
+    asked: asked.promise,
+    broken: broken.promise,
+    isReason: (error: unknown) => error === controller.signal.reason,
+  };
+}
+
+async function withLimit(work: Promise<void>, limitMs: number): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Fault('TimedOut', `stopping took longer than ${limitMs} ms`)),
+    limitMs,
+  );
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Synchronous, so that the line is out before the process ends. A reader that went away is no reason to fail. */
+function tell(line: string): void {
+  try {
+    writeSync(1, line);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && (error.code === 'EPIPE' || error.code === 'EAGAIN')))
+      throw error;
+  }
+}
