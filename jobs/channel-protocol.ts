@@ -68,6 +68,8 @@ export const AttemptInputs = Type.Union([ImportInputs, ConvertInputs, CloneInput
 export type AttemptInputs = Static<typeof AttemptInputs>;
 
 export const PoolUsage = Type.Object({
+  /** Where the pool lies on its node; the paths of disks are told from it. */
+  directory: Type.Optional(Type.String()),
   capacityBytes: Type.Integer(),
   reservedBytes: Type.Integer(),
   usedBytes: Type.Integer(),
