@@ -1,0 +1,68 @@
+// Who may clone what: CDI's rule, as the list of rights of which one set must be held. Within a namespace everybody may; from another one
+// the requester needs create on datavolumes/source there, or the right to run pods there, which could read the volume anyway.
+import { annotations } from './annotations.ts';
+import { type Cause, invalid } from './cause.ts';
+import type { DataVolume } from './data-volume.ts';
+
+/** One right, as a SubjectAccessReview asks for it. */
+export interface AccessReview {
+  readonly verb: string;
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace: string;
+  readonly name?: string;
+}
+
+export interface CloneAuthorization {
+  readonly kind: 'claim' | 'snapshot';
+  readonly sourceNamespace: string;
+  readonly sourceName: string;
+  /** The requester must hold all rights of one of these sets. Empty: no right is needed. */
+  readonly anyOf: readonly (readonly AccessReview[])[];
+}
+
+/** What a clone needs. @returns undefined where the DataVolume is no clone, or where it is being deleted */
+export function cloneAuthorization(dataVolume: DataVolume): CloneAuthorization | undefined {
+  const { source } = dataVolume.spec;
+  const named = source?.pvc ?? source?.snapshot;
+  if (named === undefined || dataVolume.metadata.deletionTimestamp !== undefined) return undefined;
+  const kind = source?.pvc === undefined ? 'snapshot' : 'claim';
+  const targetNamespace = dataVolume.metadata.namespace ?? '';
+  const namespace = named.namespace === '' ? targetNamespace : named.namespace;
+  const anyOf = namespace === targetNamespace ? [] : rightsFor(kind, namespace, named.name);
+  return { kind, sourceNamespace: namespace, sourceName: named.name, anyOf };
+}
+
+function rightsFor(kind: CloneAuthorization['kind'], namespace: string, name: string): AccessReview[][] {
+  const source: AccessReview = {
+    verb: 'create',
+    group: 'cdi.kubevirt.io',
+    resource: 'datavolumes',
+    subresource: 'source',
+    namespace,
+    name,
+  };
+  const pods: AccessReview = { verb: 'create', group: '', resource: 'pods', namespace };
+  // CDI asks for a resource of this very name, which Kubernetes does not have.
+  const claims: AccessReview = { verb: 'create', group: '', resource: 'pvcs', namespace };
+  return [[source], kind === 'claim' ? [pods] : [pods, claims]];
+}
+
+/** @param holds whether the requester holds that right */
+export function isCloneAllowed(authorization: CloneAuthorization, holds: (review: AccessReview) => boolean): boolean {
+  return authorization.anyOf.length === 0 || authorization.anyOf.some((rights) => rights.every(holds));
+}
+
+/** The cause that a refused clone is answered with. */
+export function cloneRefusal(authorization: CloneAuthorization, user: string): Cause {
+  const where = authorization.sourceNamespace;
+  const message = `User ${user} has insufficient permissions in clone source namespace ${where}`;
+  return invalid('spec.source.PVC.namespace', message);
+}
+
+/** True where nothing will be copied, because the claim is said to be filled already: then CDI lets a refused clone pass. */
+export function needsNoClone(dataVolume: DataVolume): boolean {
+  const wishes = dataVolume.metadata.annotations ?? {};
+  return wishes[annotations.prePopulated] !== undefined || wishes[annotations.checkStaticVolume] !== undefined;
+}
