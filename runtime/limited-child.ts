@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
-import { systemSearchPath } from './programs.ts';
+import { debianPackageOf, programNames, systemSearchPath } from './programs.ts';
 
 /** How a child ended. `stderr` is the tail of what it said, in English (LC_ALL=C). */
 export interface ChildEnd {
@@ -16,7 +16,7 @@ export interface ChildEnd {
 }
 
 export interface LimitedChildOptions {
-  /** Path from Programs. */
+  /** Path from Programs, or the bare name of a program of the system. */
   program: string;
   args: readonly string[];
   signal: AbortSignal;
@@ -143,9 +143,17 @@ function faultOfEnd(end: ChildEnd, options: LimitedChildOptions): Fault {
       },
     );
   }
+  if (end.exitCode === 127 && /setpriv: failed to execute/.test(end.stderr)) {
+    return new Fault('ProgramMissing', `${name} is not installed: ${packageHint(name)}`, { facts });
+  }
   if (/No space left on device/.test(end.stderr)) return new Fault('NoSpace', `${name}: ${end.stderr}`, { facts });
   const detail = end.stderr === '' ? describe(end) : `${describe(end)}: ${end.stderr}`;
   return new Fault(options.failure ?? 'ConversionFailed', `${name} ${detail}`, { facts });
+}
+
+function packageHint(name: string): string {
+  const known = programNames().find((program) => program === name);
+  return known === undefined ? 'it is nowhere on the path' : `sudo apt-get install ${debianPackageOf(known)}`;
 }
 
 /** SIGKILL that we did not send is the kernel's; glib ends with SIGTRAP where it gets no memory. */

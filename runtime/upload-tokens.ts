@@ -86,11 +86,11 @@ export class UploadTokens {
 
   /**
    * Signature, algorithm (PS256 and nothing else), issuer and times with CDI's 10 s of leeway. What the claims ask for is the caller's to check.
-   * @throws Fault TokenExpired, TokenInvalid
+   * @throws Fault TokenExpired, TokenInvalid; MalformedRequest where it is signed by us and yet is no token of CDI's shape
    */
   async verify(token: string, now: Date = new Date()): Promise<TokenClaims> {
     const payload = await this.#payloadOf(token, now);
-    if (!this.#validator.Check(payload)) throw new Fault('TokenInvalid', 'the token lacks a claim');
+    if (!this.#validator.Check(payload)) throw new Fault('MalformedRequest', 'the token lacks a claim');
     // Safe: just checked against the schema that the type comes from.
     const claims = payload as TokenClaims;
     if (claims.iat > now.getTime() / 1000 + leewaySeconds) {
