@@ -43,6 +43,8 @@ export interface LimitedChild {
    * OutOfMemory (killed, or refused memory), ProgramMissing, else `failure`; facts: exitCode, signal.
    */
   readonly done: Promise<void>;
+  /** Ends the child for a reason of the caller's and waits until it is gone; `done` rejects with the reason. */
+  kill(reason: Fault): Promise<void>;
 }
 
 /** The user that virtual machines run as (KubeVirt's qemu). */
@@ -60,12 +62,17 @@ export function spawnLimited(options: LimitedChildOptions): LimitedChild {
     env: { PATH: systemSearchPath, LC_ALL: 'C' },
     stdio: [options.stdin, options.stdout, 'pipe', ...(options.descriptors ?? [])],
   });
-  const done = endOf(child, options);
+  const stop = new AbortController();
+  const done = endOf(child, { ...options, signal: AbortSignal.any([options.signal, stop.signal]) });
   // Who awaits `done` later must not find the process ended by an unhandled rejection.
   done.catch(() => undefined);
   // A broken pipe is told by `done`, with the reason; without a listener the event would end the process.
   child.stdin?.on('error', () => undefined);
-  return { pid: child.pid ?? 0, stdin: child.stdin, stdout: child.stdout, done };
+  const kill = async (reason: Fault): Promise<void> => {
+    stop.abort(reason);
+    await done.catch(() => undefined); // the caller has the reason
+  };
+  return { pid: child.pid ?? 0, stdin: child.stdin, stdout: child.stdout, done, kill };
 }
 
 function wrappersOf(options: LimitedChildOptions): string[] {

@@ -1,0 +1,53 @@
+// The middle of a commit: from a staged disk.img to one in its place, every step durable before the next. The pool has checked the fence before and
+// writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, whose disk the next open removes.
+import { lstat, open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import type { VolumeRecord } from '../domain/volume-record.ts';
+import { syncDirectory } from './durable-file.ts';
+import type { FileOwnership } from './file-ownership.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import type { Staging } from './staging.ts';
+
+/** Where a test may stop a commit. */
+export type CommitStep = 'checked' | 'owned' | 'synced' | 'renamed' | 'recorded';
+
+export interface CommitPlace {
+  layout: PoolLayout;
+  ownership: FileOwnership;
+  at(step: CommitStep): Promise<void>;
+}
+
+/** @throws Fault ImageTooLarge, Internal where there is no disk to commit */
+export async function commitStaging(staging: Staging, record: VolumeRecord, place: CommitPlace): Promise<void> {
+  const target = place.layout.disk(record.volumeId, record.mode);
+  await checkDisk(staging.diskPath, record);
+  await place.at('checked');
+  await place.ownership.giveFile(staging.diskPath);
+  await place.at('owned');
+  await syncFile(staging.diskPath);
+  await place.at('synced');
+  await rename(staging.diskPath, target);
+  await syncDirectory(dirname(target));
+  await place.at('renamed');
+}
+
+async function checkDisk(path: string, record: VolumeRecord): Promise<void> {
+  const disk = await lstat(path).catch((cause: unknown) => {
+    throw new Fault('Internal', `attempt ${record.fence} of ${record.volumeId} left no disk to commit`, { cause });
+  });
+  if (!disk.isFile()) throw new Fault('Internal', `the disk of ${record.volumeId} is not a regular file`);
+  if (disk.size <= record.sizeBytes) return;
+  throw new Fault('ImageTooLarge', `the disk has ${disk.size} bytes and the volume ${record.sizeBytes}`, {
+    facts: { imageBytes: disk.size, volumeBytes: record.sizeBytes },
+  });
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

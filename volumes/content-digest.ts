@@ -1,0 +1,126 @@
+// Digests of a disk that lies on a file system. The contentDigest reads only what has data, so it costs by the data and not by the size;
+// sha256 is of every byte, holes as zeros, and costs by the size. Both hash outside of the event loop and change nothing.
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { blockBytes, blockCount } from '../domain/digest.ts';
+import { toFault } from '../domain/fault.ts';
+import { AlignedMemory } from './aligned-memory.ts';
+import { BlockHasher, isZero } from './block-hasher.ts';
+import { dataExtents } from './qemu-img.ts';
+
+export interface FileDigest {
+  contentDigest: string;
+  sizeBytes: number;
+  allocatedBytes: number;
+}
+
+const blocksInFlight = 8;
+
+/** @throws Fault NotFound …, or the reason of the abort */
+export async function contentDigestOfFile(path: string, { signal }: { signal: AbortSignal }): Promise<FileDigest> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw toFault(error);
+  });
+  try {
+    const { size, blocks } = await file.stat();
+    const hasher = new BlockHasher();
+    await new DataReader(file, hasher, size).readAll(path, signal);
+    return { contentDigest: await hasher.finish(size), sizeBytes: size, allocatedBytes: blocks * 512 };
+  } catch (error) {
+    throw toFault(error, { signal });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Feeds the blocks that have data to the hasher, several at once, and says how many blocks of zeros lie between. */
+class DataReader {
+  readonly #file: FileHandle;
+  readonly #hasher: BlockHasher;
+  readonly #blockCount: number;
+  readonly #sizeBytes: number;
+  #next = 0;
+
+  constructor(file: FileHandle, hasher: BlockHasher, sizeBytes: number) {
+    this.#file = file;
+    this.#hasher = hasher;
+    this.#sizeBytes = sizeBytes;
+    this.#blockCount = blockCount(sizeBytes);
+  }
+
+  async readAll(path: string, signal: AbortSignal): Promise<void> {
+    const memory = AlignedMemory.take(blocksInFlight);
+    const free = [...memory.blocks];
+    let inOrder: Promise<void> = Promise.resolve();
+    const running = new Set<Promise<void>>();
+    try {
+      for await (const index of this.#dataBlocks(path, signal)) {
+        signal.throwIfAborted();
+        while (free.length === 0) await Promise.race(running);
+        const block = free.pop();
+        if (block === undefined) break;
+        const zeros = index - this.#next;
+        this.#next = index + 1;
+        const before = inOrder;
+        const reading = this.#read(block, index);
+        const { promise: queued, resolve: queue } = Promise.withResolvers<void>();
+        inOrder = queued;
+        const work = (async () => {
+          const [, zero] = await Promise.all([before, reading]);
+          this.#hasher.addZeroBlocks(zeros);
+          const added = zero ? this.#hasher.addZeroBlocks(1) : this.#hasher.addBlock(block);
+          queue();
+          await added;
+        })().finally(() => {
+          running.delete(work);
+          free.push(block);
+        });
+        running.add(work);
+      }
+      await Promise.all(running);
+    } finally {
+      await Promise.allSettled(running);
+      memory.giveBack();
+    }
+  }
+
+  /** Indexes of the blocks that an extent touches, each once and in order. */
+  async *#dataBlocks(path: string, signal: AbortSignal): AsyncGenerator<number> {
+    let next = 0;
+    for await (const { start, length } of dataExtents(path, { signal })) {
+      const end = Math.min(this.#blockCount, Math.ceil((start + length) / blockBytes));
+      for (next = Math.max(next, Math.floor(start / blockBytes)); next < end; next += 1) yield next;
+    }
+  }
+
+  /** Fills the block from the file, with zeros after its end. @returns whether it is all zeros */
+  async #read(block: Buffer, index: number): Promise<boolean> {
+    const from = index * blockBytes;
+    const wanted = Math.min(blockBytes, this.#sizeBytes - from);
+    let done = 0;
+    while (done < wanted) {
+      const { bytesRead } = await this.#file.read(block, done, wanted - done, from + done);
+      if (bytesRead === 0) break; // cut meanwhile; the length then tells
+      done += bytesRead;
+    }
+    block.fill(0, done);
+    return isZero(block);
+  }
+}
+
+/** `sha256:hex` of all bytes. @throws Fault, or the reason of the abort */
+export async function sha256OfFile(path: string, { signal }: { signal: AbortSignal }): Promise<string> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw toFault(error);
+  });
+  try {
+    const hash = createHash('sha256');
+    const stream = file.createReadStream({ highWaterMark: blockBytes, signal, autoClose: false });
+    for await (const chunk of stream) hash.update(chunk);
+    return `sha256:${hash.digest('hex')}`;
+  } catch (error) {
+    throw toFault(error, { signal });
+  } finally {
+    await file.close();
+  }
+}

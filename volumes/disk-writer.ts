@@ -1,0 +1,236 @@
+// Writes a stream of bytes as a disk: in order, into a new sparse file, holes where blocks are zero, and makes the contentDigest on the way.
+// It writes past the page cache (O_DIRECT) where the file system can, so that dirty pages do not pile up and the last fdatasync is short;
+// memory is eight blocks of 1 MiB, whatever the size of the image. A destroyed writer leaves the file as it is: it lies in a staging, which is discarded whole.
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { Writable } from 'node:stream';
+import { blockBytes } from '../domain/digest.ts';
+import { Fault, toFault } from '../domain/fault.ts';
+import { AlignedMemory } from './aligned-memory.ts';
+import { BlockHasher, isZero } from './block-hasher.ts';
+import { allocate } from './preallocation.ts';
+
+export interface DiskWriterOptions {
+  /** One byte more is ImageTooLarge. */
+  capBytes: number;
+  /** Allocate all blocks up to capBytes first. */
+  preallocation: boolean;
+}
+
+export interface WrittenDisk {
+  contentDigest: string;
+  allocatedBytes: number;
+}
+
+const blocksInFlight = 8;
+/** Zeros are left out in pieces of this size. */
+const pieceBytes = 65_536;
+/** Without direct I/O: bytes after which the file is synced in the background. */
+const syncEveryBytes = 64 * blockBytes;
+
+export class DiskWriter extends Writable {
+  readonly #file: FileHandle;
+  readonly #direct: boolean;
+  readonly #capBytes: number;
+  readonly #memory = AlignedMemory.take(blocksInFlight);
+  readonly #free: Buffer[];
+  readonly #hasher = new BlockHasher();
+  readonly #running = new Set<Promise<void>>();
+  #block: Buffer | undefined;
+  #filled = 0;
+  #position = 0;
+  #bytesWritten = 0;
+  #unsynced = 0;
+  #syncing: Promise<void> | undefined;
+  #failure: Fault | undefined;
+
+  private constructor(file: FileHandle, direct: boolean, capBytes: number) {
+    // The file stays open until finish(), which the caller owes after the stream has ended well.
+    super({ autoDestroy: false, highWaterMark: blockBytes });
+    this.#file = file;
+    this.#direct = direct;
+    this.#capBytes = capBytes;
+    this.#free = [...this.#memory.blocks];
+  }
+
+  /** @throws Fault NoSpace where preallocation does not fit, or the file is there already */
+  static async open(path: string, { capBytes, preallocation }: DiskWriterOptions): Promise<DiskWriter> {
+    const { file, direct } = await createFile(path);
+    try {
+      if (preallocation) await allocate(path, capBytes);
+      return new DiskWriter(file, direct, capBytes);
+    } catch (error) {
+      await file.close();
+      throw toFault(error);
+    }
+  }
+
+  /** Bytes taken so far, zeros included. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#take(chunk).then(() => done(), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#drain().then(() => done(), done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#close().then(
+      () => done(error),
+      (failure: Error) => done(error ?? failure),
+    );
+  }
+
+  /**
+   * After the stream has ended: makes the file `sizeBytes` long, durable, and closes it.
+   * @throws Fault ImageTooLarge where more was written, NoSpace
+   */
+  async finish(sizeBytes: number): Promise<WrittenDisk> {
+    try {
+      if (!this.writableFinished) throw new Fault('Internal', 'the disk was finished before its bytes had ended');
+      if (sizeBytes < this.#bytesWritten) throw tooLarge(this.#bytesWritten, sizeBytes);
+      await this.#file.truncate(sizeBytes);
+      await this.#file.datasync();
+      const { blocks } = await this.#file.stat();
+      return { contentDigest: await this.#hasher.finish(sizeBytes), allocatedBytes: blocks * 512 };
+    } catch (error) {
+      throw toFault(error);
+    } finally {
+      this.destroy();
+      await this.#close();
+    }
+  }
+
+  async #take(chunk: Buffer): Promise<void> {
+    const total = this.#bytesWritten + chunk.byteLength;
+    if (total > this.#capBytes) throw tooLarge(total, this.#capBytes);
+    for (let taken = 0; taken < chunk.byteLength; ) {
+      const block = this.#block ?? (await this.#nextBlock());
+      const part = chunk.subarray(taken, taken + blockBytes - this.#filled);
+      block.set(part, this.#filled);
+      this.#filled += part.byteLength;
+      taken += part.byteLength;
+      if (this.#filled === blockBytes) this.#dispatch(block);
+    }
+    this.#bytesWritten = total;
+  }
+
+  /** A block that nobody uses; waits for one where all are in flight. */
+  async #nextBlock(): Promise<Buffer> {
+    while (this.#free.length === 0) await Promise.race(this.#running);
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#block = this.#free.pop();
+    this.#filled = 0;
+    if (this.#block === undefined) throw new Fault('Internal', 'no block of memory is free');
+    return this.#block;
+  }
+
+  /** Hashes and writes a full block; both at once, and beside those before it. */
+  #dispatch(block: Buffer): void {
+    const position = this.#position;
+    this.#position += blockBytes;
+    this.#block = undefined;
+    if (isZero(block)) {
+      this.#hasher.addZeroBlocks(1);
+      this.#free.push(block);
+      return;
+    }
+    const work = Promise.all([this.#hasher.addBlock(block), this.#writePieces(block, position)])
+      .then(() => undefined)
+      .catch((error: unknown) => {
+        this.#failure ??= toFault(error);
+      })
+      .finally(() => {
+        this.#running.delete(work);
+        this.#free.push(block);
+      });
+    this.#running.add(work);
+  }
+
+  async #writePieces(block: Buffer, position: number): Promise<void> {
+    for (const { start, end } of dataRuns(block)) {
+      for (let from = start; from < end; ) {
+        const { bytesWritten } = await this.#file.write(block, from, end - from, position + from);
+        from += bytesWritten;
+      }
+      this.#unsynced += end - start;
+    }
+    if (!this.#direct && this.#unsynced >= syncEveryBytes) await this.#syncInBackground();
+  }
+
+  /** Keeps at most two rounds of dirty pages: waits for the last sync before the next begins. */
+  async #syncInBackground(): Promise<void> {
+    this.#unsynced = 0;
+    const before = this.#syncing;
+    this.#syncing = (async () => {
+      await before;
+      await this.#file.datasync();
+    })();
+    this.#syncing.catch(() => undefined); // the next round or the drain awaits it
+    await before;
+  }
+
+  async #drain(): Promise<void> {
+    const last = this.#block;
+    if (last !== undefined && this.#filled > 0) {
+      last.fill(0, this.#filled);
+      this.#dispatch(last);
+    }
+    await Promise.all(this.#running);
+    await this.#syncing;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #closing: Promise<void> | undefined;
+
+  /** The kernel may still write from the blocks: they are given back only after that. */
+  async #close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await Promise.all(this.#running);
+      await this.#syncing?.catch(() => undefined); // told by #drain, or the writer was given up
+      this.#memory.giveBack();
+      await this.#file.close();
+    })();
+    await this.#closing;
+  }
+}
+
+/** Stretches of a block that hold data, in whole pieces. */
+function dataRuns(block: Buffer): { start: number; end: number }[] {
+  const runs: { start: number; end: number }[] = [];
+  for (let start = 0; start < block.byteLength; start += pieceBytes) {
+    const end = start + pieceBytes;
+    if (isZero(block.subarray(start, end))) continue;
+    const last = runs.at(-1);
+    if (last !== undefined && last.end === start) last.end = end;
+    else runs.push({ start, end });
+  }
+  return runs;
+}
+
+function tooLarge(bytes: number, capBytes: number): Fault {
+  return new Fault('ImageTooLarge', `the image has at least ${bytes} bytes and the volume ${capBytes}`, {
+    facts: { imageBytes: bytes, volumeBytes: capBytes },
+  });
+}
+
+async function createFile(path: string): Promise<{ file: FileHandle; direct: boolean }> {
+  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
+  const file = await open(path, flags, 0o660).catch((error: unknown) => {
+    throw toFault(error);
+  });
+  try {
+    const direct = await open(path, constants.O_RDWR | constants.O_DIRECT);
+    await file.close();
+    return { file: direct, direct: true };
+  } catch (error) {
+    // tmpfs and some others have no direct I/O.
+    if (error instanceof Error && 'code' in error && error.code === 'EINVAL') return { file, direct: false };
+    await file.close();
+    throw toFault(error);
+  }
+}

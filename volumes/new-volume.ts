@@ -1,0 +1,64 @@
+// Makes an empty volume on disk in one step: built privately, then renamed into volumes/. A crash leaves it there with its record, or not at all.
+import { randomBytes } from 'node:crypto';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import { type VolumeId, type VolumeOwner, type VolumeRecord, volumeRecordVersion } from '../domain/volume-record.ts';
+import { syncDirectory } from './durable-file.ts';
+import type { FileOwnership } from './file-ownership.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import { writeRecordIn } from './volume-records.ts';
+
+export interface ReserveRequest {
+  volumeId: VolumeId;
+  owner: VolumeOwner;
+  mode: VolumeRecord['mode'];
+  sizeBytes: number;
+  generation: number;
+}
+
+/** @throws Fault InvalidRequest, VolumeTooLarge */
+export function checkReserve({ mode, sizeBytes, volumeId }: ReserveRequest, largestBytes: number): void {
+  if (mode === 'Block') throw new Fault('InvalidRequest', 'block claims come later; ask for volumeMode Filesystem');
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 1) {
+    throw new Fault('InvalidRequest', `${volumeId}: not a size in bytes: ${sizeBytes}`);
+  }
+  if (sizeBytes <= largestBytes) return;
+  throw new Fault('VolumeTooLarge', `${sizeBytes} bytes were asked; the largest volume has ${largestBytes}`, {
+    facts: { askedBytes: sizeBytes, largestBytes },
+  });
+}
+
+/** The volume that is there, if it is the one that is asked for. @throws Fault AlreadyExists */
+export function sameVolume(there: VolumeRecord, request: ReserveRequest): VolumeRecord {
+  const { owner, mode, sizeBytes } = there;
+  if (owner.uid === request.owner.uid && mode === request.mode && sizeBytes === request.sizeBytes) return there;
+  throw new Fault('AlreadyExists', `${there.volumeId} is there with ${sizeBytes} bytes, mode ${mode}`);
+}
+
+/** Leaves nothing when it fails. */
+export async function makeVolume(
+  request: ReserveRequest,
+  layout: PoolLayout,
+  ownership: FileOwnership,
+): Promise<VolumeRecord> {
+  const { volumeId, owner, mode, sizeBytes, generation } = request;
+  const record: VolumeRecord = {
+    ...{ schemaVersion: volumeRecordVersion, volumeId, owner, mode, sizeBytes, generation },
+    state: 'empty',
+    fence: 0,
+    createdAt: new Date().toISOString(),
+  };
+  const building = layout.temporary(randomBytes(8).toString('hex'));
+  try {
+    await mkdir(join(building, 'data'), { recursive: true, mode: 0o755 });
+    await ownership.giveDirectory(join(building, 'data'));
+    await writeRecordIn(building, record);
+    await rename(building, layout.volume(volumeId));
+  } catch (error) {
+    await rm(building, { recursive: true, force: true });
+    throw error;
+  }
+  await syncDirectory(layout.volumes);
+  return record;
+}

@@ -1,0 +1,115 @@
+// pool.json says that a directory is a pool, and which. So an unmounted disk, whose mount point is an empty directory, is never taken for an
+// empty pool: a new pool is made only where it was asked, in an absent or empty directory, and only if none was ever made for this service (the marker).
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Fault } from '../domain/fault.ts';
+import { isLeftoverName, syncDirectory, writeDurably } from './durable-file.ts';
+import type { PoolLayout } from './pool-layout.ts';
+
+const poolVersion = 1;
+
+export const PoolIdentity = Type.Object({
+  schemaVersion: Type.Literal(poolVersion),
+  poolId: Type.String({ minLength: 1 }),
+  createdAt: Type.String(),
+});
+export type PoolIdentity = Static<typeof PoolIdentity>;
+
+const identityValidator = Compile(PoolIdentity);
+
+export interface IdentityOptions {
+  /** Make a pool where there is none. */
+  create: boolean;
+  /** File outside of the pool that remembers the id of the pool; where it exists, no other pool is taken and none is made. */
+  marker?: string;
+}
+
+/** @throws Fault PoolMissing, NewerVersion */
+export async function openIdentity(layout: PoolLayout, options: IdentityOptions): Promise<PoolIdentity> {
+  const expected = options.marker === undefined ? undefined : await readIfThere(options.marker);
+  const text = await readIfThere(layout.identity);
+  const identity = text === undefined ? await createPool(layout, options, expected) : parseIdentity(layout, text);
+  if (expected !== undefined && expected.trim() !== identity.poolId) {
+    throw new Fault('PoolMissing', `${layout.directory} holds pool ${identity.poolId}, not ${expected.trim()}`);
+  }
+  await makeDirectories(layout);
+  if (options.marker !== undefined && expected === undefined) {
+    await writeDurably(options.marker, `${identity.poolId}\n`);
+  }
+  return identity;
+}
+
+async function createPool(
+  layout: PoolLayout,
+  options: IdentityOptions,
+  expected: string | undefined,
+): Promise<PoolIdentity> {
+  if (expected !== undefined) {
+    throw new Fault(
+      'PoolMissing',
+      `${layout.directory} has no pool.json, but pool ${expected.trim()} was there before`,
+    );
+  }
+  if (!options.create) throw new Fault('PoolMissing', `${layout.directory} has no pool.json`);
+  if (!(await isAbsentOrEmpty(layout.directory))) {
+    throw new Fault('PoolMissing', `${layout.directory} has no pool.json and is not empty, so no pool is made in it`);
+  }
+  await mkdir(layout.directory, { recursive: true, mode: 0o755 });
+  await syncDirectory(dirname(layout.directory));
+  const identity: PoolIdentity = {
+    schemaVersion: poolVersion,
+    poolId: randomUUID(),
+    createdAt: new Date().toISOString(),
+  };
+  await writeDurably(layout.identity, `${JSON.stringify(identity, null, 2)}\n`);
+  return identity;
+}
+
+function parseIdentity(layout: PoolLayout, text: string): PoolIdentity {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new Fault('PoolMissing', `${layout.identity} is not JSON`, { cause });
+  }
+  const version = typeof value === 'object' && value !== null && 'schemaVersion' in value ? value.schemaVersion : 0;
+  if (typeof version === 'number' && version > poolVersion) {
+    throw new Fault('NewerVersion', `${layout.identity} has version ${version}; this is version ${poolVersion}`);
+  }
+  if (!identityValidator.Check(value)) throw new Fault('PoolMissing', `${layout.identity} is not that of a pool`);
+  return value;
+}
+
+/** A new pool may have crashed before these were made; an old one has them. */
+async function makeDirectories(layout: PoolLayout): Promise<void> {
+  await mkdir(layout.volumes, { recursive: true, mode: 0o755 });
+  await mkdir(layout.staging, { recursive: true, mode: 0o755 });
+  await syncDirectory(layout.directory);
+}
+
+/** A file system of its own brings lost+found; that is still empty. */
+async function isAbsentOrEmpty(directory: string): Promise<boolean> {
+  try {
+    if (!(await stat(directory)).isDirectory()) return false;
+    return (await readdir(directory)).every((name) => name === 'lost+found' || isLeftoverName(name));
+  } catch (error) {
+    if (isAbsent(error)) return true;
+    throw error;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

@@ -1,0 +1,78 @@
+// Where things lie in a pool. Every path is built here, and only from server-made ids and whole numbers.
+//
+//   <pool>/pool.json                          identity
+//   <pool>/ledger.sqlite                      lock and reservations; owner.json says which process holds it
+//   <pool>/volumes/<volume id>/volume.json    what the volume says about itself
+//   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts
+//   <pool>/volumes/<volume id>/block.img      Block claim
+//   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img, source, children.json, received.json
+//   <pool>/staging/temporary-<random>/        a volume being made or deleted; removed at the next open
+import { join } from 'node:path';
+import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+
+export interface StagingName {
+  volumeId: VolumeId;
+  attempt: number;
+}
+
+const stagingPattern = /^(pvc-[0-9a-f-]{36})\.([1-9][0-9]{0,14})$/;
+const temporaryPrefix = 'temporary-';
+
+export class PoolLayout {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get identity(): string {
+    return join(this.directory, 'pool.json');
+  }
+  get ledger(): string {
+    return join(this.directory, 'ledger.sqlite');
+  }
+  get owner(): string {
+    return join(this.directory, 'owner.json');
+  }
+  get volumes(): string {
+    return join(this.directory, 'volumes');
+  }
+  get staging(): string {
+    return join(this.directory, 'staging');
+  }
+  volume(id: VolumeId): string {
+    return join(this.volumes, checkedId(id));
+  }
+  record(id: VolumeId): string {
+    return join(this.volume(id), 'volume.json');
+  }
+  data(id: VolumeId): string {
+    return join(this.volume(id), 'data');
+  }
+  disk(id: VolumeId, mode: VolumeRecord['mode']): string {
+    return mode === 'Block' ? join(this.volume(id), 'block.img') : join(this.data(id), 'disk.img');
+  }
+  attempt(id: VolumeId, attempt: number): string {
+    if (!Number.isSafeInteger(attempt) || attempt < 1) throw new RangeError(`not an attempt: ${attempt}`);
+    return join(this.staging, `${checkedId(id)}.${attempt}`);
+  }
+  temporary(random: string): string {
+    return join(this.staging, temporaryPrefix + random);
+  }
+}
+
+/** The attempt that a directory of staging/ belongs to; undefined for a foreign name. */
+export function parseStagingName(name: string): StagingName | undefined {
+  const [, volumeId, attempt] = stagingPattern.exec(name) ?? [];
+  return volumeId !== undefined && isVolumeId(volumeId) ? { volumeId, attempt: Number(attempt) } : undefined;
+}
+
+export function isTemporaryName(name: string): boolean {
+  return name.startsWith(temporaryPrefix);
+}
+
+/** The type says it already; a path is worth asking twice. */
+function checkedId(id: VolumeId): VolumeId {
+  if (!isVolumeId(id)) throw new RangeError('not a volume id');
+  return id;
+}

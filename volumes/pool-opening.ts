@@ -1,0 +1,119 @@
+// How a pool is opened: whose it is, who holds it, what its volumes say, what a killed service left, what room there is. In this order, since
+// nothing is cleaned up before the lock is held, and nothing is promised before the records were read.
+import { Fault } from '../domain/fault.ts';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import type { CommitStep } from './commit.ts';
+import { FileOwnership } from './file-ownership.ts';
+import { openIdentity, type PoolIdentity } from './pool-identity.ts';
+import { PoolLayout } from './pool-layout.ts';
+import { PoolLedger } from './pool-ledger.ts';
+import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
+import { canReflink, longestFile, measureSpace } from './pool-space.ts';
+import { type RecordReading, readRecords } from './volume-records.ts';
+
+/** What of pino's logger a pool uses. */
+export interface PoolLogger {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+}
+
+export interface OpenPoolOptions {
+  directory: string;
+  /** Make a pool in an absent or empty directory. */
+  create: boolean;
+  /** File outside of the pool that remembers its id: see pool-identity.ts. */
+  marker?: string;
+  /** How many times its capacity the pool may promise. */
+  overcommit: number;
+  logger: PoolLogger;
+  /** Owner of data; by default 107:107 where the service is root. */
+  owner?: { uid: number; gid: number };
+  /** Called at the named steps of a commit; for tests that stop there. */
+  at?: (step: CommitStep) => Promise<void>;
+}
+
+export interface OpenedPool {
+  layout: PoolLayout;
+  identity: PoolIdentity;
+  ledger: PoolLedger;
+  ownership: FileOwnership;
+  records: Map<VolumeId, VolumeRecord>;
+  /** What lies in volumes/ and is no readable record. */
+  unread: RecordReading[];
+  received: ReceivedAttempt[];
+  readOnly: Fault | undefined;
+  reflink: boolean;
+  longestFileBytes: number;
+  capacityBytes: number;
+  overcommit: number;
+  at(step: CommitStep): Promise<void>;
+}
+
+/** @throws Fault PoolMissing, PoolInUse, NewerVersion; then the pool is as it was and not held */
+export async function openPool(options: OpenPoolOptions): Promise<OpenedPool> {
+  const layout = new PoolLayout(options.directory);
+  const identity = await openIdentity(layout, options);
+  const ledger = await PoolLedger.open(layout);
+  try {
+    return await openHeld(options, layout, identity, ledger);
+  } catch (error) {
+    ledger.close();
+    throw error;
+  }
+}
+
+async function openHeld(
+  options: OpenPoolOptions,
+  layout: PoolLayout,
+  identity: PoolIdentity,
+  ledger: PoolLedger,
+): Promise<OpenedPool> {
+  const readings = await readRecords(layout);
+  const records = new Map<VolumeId, VolumeRecord>();
+  for (const reading of readings) if (reading.kind === 'record') records.set(reading.record.volumeId, reading.record);
+  const unread = readings.filter(({ kind }) => kind !== 'record');
+  for (const reading of unread) options.logger.warn(factsOf(reading), 'a volume of the pool cannot be read');
+  const readOnly = whyReadOnly(readings);
+  const recovery = readOnly === undefined ? await recoverPool(layout, records, idsOf(unread)) : undefined;
+  if (recovery !== undefined && recovery.removed.length > 0) {
+    options.logger.info({ removed: recovery.removed }, 'removed what a former service left in staging');
+  }
+  const space = await measureSpace([layout.volumes, layout.staging], layout.directory);
+  const capacityBytes = space.freeBytes + space.usedBytes;
+  const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
+  ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
+  return {
+    ...{ layout, identity, ledger, records, unread, readOnly, capacityBytes },
+    ownership: new FileOwnership(options.owner),
+    received: recovery?.received ?? [],
+    reflink: await canReflink(layout.staging),
+    longestFileBytes: await longestFile(layout.staging),
+    overcommit: options.overcommit,
+    at: options.at ?? (async () => undefined),
+  };
+}
+
+function whyReadOnly(readings: readonly RecordReading[]): Fault | undefined {
+  for (const reading of readings) {
+    if (reading.kind !== 'newer') continue;
+    return new Fault('PoolReadOnly', `${reading.volumeId}/volume.json has version ${reading.version}`);
+  }
+  return undefined;
+}
+
+function idsOf(unread: readonly RecordReading[]): Set<VolumeId> {
+  return new Set(unread.flatMap((reading) => ('volumeId' in reading ? [reading.volumeId] : [])));
+}
+
+function factsOf(reading: RecordReading): object {
+  switch (reading.kind) {
+    case 'corrupt':
+      return { volumeId: reading.volumeId, fault: reading.fault.message };
+    case 'newer':
+      return { volumeId: reading.volumeId, version: reading.version };
+    case 'foreign':
+      return { name: reading.name };
+    case 'record':
+      return { volumeId: reading.record.volumeId };
+  }
+}

@@ -1,0 +1,71 @@
+// What Pool.open does with the leftovers of a service that was killed: ends its children, removes the staging of attempts that cannot go on,
+// takes back a disk that was renamed but never recorded. Only what the layout says is ours is touched; foreign names stay and are findings.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import { isLeftoverName, syncDirectory } from './durable-file.ts';
+import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
+
+export interface ReceivedAttempt extends ReceivedUpload {
+  volumeId: VolumeId;
+  attempt: number;
+}
+
+export interface Recovery {
+  /** Uploads that were durable and whose attempt still holds the volume. */
+  received: ReceivedAttempt[];
+  /** Names in staging/ that were removed. */
+  removed: string[];
+}
+
+/** @param unread volumes whose record cannot be read: their staging is left alone */
+export async function recoverPool(
+  layout: PoolLayout,
+  records: ReadonlyMap<VolumeId, VolumeRecord>,
+  unread: ReadonlySet<VolumeId>,
+): Promise<Recovery> {
+  const recovery: Recovery = { received: [], removed: [] };
+  for (const name of await readdir(layout.staging)) await recoverStaging(layout, name, records, unread, recovery);
+  for (const record of records.values()) await recoverVolume(layout, record);
+  await syncDirectory(layout.staging);
+  return recovery;
+}
+
+async function recoverStaging(
+  layout: PoolLayout,
+  name: string,
+  records: ReadonlyMap<VolumeId, VolumeRecord>,
+  unread: ReadonlySet<VolumeId>,
+  recovery: Recovery,
+): Promise<void> {
+  const directory = join(layout.staging, name);
+  const owner = parseStagingName(name);
+  if (owner === undefined) {
+    if (isTemporaryName(name)) await rm(directory, { recursive: true, force: true });
+    return;
+  }
+  if (unread.has(owner.volumeId)) return;
+  const record = records.get(owner.volumeId);
+  const holds = record?.state === 'populating' && record.fence === owner.attempt;
+  const upload = holds ? await readReceived(directory) : undefined;
+  if (upload === undefined) {
+    await removeStaging(directory);
+    recovery.removed.push(name);
+    return;
+  }
+  await endChildren(directory);
+  await rm(join(directory, 'disk.img'), { force: true });
+  recovery.received.push({ ...owner, ...upload });
+}
+
+async function recoverVolume(layout: PoolLayout, record: VolumeRecord): Promise<void> {
+  const directory = layout.volume(record.volumeId);
+  for (const name of await readdir(directory)) {
+    if (isLeftoverName(name)) await rm(join(directory, name), { force: true });
+  }
+  if (record.state !== 'populating') return;
+  // Renamed, but the record never said complete: the commit did not happen.
+  await rm(layout.disk(record.volumeId, record.mode), { force: true });
+  await syncDirectory(record.mode === 'Block' ? directory : layout.data(record.volumeId));
+}

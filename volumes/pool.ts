@@ -1,0 +1,277 @@
+// A pool: a directory of volumes with one writer. Every change of a volume goes through here, is durable when the call returns, and is
+// serialised per volume. See pool-layout.ts for what lies where and domain/volume-record.ts for the states.
+import { randomBytes } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { Fault } from '../domain/fault.ts';
+import { canMove, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { commitStaging } from './commit.ts';
+import { syncDirectory } from './durable-file.ts';
+import type { FileOwnership } from './file-ownership.ts';
+import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
+import { type Finding, findStrays } from './pool-findings.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
+import type { ReceivedAttempt } from './pool-recovery.ts';
+import { measureSpace } from './pool-space.ts';
+import type { Staging } from './staging.ts';
+import { StagingArea } from './staging-area.ts';
+import { VolumeLocks } from './volume-locks.ts';
+import { writeRecord } from './volume-records.ts';
+
+export interface PoolUsage {
+  capacityBytes: number;
+  reservedBytes: number;
+  usedBytes: number;
+  freeBytes: number;
+  enforcement: string;
+  reflink: boolean;
+  largestVolumeBytes: number;
+}
+
+export class Pool {
+  readonly directory: string;
+  readonly poolId: string;
+  readonly reflink: boolean;
+  /** How the size of a volume is enforced: this service writes no byte beyond it; what a machine adds to `data` is not limited. */
+  readonly enforcement = 'own-writes';
+  readonly #opened: OpenedPool;
+  readonly #layout: PoolLayout;
+  readonly #ownership: FileOwnership;
+  readonly #records: Map<VolumeId, VolumeRecord>;
+  readonly #area: StagingArea;
+  readonly #locks = new VolumeLocks();
+  #capacityBytes: number;
+  #closed = false;
+
+  private constructor(opened: OpenedPool) {
+    this.#opened = opened;
+    this.#layout = opened.layout;
+    this.#ownership = opened.ownership;
+    this.#records = opened.records;
+    this.directory = opened.layout.directory;
+    this.poolId = opened.identity.poolId;
+    this.reflink = opened.reflink;
+    this.#capacityBytes = opened.capacityBytes;
+    this.#area = new StagingArea(opened.layout, opened.ledger, opened.received);
+  }
+
+  /**
+   * Takes the pool for life and cleans up after a service that was killed.
+   * @throws Fault PoolMissing, PoolInUse, NewerVersion
+   */
+  static async open(options: OpenPoolOptions): Promise<Pool> {
+    return new Pool(await openPool(options));
+  }
+
+  /** Why the pool is only read, or undefined. */
+  get readOnly(): Fault | undefined {
+    return this.#opened.readOnly;
+  }
+
+  get largestVolumeBytes(): number {
+    return Math.min(this.#opened.ledger.limitBytes, this.#opened.longestFileBytes);
+  }
+
+  get(id: VolumeId): VolumeRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  list(): VolumeRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Where the disk of the volume lies, or will lie. @throws Fault NotFound */
+  diskPath(id: VolumeId): string {
+    return this.#layout.disk(id, this.#need(id).mode);
+  }
+
+  received(): ReceivedAttempt[] {
+    return this.#area.received();
+  }
+
+  /**
+   * Makes an `empty` volume with its room promised, or returns the one that is there.
+   * @throws Fault PoolFull, VolumeTooLarge, AlreadyExists (the id is another claim's or of another size), VolumeCorrupt, InvalidRequest
+   */
+  async reserve(request: ReserveRequest): Promise<VolumeRecord> {
+    return await this.#change(request.volumeId, async () => {
+      const there = this.#records.get(request.volumeId);
+      if (there !== undefined) return sameVolume(there, request);
+      this.#refuseUnread(request.volumeId);
+      checkReserve(request, this.largestVolumeBytes);
+      return await this.#makeVolume(request);
+    });
+  }
+
+  /**
+   * Gives the volume to an attempt and takes it from the former one, whose children have ended and whose staging is gone when this returns.
+   * A volume that is complete for this generation is returned as it is.
+   * @throws Fault NotFound, StaleAttempt, VolumeInUse
+   */
+  async claimFence(id: VolumeId, claim: { attempt: number; generation: number }): Promise<VolumeRecord> {
+    return await this.#change(id, async () => {
+      const record = this.#need(id);
+      if (record.state === 'complete' && record.generation === claim.generation) return record;
+      if (!canMove(record.state, 'populating')) {
+        throw new Fault('VolumeInUse', `${id} is ${record.state} and is not filled again`);
+      }
+      if (claim.attempt < record.fence) {
+        throw new Fault('StaleAttempt', `attempt ${claim.attempt} of ${id} comes after attempt ${record.fence}`);
+      }
+      const held = record.fence === claim.attempt && record.state === 'populating';
+      const { attempt: fence, generation } = claim;
+      // First the fence, durably: should the rest fail, the former attempt cannot commit any more, and the next claim ends it.
+      const next = held ? record : await this.#write({ ...record, state: 'populating', fence, generation });
+      await this.#area.endFormer(id, fence, new Fault('StaleAttempt', `attempt ${fence} took over ${id}`));
+      return next;
+    });
+  }
+
+  /**
+   * A fresh private directory for the attempt; an older one of the same attempt is ended and removed.
+   * @throws Fault NotFound, StaleAttempt, UploadFinished where the attempt has received its upload already
+   */
+  async openStaging(id: VolumeId, attempt: number): Promise<Staging> {
+    return await this.#change(id, async () => {
+      this.#assertOwns(id, attempt);
+      return await this.#area.open(id, attempt);
+    });
+  }
+
+  /** The staging of an upload whose bytes are durable; only `source` is in it. @throws Fault NotFound, StaleAttempt */
+  async resumeStaging(id: VolumeId, attempt: number): Promise<Staging> {
+    return await this.#change(id, async () => {
+      this.#assertOwns(id, attempt);
+      return await this.#area.resume(id, attempt);
+    });
+  }
+
+  /**
+   * Makes the staged disk.img the volume's, in one step: after a crash it is there wholly or not at all. The staging is gone afterwards.
+   * @throws Fault StaleAttempt (leaves nothing), ImageTooLarge, NoSpace; before the last step a failure leaves the volume populating
+   */
+  async commit(staging: Staging, report: TransferReport): Promise<VolumeRecord> {
+    const id = staging.volumeId;
+    try {
+      return await this.#change(id, async () => {
+        staging.assertHeld();
+        this.#assertOwns(id, staging.attempt);
+        const record = this.#need(id);
+        await commitStaging(staging, record, { layout: this.#layout, ownership: this.#ownership, at: this.#opened.at });
+        const committedAt = new Date().toISOString();
+        const complete = await this.#write({ ...record, state: 'complete', committedAt, report });
+        await this.#opened.at('recorded');
+        await this.#area.remove(staging, new Fault('StaleAttempt', `${id} is complete`));
+        return complete;
+      });
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'StaleAttempt') await staging.discard();
+      throw error;
+    }
+  }
+
+  /** Declares that nobody fills the volume: a user's own files. @throws Fault NotFound, VolumeInUse */
+  async markPlain(id: VolumeId): Promise<VolumeRecord> {
+    return await this.#change(id, async () => {
+      const record = this.#need(id);
+      if (record.state === 'plain') return record;
+      if (!canMove(record.state, 'plain')) throw new Fault('VolumeInUse', `${id} is ${record.state}`);
+      return await this.#write({ ...record, state: 'plain' });
+    });
+  }
+
+  /** Ends its attempt and removes the volume, whatever its state. One that is not there is no error. @throws Fault VolumeCorrupt */
+  async delete(id: VolumeId): Promise<void> {
+    await this.#change(id, async () => {
+      this.#refuseUnread(id);
+      await this.#area.endFormer(id, Number.POSITIVE_INFINITY, new Fault('Cancelled', `${id} was deleted`));
+      if (!this.#records.has(id)) return;
+      // One durable rename takes it out of volumes/; what remains is removed here, or at the next open.
+      const doomed = this.#layout.temporary(randomBytes(8).toString('hex'));
+      await rename(this.#layout.volume(id), doomed);
+      this.#records.delete(id);
+      await syncDirectory(this.#layout.volumes);
+      await rm(doomed, { recursive: true, force: true });
+      this.#opened.ledger.release(id);
+    });
+  }
+
+  async usage(): Promise<PoolUsage> {
+    const { ledger, overcommit } = this.#opened;
+    const space = await measureSpace([this.#layout.volumes, this.#layout.staging], this.directory);
+    this.#capacityBytes = space.freeBytes + space.usedBytes;
+    ledger.limitBytes = Math.floor(this.#capacityBytes * overcommit);
+    return {
+      ...space,
+      capacityBytes: this.#capacityBytes,
+      reservedBytes: ledger.promisedBytes,
+      enforcement: this.enforcement,
+      reflink: this.reflink,
+      largestVolumeBytes: this.largestVolumeBytes,
+    };
+  }
+
+  async findings(): Promise<Finding[]> {
+    const { layout, unread } = this.#opened;
+    return await findStrays({ layout, unread, records: this.#records, owns: (id, attempt) => this.#owns(id, attempt) });
+  }
+
+  /** Lets changes that run end, then gives the pool to whoever comes next. Attempts that run are not ended here. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#locks.settled();
+    this.#opened.ledger.close();
+  }
+
+  async #change<T>(id: VolumeId, action: () => Promise<T>): Promise<T> {
+    return await this.#locks.run(id, async () => {
+      if (this.#closed) throw new Fault('Interrupted', 'the pool is closed');
+      if (this.readOnly !== undefined) throw this.readOnly;
+      return await action();
+    });
+  }
+
+  async #write(record: VolumeRecord): Promise<VolumeRecord> {
+    await writeRecord(this.#layout, record);
+    this.#records.set(record.volumeId, record);
+    return record;
+  }
+
+  async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
+    this.#opened.ledger.promise(request.volumeId, request.sizeBytes);
+    try {
+      const record = await makeVolume(request, this.#layout, this.#ownership);
+      this.#records.set(record.volumeId, record);
+      return record;
+    } catch (error) {
+      this.#opened.ledger.release(request.volumeId);
+      throw error;
+    }
+  }
+
+  #need(id: VolumeId): VolumeRecord {
+    const record = this.#records.get(id);
+    if (record !== undefined) return record;
+    this.#refuseUnread(id);
+    throw new Fault('NotFound', `no volume ${id} in this pool`);
+  }
+
+  /** A volume whose record cannot be read is kept as it is. */
+  #refuseUnread(id: VolumeId): void {
+    for (const reading of this.#opened.unread) {
+      if (reading.kind === 'corrupt' && reading.volumeId === id) throw reading.fault;
+    }
+  }
+
+  #owns(id: VolumeId, attempt: number): boolean {
+    const record = this.#records.get(id);
+    return record?.state === 'populating' && record.fence === attempt;
+  }
+
+  #assertOwns(id: VolumeId, attempt: number): void {
+    const record = this.#need(id);
+    if (this.#owns(id, attempt)) return;
+    throw new Fault('StaleAttempt', `${id} is ${record.state} with attempt ${record.fence}, not ${attempt}`);
+  }
+}

@@ -1,0 +1,112 @@
+// All stagings of a pool: which are open in this process, which received uploads wait for their conversion, what room they were promised.
+// The pool calls it under the lock of the volume.
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import type { VolumeId } from '../domain/volume-record.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import { parseStagingName } from './pool-layout.ts';
+import type { PoolLedger } from './pool-ledger.ts';
+import type { ReceivedAttempt } from './pool-recovery.ts';
+import { endChildren, readReceived, removeStaging, Staging } from './staging.ts';
+
+export class StagingArea {
+  readonly #layout: PoolLayout;
+  readonly #ledger: PoolLedger;
+  readonly #open = new Map<string, Staging>();
+  /** Received before this process; an attempt that is resumed moves to #open. */
+  readonly #waiting = new Map<string, ReceivedAttempt>();
+
+  constructor(layout: PoolLayout, ledger: PoolLedger, received: readonly ReceivedAttempt[]) {
+    this.#layout = layout;
+    this.#ledger = ledger;
+    for (const upload of received) this.#waiting.set(keyOf(upload.volumeId, upload.attempt), upload);
+  }
+
+  /** @throws Fault UploadFinished */
+  async open(volumeId: VolumeId, attempt: number): Promise<Staging> {
+    const directory = this.#layout.attempt(volumeId, attempt);
+    if ((await readReceived(directory)) !== undefined) {
+      throw new Fault('UploadFinished', `attempt ${attempt} of ${volumeId} has received its upload`);
+    }
+    await this.#end(volumeId, attempt, new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} began anew`));
+    // Others may pass through, to a socket or a file that is theirs, but neither look around nor write.
+    await mkdir(directory, { mode: 0o711 });
+    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory }));
+  }
+
+  /** @throws Fault NotFound */
+  async resume(volumeId: VolumeId, attempt: number): Promise<Staging> {
+    const directory = this.#layout.attempt(volumeId, attempt);
+    const received = await readReceived(directory);
+    if (received === undefined) {
+      throw new Fault('NotFound', `attempt ${attempt} of ${volumeId} has no received upload`);
+    }
+    const key = keyOf(volumeId, attempt);
+    this.#open.get(key)?.end(new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} was resumed`));
+    await clearForResume(directory);
+    this.#waiting.delete(key);
+    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, received }));
+  }
+
+  received(): ReceivedAttempt[] {
+    const open = [...this.#open.values()].flatMap((staging) => {
+      const upload = staging.received();
+      return upload === undefined ? [] : [{ volumeId: staging.volumeId, attempt: staging.attempt, ...upload }];
+    });
+    return [...this.#waiting.values(), ...open];
+  }
+
+  /** Ends every attempt of the volume below `fence`: open here, or left by a former service. */
+  async endFormer(volumeId: VolumeId, fence: number, reason: Fault): Promise<void> {
+    const names = (await readdir(this.#layout.staging)).map(parseStagingName);
+    for (const name of names) {
+      if (name?.volumeId === volumeId && name.attempt < fence) await this.#end(volumeId, name.attempt, reason);
+    }
+  }
+
+  async remove(staging: Staging, reason: Fault): Promise<void> {
+    await this.#end(staging.volumeId, staging.attempt, reason);
+  }
+
+  async #end(volumeId: VolumeId, attempt: number, reason: Fault): Promise<void> {
+    const key = keyOf(volumeId, attempt);
+    this.#open.get(key)?.end(reason);
+    await removeStaging(this.#layout.attempt(volumeId, attempt));
+    this.#open.delete(key);
+    this.#waiting.delete(key);
+    this.#ledger.release(scratchKeyOf(key));
+  }
+
+  #hold(staging: Staging): Staging {
+    this.#open.set(keyOf(staging.volumeId, staging.attempt), staging);
+    return staging;
+  }
+
+  #keeper() {
+    return {
+      promiseScratch: (staging: Staging, bytes: number): void => {
+        this.#ledger.promise(scratchKeyOf(keyOf(staging.volumeId, staging.attempt)), bytes);
+      },
+      discard: async (staging: Staging): Promise<void> => {
+        const key = keyOf(staging.volumeId, staging.attempt);
+        // One that was ended was removed by who ended it; the directory may be its successor's by now.
+        if (this.#open.get(key) !== staging) return;
+        await this.#end(staging.volumeId, staging.attempt, new Fault('StaleAttempt', 'the staging was discarded'));
+      },
+    };
+  }
+}
+
+function keyOf(volumeId: VolumeId, attempt: number): string {
+  return `${volumeId}.${attempt}`;
+}
+
+function scratchKeyOf(key: string): string {
+  return `scratch:${key}`;
+}
+
+async function clearForResume(directory: string): Promise<void> {
+  await endChildren(directory);
+  await rm(join(directory, 'disk.img'), { force: true });
+}

@@ -1,0 +1,166 @@
+// The private directory of one attempt. Whatever an attempt writes lies here until the pool commits it; whoever takes the fence ends the children
+// recorded here and removes it whole. Children and the mark of a received upload are on disk, so that the next service can do the same.
+//
+//   staging/<volume id>.<attempt>/disk.img       what is to be committed
+//                                 source         an upload that needs random access, as it came
+//                                 children.json  pid and start time of every program that writes here
+//                                 received.json  the upload in `source` is complete and durable
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Fault } from '../domain/fault.ts';
+import type { VolumeId } from '../domain/volume-record.ts';
+import { identityOf, killIfSame, ProcessIdentity } from '../runtime/process-identity.ts';
+import { syncDirectory, writeDurably } from './durable-file.ts';
+
+const stagingVersion = 1;
+
+const Children = Type.Object({ schemaVersion: Type.Literal(stagingVersion), children: Type.Array(ProcessIdentity) });
+const Received = Type.Object({
+  schemaVersion: Type.Literal(stagingVersion),
+  bytes: Type.Integer({ minimum: 0 }),
+  sourceDigest: Type.Optional(Type.String()),
+});
+const childrenValidator = Compile(Children);
+const receivedValidator = Compile(Received);
+
+/** What is known of an upload whose bytes are durable. */
+export type ReceivedUpload = Omit<Static<typeof Received>, 'schemaVersion'>;
+
+/** What the pool does for its stagings. */
+export interface StagingKeeper {
+  promiseScratch(staging: Staging, bytes: number): void;
+  discard(staging: Staging): Promise<void>;
+}
+
+export class Staging {
+  readonly volumeId: VolumeId;
+  readonly attempt: number;
+  readonly directory: string;
+  readonly #keeper: StagingKeeper;
+  readonly #ending = new AbortController();
+  #children: ProcessIdentity[] = [];
+  #received: ReceivedUpload | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    keeper: StagingKeeper,
+    place: { volumeId: VolumeId; attempt: number; directory: string; received?: ReceivedUpload },
+  ) {
+    this.#keeper = keeper;
+    this.volumeId = place.volumeId;
+    this.attempt = place.attempt;
+    this.directory = place.directory;
+    this.#received = place.received;
+  }
+
+  get diskPath(): string {
+    return join(this.directory, 'disk.img');
+  }
+  get sourcePath(): string {
+    return join(this.directory, 'source');
+  }
+  /** Aborts, with the Fault, when the attempt loses the volume. Whatever writes here for long listens to it. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  /** Records a child that writes here; durable when it returns. A child that has ended already needs no record. */
+  async adopt(pid: number): Promise<void> {
+    this.assertHeld();
+    const child = identityOf(pid);
+    if (child === undefined) return;
+    this.#children.push(child);
+    const children: Static<typeof Children> = { schemaVersion: stagingVersion, children: this.#children };
+    await this.#write(childrenPath(this.directory), JSON.stringify(children));
+  }
+
+  /** From now on the upload survives a crash. Who calls has fsynced `source`. */
+  async markReceived(upload: ReceivedUpload): Promise<void> {
+    this.assertHeld();
+    await syncDirectory(this.directory);
+    await this.#write(receivedPath(this.directory), JSON.stringify({ schemaVersion: stagingVersion, ...upload }));
+    this.#received = upload;
+  }
+
+  received(): ReceivedUpload | undefined {
+    return this.#received;
+  }
+
+  /**
+   * Promises room beside the volume's own for an uploaded source or scratch, until the staging is gone.
+   * @throws Fault PoolFull
+   */
+  reserveScratch(bytes: number): void {
+    this.assertHeld();
+    this.#keeper.promiseScratch(this, bytes);
+  }
+
+  /** @throws Fault StaleAttempt, or the reason of a cancel, when the attempt does not own the volume any more */
+  assertHeld(): void {
+    if (!this.#ending.signal.aborted) return;
+    const reason: unknown = this.#ending.signal.reason;
+    throw reason instanceof Fault ? reason : new Fault('StaleAttempt', `attempt ${this.attempt} was ended`);
+  }
+
+  /** Ends the children and removes everything. Doing it twice is no error. */
+  async discard(): Promise<void> {
+    await this.#keeper.discard(this);
+  }
+
+  /** The pool's own: no later call goes through. */
+  end(reason: Fault): void {
+    if (!this.#ending.signal.aborted) this.#ending.abort(reason);
+  }
+
+  /** Writes of two children must not overtake each other. */
+  async #write(path: string, content: string): Promise<void> {
+    const before = this.#writing;
+    const mine = before.then(() => writeDurably(path, `${content}\n`, 0o600));
+    this.#writing = mine.catch(() => undefined); // told to its own caller
+    await mine;
+  }
+}
+
+/**
+ * Ends the children recorded in a staging directory, of whichever service, then removes the directory.
+ * @throws Fault TimedOut or PermissionDenied where a child does not end; the directory is still there then
+ */
+export async function removeStaging(directory: string): Promise<void> {
+  await endChildren(directory);
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** An unreadable children.json ends nobody: it was being written when the power went, and then no child lives. */
+export async function endChildren(directory: string): Promise<void> {
+  const file = await readJson(childrenPath(directory));
+  if (!childrenValidator.Check(file)) return;
+  await Promise.all(file.children.map(killIfSame));
+}
+
+/** The mark of a received upload, if its bytes are durable. */
+export async function readReceived(directory: string): Promise<ReceivedUpload | undefined> {
+  const file = await readJson(receivedPath(directory));
+  if (!receivedValidator.Check(file)) return undefined;
+  const { schemaVersion: _, ...upload } = file;
+  return upload;
+}
+
+function childrenPath(directory: string): string {
+  return join(directory, 'children.json');
+}
+
+function receivedPath(directory: string): string {
+  return join(directory, 'received.json');
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (absent || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
