@@ -1,0 +1,79 @@
+// digest and doctor: is the content what it should be, and does anything lie about.
+import { type Command, InvalidArgumentError } from 'commander';
+import { describeBytes } from '../../domain/quantity.ts';
+import { resources } from '../../domain/resources.ts';
+import type { CommandIo } from '../command-io.ts';
+import type { FileDigests } from '../file-digest.ts';
+import { withService } from '../open-service.ts';
+import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
+import { textTable } from '../text-table.ts';
+import { parseVolumeName, type VolumeName } from '../volume-name.ts';
+
+interface Doctor {
+  findings: { kind: string; path: string; bytes: number; ageSeconds: number; detail: string }[];
+}
+
+const ownApi = '/apis/longshore.dev/v1alpha1';
+
+export function addCheckCommands(program: Command, io: CommandIo): void {
+  addDigest(program, io);
+  addDoctor(program, io);
+}
+
+function addDigest(program: Command, io: CommandIo): void {
+  const command = program
+    .command('digest')
+    .summary('print the content digest of a file or a volume')
+    .description(
+      'Prints the content digest of a raw disk file or of what is in a volume now. A name with a file behind it is a file.',
+    )
+    .argument('<what>', 'FILE or NAMESPACE/NAME')
+    .option('--sha256', 'also the sha256 of all bytes, which takes longer');
+  addFormatOption(command).action(async (what: string) => {
+    const sha256 = command.opts()['sha256'] === true;
+    const { digestFile, isFile } = await import('../file-digest.ts');
+    const digests = (await isFile(what))
+      ? await digestFile(what, sha256, io.signal)
+      : await volumeDigest(io, command, volumeNamed(what), sha256);
+    await showValue(io.stdout, formatOf(command), digests, () => linesOf(digests, what));
+  });
+}
+
+function volumeNamed(text: string): VolumeName {
+  try {
+    return parseVolumeName(text);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    throw new InvalidArgumentError(`${text} is no file and no NAMESPACE/NAME.`);
+  }
+}
+
+function linesOf(digests: FileDigests, what: string): string {
+  const sha256 = digests.sha256 === undefined ? '' : `sha256:${digests.sha256.replace(/^sha256:/, '')}  ${what}\n`;
+  return `${digests.contentDigest}  ${what}\n${sha256}`;
+}
+
+async function volumeDigest(io: CommandIo, command: Command, name: VolumeName, sha256: boolean): Promise<FileDigests> {
+  const path = `${ownApi}/namespaces/${name.namespace}/${resources.dataVolumes.plural}/${name.name}/digest`;
+  const query: Record<string, string> = sha256 ? { sha256: 'true' } : {};
+  return withService(io, command, (client) => client.call<FileDigests>({ method: 'GET', path, query }));
+}
+
+function addDoctor(program: Command, io: CommandIo): void {
+  const command = program
+    .command('doctor')
+    .summary('look for what is wrong')
+    .description('Looks whether the service answers, and for what lies on the pools and belongs to nothing.');
+  addFormatOption(command).action(async () => {
+    const answer = await withService(io, command, (client) =>
+      client.call<Doctor>({ method: 'GET', path: `${ownApi}/doctor` }),
+    );
+    await showValue(io.stdout, formatOf(command), answer, () => findingsTable(answer));
+  });
+}
+
+function findingsTable({ findings }: Doctor): string {
+  if (findings.length === 0) return 'The service answers, and nothing lies about.\n';
+  const rows = findings.map(({ kind, path, bytes, detail }) => [kind, describeBytes(bytes), path, detail]);
+  return textTable(['KIND', 'SIZE', 'PATH', 'DETAIL'], rows);
+}

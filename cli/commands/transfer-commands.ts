@@ -1,0 +1,110 @@
+// import, clone and blank: ask for a volume, and with --wait follow it to its end.
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseChecksum } from '../../domain/checksum.ts';
+import type { DataVolume } from '../../domain/data-volume.ts';
+import { quantityBytes } from '../../domain/quantity.ts';
+import { resources } from '../../domain/resources.ts';
+import type { ApiClient } from '../api-client.ts';
+import type { CommandIo } from '../command-io.ts';
+import { followVolume } from '../follow-volume.ts';
+import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
+import { withService } from '../open-service.ts';
+import { ProgressDisplay } from '../progress-display.ts';
+import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
+import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
+
+/** For commander. */
+export function parseSize(text: string): string {
+  const bytes = quantityBytes(text);
+  if (bytes === undefined || bytes < 1) throw new InvalidArgumentError('expected a size such as 10Gi or 500M.');
+  return text;
+}
+
+function parseChecksumOption(text: string): string {
+  const parsed = parseChecksum(text);
+  if ('problem' in parsed) throw new InvalidArgumentError(`${parsed.problem}.`);
+  return text;
+}
+
+function parseUrl(text: string): string {
+  if (!URL.canParse(text) || !/^https?:/i.test(text)) throw new InvalidArgumentError('expected an http or https URL.');
+  return text;
+}
+
+const waitHelp = 'follow it to its end and show the progress';
+
+export function addTransferCommands(program: Command, io: CommandIo): void {
+  addImport(program, io);
+  addClone(program, io);
+  addBlank(program, io);
+}
+
+function addImport(program: Command, io: CommandIo): void {
+  const command = program
+    .command('import')
+    .summary('fetch an image from a web server into a new volume')
+    .description('Fetches an image (raw, qcow2; also gz, xz, zst) from a web server into a new volume.')
+    .argument('<url>', 'http or https URL of the image', parseUrl)
+    .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
+    .requiredOption('--size <quantity>', 'size of the volume as the guest sees it, such as 10Gi', parseSize)
+    .option('--checksum <algorithm:hex>', 'what the bytes must be, as served', parseChecksumOption)
+    .option('--wait', waitHelp);
+  addFormatOption(command).action(async (url: string, name: VolumeName) => {
+    const { size, checksum } = command.opts<{ size: string; checksum?: string }>();
+    const http = { url, ...(checksum === undefined ? {} : { checksum }) };
+    await createAndFollow(io, command, name, makeVolume(name, { http }, size));
+  });
+}
+
+function addClone(program: Command, io: CommandIo): void {
+  const command = program
+    .command('clone')
+    .summary('copy a volume into a new one')
+    .description('Copies a volume into a new one of the same or another namespace.')
+    .argument('<source>', 'NAMESPACE/NAME of the volume to copy', parseVolumeName)
+    .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
+    .option('--size <quantity>', "size of the new volume; default: the source's", parseSize)
+    .option('--wait', waitHelp);
+  addFormatOption(command).action(async (source: VolumeName, name: VolumeName) => {
+    const { size } = command.opts<{ size?: string }>();
+    await createAndFollow(io, command, name, makeVolume(name, { pvc: { ...source } }, size));
+  });
+}
+
+function addBlank(program: Command, io: CommandIo): void {
+  const command = program
+    .command('blank')
+    .summary('make an empty volume')
+    .description('Makes a volume that holds only zeros.')
+    .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
+    .requiredOption('--size <quantity>', 'size of the volume, such as 10Gi', parseSize)
+    .option('--wait', waitHelp);
+  addFormatOption(command).action(async (name: VolumeName) => {
+    const { size } = command.opts<{ size: string }>();
+    await createAndFollow(io, command, name, makeVolume(name, { blank: {} }, size));
+  });
+}
+
+async function createAndFollow(io: CommandIo, command: Command, name: VolumeName, asked: DataVolume): Promise<void> {
+  const started = performance.now();
+  await withService(io, command, async (client) => {
+    const made = await client.create(resources.dataVolumes, asked);
+    if (command.opts()['wait'] !== true) {
+      const next = `follow it with: longshore get ${showName(name)}`;
+      return showValue(io.stdout, formatOf(command), made, () => `${showName(name)}: asked for; ${next}\n`);
+    }
+    const done = await followToEnd(io, client, name);
+    const seconds = (performance.now() - started) / 1000;
+    return showValue(io.stdout, formatOf(command), done, () => doneSentence(name, done, seconds));
+  });
+}
+
+/** @returns the volume in phase Succeeded. @throws its fault */
+export async function followToEnd(io: CommandIo, client: ApiClient, name: VolumeName): Promise<DataVolume> {
+  const display = new ProgressDisplay(io.stderr);
+  try {
+    return await followVolume(name, isDone, { client, display, signal: io.signal });
+  } finally {
+    display.clear();
+  }
+}

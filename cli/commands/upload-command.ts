@@ -1,0 +1,145 @@
+// upload: makes a volume that waits for its bytes, sends the file through the upload proxy and follows it to its end. What waits already
+// (another program made it, or a former upload broke) is used.
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import type { Command } from 'commander';
+import type { DataVolume } from '../../domain/data-volume.ts';
+import { Fault, toFault } from '../../domain/fault.ts';
+import { formatBytes } from '../../domain/quantity.ts';
+import { resources } from '../../domain/resources.ts';
+import type { ApiClient } from '../api-client.ts';
+import type { CommandIo } from '../command-io.ts';
+import { faultOf, followVolume } from '../follow-volume.ts';
+import { inspectLocalImage, type LocalImage } from '../local-image.ts';
+import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
+import { withService } from '../open-service.ts';
+import { ProgressDisplay } from '../progress-display.ts';
+import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
+import { requestToken, uploadProxyUrl } from '../upload-token.ts';
+import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
+import { parseSize } from './transfer-commands.ts';
+
+const chunkBytes = 1024 * 1024;
+const uploadPath = '/v1beta1/upload-async';
+
+export function addUploadCommand(program: Command, io: CommandIo): void {
+  const command = program
+    .command('upload')
+    .summary('send an image file into a new volume')
+    .description(
+      'Sends an image file (raw, qcow2; also gz, xz, zst) into a new volume, or into one that waits for an upload.',
+    )
+    .argument('<file>', 'image file')
+    .argument('<name>', 'NAMESPACE/NAME of the volume', parseVolumeName)
+    .option('--size <quantity>', 'size of the volume; default: what the image says', parseSize);
+  addFormatOption(command).action(async (path: string, name: VolumeName) => {
+    const image = await inspectLocalImage(path);
+    const { size } = command.opts<{ size?: string }>();
+    const started = performance.now();
+    await withService(io, command, async (client) => {
+      const done = await uploadImage(io, client, name, image, size);
+      const seconds = (performance.now() - started) / 1000;
+      await showValue(io.stdout, formatOf(command), done, () => doneSentence(name, done, seconds));
+    });
+  });
+}
+
+/**
+ * @returns the volume in phase Succeeded
+ * @throws its fault, or that of the upload; the volume then still waits for its bytes, unless the fault says otherwise
+ */
+async function uploadImage(
+  io: CommandIo,
+  client: ApiClient,
+  name: VolumeName,
+  image: LocalImage,
+  size: string | undefined,
+): Promise<DataVolume> {
+  const display = new ProgressDisplay(io.stderr);
+  const following = { client, display, signal: io.signal };
+  try {
+    await findOrMake(client, name, image, size);
+    await followVolume(name, isWaiting, following);
+    const url = `${await uploadProxyUrl(client)}${uploadPath}`;
+    const token = await requestToken(client, name);
+    await sendBytes(client, name, image, { url, token }, display);
+    return await followVolume(name, isDone, following);
+  } finally {
+    display.clear();
+  }
+}
+
+function isWaiting(volume: DataVolume): boolean {
+  const phase = volume.status?.phase;
+  if (phase === 'Succeeded') throw new Fault('UploadFinished', 'it is in phase Succeeded');
+  return phase === 'UploadReady';
+}
+
+async function findOrMake(
+  client: ApiClient,
+  name: VolumeName,
+  image: LocalImage,
+  size: string | undefined,
+): Promise<void> {
+  const existing = await client.find(resources.dataVolumes, name);
+  if (existing !== undefined && existing.spec.source?.upload === undefined) {
+    throw new Fault('AlreadyExists', `${showName(name)} exists and is no target of an upload`);
+  }
+  if (existing !== undefined) return;
+  const asked = size ?? (image.virtualSize === undefined ? undefined : formatBytes(image.virtualSize));
+  if (asked === undefined)
+    throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
+  await client.create(resources.dataVolumes, makeVolume(name, { upload: {} }, asked));
+}
+
+async function sendBytes(
+  client: ApiClient,
+  name: VolumeName,
+  image: LocalImage,
+  to: { url: string; token: string },
+  display: ProgressDisplay,
+): Promise<void> {
+  const file = createReadStream(image.path, { highWaterMark: chunkBytes });
+  const bytes = countedBytes(file, (bytesDone, seconds) => {
+    const bytesPerSecond = Math.round(bytesDone / seconds);
+    const etaSeconds = (image.bytes - bytesDone) / bytesPerSecond;
+    display.update({
+      label: showName(name),
+      word: 'upload',
+      bytesDone,
+      bytesTotal: image.bytes,
+      bytesPerSecond,
+      etaSeconds,
+    });
+  });
+  try {
+    await client.upload(to.url, to.token, bytes, image.bytes);
+  } catch (error) {
+    throw await reasonOf(client, name, error);
+  } finally {
+    file.destroy();
+  }
+}
+
+/** The same bytes, told of as they pass. */
+async function* countedBytes(
+  bytes: Readable,
+  onBytes: (bytesDone: number, seconds: number) => void,
+): AsyncGenerator<Buffer> {
+  const started = performance.now();
+  let bytesDone = 0;
+  for await (const chunk of bytes) {
+    // Safe: a file stream without an encoding gives buffers.
+    const buffer = chunk as Buffer;
+    bytesDone += buffer.length;
+    onBytes(bytesDone, Math.max(0.001, (performance.now() - started) / 1000));
+    yield buffer;
+  }
+}
+
+/** The object tells more than the answer of the proxy, where the image itself was refused. */
+async function reasonOf(client: ApiClient, name: VolumeName, error: unknown): Promise<Fault> {
+  const volume = await client.find(resources.dataVolumes, name);
+  const told = volume?.status?.longshore?.fault !== undefined || volume?.status?.phase === 'Failed';
+  return volume !== undefined && told ? faultOf(volume) : toFault(error);
+}

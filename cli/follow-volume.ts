@@ -1,0 +1,94 @@
+// Follows a DataVolume by watch until something is reached, and tells on the way how far it is and which attempts failed.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault, faultFromRecord } from '../domain/fault.ts';
+import { resources } from '../domain/resources.ts';
+import type { ApiClient } from './api-client.ts';
+import type { ProgressDisplay, ProgressView } from './progress-display.ts';
+import { showName, type VolumeName } from './volume-name.ts';
+
+const reconnectMs = 500;
+/** How long a service that is being restarted is waited for. */
+const patienceMs = 60_000;
+
+export interface Following {
+  client: ApiClient;
+  display: ProgressDisplay;
+  signal: AbortSignal;
+}
+
+/**
+ * @param isReached looked at for every state of the object
+ * @returns the object as it was when it was reached
+ * @throws the fault of the object where its phase is Failed; NotFound where it was deleted meanwhile; ServiceUnreachable
+ */
+export async function followVolume(
+  name: VolumeName,
+  isReached: (volume: DataVolume) => boolean,
+  { client, display, signal }: Following,
+): Promise<DataVolume> {
+  const seen = new AttemptNotes(display, name);
+  let lastAnswer = performance.now();
+  for (;;) {
+    try {
+      for await (const line of client.watch(resources.dataVolumes, name)) {
+        lastAnswer = performance.now();
+        if (line.type === 'BOOKMARK') continue;
+        if (line.type === 'ERROR') break;
+        if (line.type === 'DELETED') throw new Fault('NotFound', `${showName(name)} was deleted meanwhile`);
+        seen.look(line.object);
+        if (isReached(line.object)) return line.object;
+        if (line.object.status?.phase === 'Failed') throw faultOf(line.object);
+        display.update(viewOf(name, line.object));
+      }
+    } catch (error) {
+      const passes = error instanceof Error && !(error instanceof Fault && error.code !== 'ServiceUnreachable');
+      if (signal.aborted || !passes || performance.now() - lastAnswer > patienceMs) throw error;
+    }
+    await delay(reconnectMs, undefined, { signal });
+  }
+}
+
+/** The fault that the object tells of. */
+export function faultOf(volume: DataVolume): Fault {
+  const fault = volume.status?.longshore?.fault;
+  if (fault !== undefined) return faultFromRecord(fault);
+  const running = volume.status?.conditions?.find(({ type }) => type === 'Running');
+  return new Fault('Internal', running?.message ?? 'the volume is Failed and does not say why');
+}
+
+function viewOf(name: VolumeName, volume: DataVolume): ProgressView {
+  const { phase = 'Pending', progress, longshore = {} } = volume.status ?? {};
+  const percent = Number.parseFloat(progress ?? '');
+  return {
+    label: showName(name),
+    word: longshore.step ?? phase,
+    ...(longshore.bytesDone === undefined ? {} : { bytesDone: longshore.bytesDone }),
+    ...(longshore.bytesTotal === undefined ? {} : { bytesTotal: longshore.bytesTotal }),
+    ...(longshore.bytesPerSecond === undefined ? {} : { bytesPerSecond: longshore.bytesPerSecond }),
+    ...(longshore.etaSeconds === undefined ? {} : { etaSeconds: longshore.etaSeconds }),
+    ...(Number.isNaN(percent) ? {} : { percent }),
+  };
+}
+
+/** Says once of every failed attempt that it failed and when the next one comes. */
+class AttemptNotes {
+  readonly #display: ProgressDisplay;
+  readonly #label: string;
+  #told = '';
+
+  constructor(display: ProgressDisplay, name: VolumeName) {
+    this.#display = display;
+    this.#label = showName(name);
+  }
+
+  look(volume: DataVolume): void {
+    const { phase, longshore = {} } = volume.status ?? {};
+    const { fault, nextAttemptAt, attempt } = longshore;
+    if (fault === undefined || nextAttemptAt === undefined || phase === 'Failed') return;
+    const key = `${attempt} ${fault.code} ${nextAttemptAt}`;
+    if (key === this.#told) return;
+    this.#told = key;
+    this.#display.note(`${this.#label}: ${fault.code}: ${fault.detail}; next attempt at ${nextAttemptAt}`);
+  }
+}

@@ -1,0 +1,30 @@
+// The DataVolume that import, upload, clone and blank ask for, and what is said when it is there.
+import type { DataVolume, DataVolumeSource } from '../domain/data-volume.ts';
+import { describeBytes } from '../domain/quantity.ts';
+import { apiVersionOf, resources } from '../domain/resources.ts';
+import { showName, type VolumeName } from './volume-name.ts';
+
+/** @param size a quantity; undefined leaves it to the service (a clone takes its source's) */
+export function makeVolume(name: VolumeName, source: DataVolumeSource, size?: string): DataVolume {
+  const storage = size === undefined ? {} : { resources: { requests: { storage: size } } };
+  // Safe: the resource is the one whose version and kind DataVolume spells out.
+  return {
+    apiVersion: apiVersionOf(resources.dataVolumes),
+    kind: resources.dataVolumes.kind,
+    metadata: { name: name.name, namespace: name.namespace },
+    spec: { source, storage },
+  } as DataVolume;
+}
+
+export function isDone(volume: DataVolume): boolean {
+  return volume.status?.phase === 'Succeeded';
+}
+
+/** One sentence about a volume that is done. */
+export function doneSentence(name: VolumeName, volume: DataVolume, seconds: number): string {
+  const { virtualSize, allocatedBytes, verified } = volume.status?.longshore ?? {};
+  const size = virtualSize === undefined ? '' : `, ${describeBytes(virtualSize)}`;
+  const allocated = allocatedBytes === undefined ? '' : ` (${describeBytes(allocatedBytes)} allocated)`;
+  const checked = verified === undefined ? '' : `, verified: ${verified}`;
+  return `${showName(name)}: Succeeded after ${seconds.toFixed(1)} s${size}${allocated}${checked}\n`;
+}

@@ -1,0 +1,81 @@
+// The `longshore` command: every subcommand put together, and how one run of it ends.
+import { Argument, Command, CommanderError } from 'commander';
+import { toFault } from '../domain/fault.ts';
+import { faultCatalogue } from '../domain/fault-catalogue.ts';
+import type { CommandIo } from './command-io.ts';
+import { addAccessCommands } from './commands/access-commands.ts';
+import { addChangeCommands } from './commands/change-commands.ts';
+import { addCheckCommands } from './commands/check-commands.ts';
+import { addInspectCommands } from './commands/inspect-commands.ts';
+import { addTransferCommands } from './commands/transfer-commands.ts';
+import { addUploadCommand } from './commands/upload-command.ts';
+import { completionScript, type Shell } from './completion.ts';
+import { showFault } from './show-fault.ts';
+
+export function buildProgram(io: CommandIo): Command {
+  const program = new Command('longshore')
+    .description(
+      "Puts disk images into the volumes of virtual machines; speaks the API of KubeVirt's Containerized Data Importer.",
+    )
+    .version(io.version, '--version', 'print the version')
+    .option('--data <directory>', `data directory of the service (default: LONGSHORE_DATA, here ${io.dataDirectory})`)
+    .helpCommand(false)
+    .showHelpAfterError('(--help tells what is possible)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+    });
+  addServiceCommands(program);
+  addTransferCommands(program, io);
+  addUploadCommand(program, io);
+  addInspectCommands(program, io);
+  addChangeCommands(program, io);
+  addAccessCommands(program, io);
+  addCheckCommands(program, io);
+  addCompletion(program, io);
+  return program;
+}
+
+/** Programs of their own, which bin/longshore starts; here only so that help and completion know them. */
+function addServiceCommands(program: Command): void {
+  const services: readonly [string, string][] = [
+    ['up', 'start the whole service on this machine and watch over it'],
+    ['api', 'run only the API with the controller'],
+    ['uploadproxy', 'run only the upload proxy'],
+    ['worker', 'run only a worker'],
+  ];
+  for (const [name, summary] of services)
+    program
+      .command(name, { hidden: name !== 'up' })
+      .summary(summary)
+      .description(summary);
+}
+
+function addCompletion(program: Command, io: CommandIo): void {
+  program
+    .command('completion')
+    .summary('print a completion script for your shell')
+    .description('Prints a completion script for your shell; for bash: eval "$(longshore completion bash)"')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action((shell: Shell) => {
+      io.stdout.write(completionScript(program, shell));
+    });
+}
+
+/**
+ * Runs the command.
+ * @param words what follows `longshore` on the command line
+ * @returns the exit code: 0, or that of the fault's row in the catalogue
+ */
+export async function runProgram(io: CommandIo, words: readonly string[]): Promise<number> {
+  try {
+    await buildProgram(io).parseAsync([...words], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : faultCatalogue.InvalidRequest.exit;
+    return showFault(toFault(error, { signal: io.signal }), io.stderr);
+  }
+}
