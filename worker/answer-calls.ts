@@ -1,0 +1,115 @@
+// The worker's answers to the controller: volumes by the pool, attempts by what runs here. Every call may come twice.
+import { Fault, faultRecord } from '../domain/fault.ts';
+import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
+import type { Inventory } from '../jobs/channel-protocol.ts';
+import type { Pool } from '../volumes/pool.ts';
+import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
+import type { Attempts } from './attempts.ts';
+import type { WorkerChannel } from './channel-client.ts';
+import type { Outbox } from './outbox.ts';
+import type { UploadSlots } from './upload-slots.ts';
+
+export interface AnswerOptions {
+  pool: Pool;
+  attempts: Attempts;
+  slots: UploadSlots;
+  outbox(): Outbox;
+  /** Ends what is read for nobody any more. */
+  signal: AbortSignal;
+}
+
+interface Attempt {
+  volumeId: VolumeId;
+  attempt: number;
+}
+
+/** Registers an answer to each of workerCalls. */
+export function answerCalls(channel: WorkerChannel, options: AnswerOptions): void {
+  const { pool, attempts, slots } = options;
+  channel.handle('inventory', () => inventoryOf(options));
+  channel.handle('volume.reserve', (asked) => pool.reserve({ ...asked, volumeId: volumeIdIn(asked) }));
+  channel.handle('volume.claimFence', async ({ attempt, generation, ...asked }) => {
+    const volumeId = volumeIdIn(asked);
+    const record = await pool.claimFence(volumeId, { attempt, generation });
+    await attempts.endEarlier(volumeId, attempt);
+    return record;
+  });
+  channel.handle('volume.markPlain', (asked) => pool.markPlain(volumeIdIn(asked)));
+  channel.handle('volume.delete', async (asked) => {
+    await deleteVolume(volumeIdIn(asked), options);
+    return {};
+  });
+  channel.handle('volume.digest', (asked) => digestOf(volumeIdIn(asked), asked.sha256, options));
+  channel.handle('upload.open', async ({ volumeId, ...asked }) => {
+    openUpload({ ...asked, volumeId: volumeIdIn({ volumeId }) }, pool, slots);
+    return {};
+  });
+  channel.handle('attempt.cancel', async ({ attempt, reason, ...asked }) => {
+    await cancel({ volumeId: volumeIdIn(asked), attempt }, reason, options);
+    return {};
+  });
+  channel.handle('doctor', async () => ({ findings: await pool.findings() }));
+}
+
+/** @throws Fault InvalidRequest */
+function volumeIdIn({ volumeId }: { volumeId: string }): VolumeId {
+  if (!isVolumeId(volumeId)) throw new Fault('InvalidRequest', `${volumeId} is not the id of a volume`);
+  return volumeId;
+}
+
+async function inventoryOf({ pool, attempts, slots }: AnswerOptions): Promise<Inventory> {
+  return {
+    volumes: pool.list(),
+    running: attempts.list(),
+    waiting: slots.waiting().map(({ volumeId, attempt }) => ({ volumeId, attempt })),
+    received: pool.received(),
+    pool: { directory: pool.directory, ...(await pool.usage()) },
+  };
+}
+
+async function deleteVolume(volumeId: VolumeId, { pool, attempts, slots }: AnswerOptions): Promise<void> {
+  slots.close({ volumeId });
+  const why = new Fault('Cancelled', `${volumeId} was deleted`);
+  const running = attempts.list().filter((key) => key.volumeId === volumeId);
+  await Promise.all(running.map((key) => attempts.end(key, why)));
+  await pool.delete(volumeId);
+}
+
+async function digestOf(volumeId: VolumeId, sha256: boolean, { pool, signal }: AnswerOptions) {
+  const path = pool.diskPath(volumeId);
+  const state = pool.get(volumeId)?.state;
+  if (state !== 'complete' && state !== 'plain') throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
+  const { contentDigest } = await contentDigestOfFile(path, { signal });
+  return { contentDigest, path, ...(sha256 ? { sha256: await sha256OfFile(path, { signal }) } : {}) };
+}
+
+function openUpload(
+  asked: Attempt & { sizeBytes: number; preallocation: boolean; checksum?: string },
+  pool: Pool,
+  slots: UploadSlots,
+): void {
+  const { volumeId, attempt } = asked;
+  const record = pool.get(volumeId);
+  if (record === undefined) throw new Fault('NotFound', `no volume ${volumeId} in this pool`);
+  if (record.state === 'complete') return;
+  if (record.state !== 'populating' || record.fence !== attempt) {
+    throw new Fault('StaleAttempt', `${volumeId} is ${record.state} with attempt ${record.fence}, not ${attempt}`);
+  }
+  const isReceived = pool.received().some((one) => one.volumeId === volumeId && one.attempt === attempt);
+  if (!isReceived) slots.open({ ...asked, sizeBytes: record.sizeBytes });
+}
+
+/** Ends it wherever it stands: running, waiting for its bytes, or received and waiting for its conversion. Its result is told once. */
+async function cancel(key: Attempt, reason: string, { pool, attempts, slots, outbox }: AnswerOptions): Promise<void> {
+  const why = new Fault('Cancelled', reason);
+  const waited = slots.close(key);
+  const ran = await attempts.end(key, why);
+  const isReceived = pool.received().some((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
+  if (isReceived) await (await pool.resumeStaging(key.volumeId, key.attempt)).discard();
+  const toldByItself = ran && !waited;
+  if (!toldByItself && (waited || isReceived)) {
+    const outcome = { ok: false as const, fault: faultRecord(why), bytesFetched: 0 };
+    attempts.announce(key, outcome);
+    outbox().result(key, outcome);
+  }
+}

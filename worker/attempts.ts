@@ -1,0 +1,120 @@
+// What runs in this worker. One run an attempt: a second start of the same attempt joins the first; a later attempt of the volume ends the earlier
+// one first. Ending a run aborts its signal and waits until its children are dead and its staging is gone.
+import { Fault } from '../domain/fault.ts';
+import type { Outcome } from '../jobs/channel-protocol.ts';
+import { metrics } from '../runtime/metrics.ts';
+import type { AttemptKey } from './outbox.ts';
+
+export type RunOperation = 'import' | 'clone' | 'convert' | 'upload';
+
+interface Run extends AttemptKey {
+  operation: RunOperation;
+  abort: AbortController;
+  /** Never rejects. */
+  done: Promise<void>;
+}
+
+function nameOf(key: AttemptKey): string {
+  return `${key.volumeId}.${key.attempt}`;
+}
+
+export class Attempts {
+  readonly #runs = new Map<string, Run>();
+  readonly #waiters = new Map<string, Set<(outcome: Outcome) => void>>();
+
+  list(): AttemptKey[] {
+    return [...this.#runs.values()].map(({ volumeId, attempt }) => ({ volumeId, attempt }));
+  }
+
+  get size(): number {
+    return this.#runs.size;
+  }
+
+  isRunning(key: AttemptKey): boolean {
+    return this.#runs.has(nameOf(key));
+  }
+
+  /**
+   * Runs the work, unless this attempt runs already: then its end is waited for and the work is not started.
+   * @param outer aborts the run too: the lock of the job, the connection of the upload
+   * @throws Fault StaleAttempt where a later attempt of the volume runs; whatever the work throws
+   */
+  async run(
+    key: AttemptKey & { operation: RunOperation },
+    outer: AbortSignal,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const running = this.#runs.get(nameOf(key));
+    if (running !== undefined) return running.done;
+    if (this.#ofVolume(key.volumeId).some((run) => run.attempt > key.attempt)) {
+      throw new Fault('StaleAttempt', `a later attempt than ${key.attempt} of ${key.volumeId} runs`);
+    }
+    const abort = new AbortController();
+    const working = this.#worked(key, AbortSignal.any([outer, abort.signal]), work);
+    const run: Run = { ...key, abort, done: working.catch(() => undefined) };
+    this.#runs.set(nameOf(key), run);
+    metrics.add('longshore_attempts_running', { operation: key.operation }, 1);
+    try {
+      await working;
+    } finally {
+      this.#runs.delete(nameOf(key));
+      metrics.add('longshore_attempts_running', { operation: key.operation }, -1);
+    }
+  }
+
+  /** Ends one attempt. @returns false where it does not run */
+  async end(key: AttemptKey, why: Fault): Promise<boolean> {
+    const run = this.#runs.get(nameOf(key));
+    if (run === undefined) return false;
+    run.abort.abort(why);
+    await run.done;
+    return true;
+  }
+
+  /** Ends all attempts of a volume that are earlier than `below`. */
+  async endEarlier(volumeId: string, below: number): Promise<void> {
+    const why = new Fault('StaleAttempt', `attempt ${below} owns ${volumeId} now`);
+    const earlier = this.#ofVolume(volumeId).filter((run) => run.attempt < below);
+    await Promise.all(earlier.map((run) => this.end(run, why)));
+  }
+
+  async endAll(why: Fault): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => this.end(run, why)));
+  }
+
+  /** Resolves when nothing runs that runs now. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => run.done));
+  }
+
+  /** How the attempt ends, for a client that waits for it here. @throws the signal's reason */
+  outcomeOf(key: AttemptKey, signal: AbortSignal): Promise<Outcome> {
+    const name = nameOf(key);
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    const waiters = this.#waiters.get(name) ?? new Set();
+    this.#waiters.set(name, waiters.add(resolve));
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    return promise.finally(() => {
+      signal.removeEventListener('abort', onAbort);
+      waiters.delete(resolve);
+      if (waiters.size === 0 && this.#waiters.get(name) === waiters) this.#waiters.delete(name);
+    });
+  }
+
+  /** Tells those who wait here how the attempt ended. */
+  announce(key: AttemptKey, outcome: Outcome): void {
+    for (const resolve of this.#waiters.get(nameOf(key)) ?? []) resolve(outcome);
+  }
+
+  /** Begins the work in a later turn, when the run is in the list. */
+  async #worked(key: AttemptKey, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await this.endEarlier(key.volumeId, key.attempt);
+    await work(signal);
+  }
+
+  #ofVolume(volumeId: string): Run[] {
+    return [...this.#runs.values()].filter((run) => run.volumeId === volumeId);
+  }
+}

@@ -1,0 +1,182 @@
+// One job of the queue, from the payload to the delivered result. The happy path: take the attempt's inputs from the controller, fill a private staging,
+// commit it, tell the report. Whatever goes wrong, the staging is discarded and the fault is told; only an interrupted conversion keeps
+// the upload that it was to convert, and asks for another job.
+import { Fault, faultRecord, toFault } from '../domain/fault.ts';
+import { isVolumeId, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { convertReceived } from '../importer/convert-received.ts';
+import { importImage } from '../importer/import-image.ts';
+import type { TransferHooks } from '../importer/transfer-hooks.ts';
+import type { AttemptInputs } from '../jobs/channel-protocol.ts';
+import type { JobPayload } from '../jobs/payload.ts';
+import type { Staging } from '../volumes/staging.ts';
+import { cloneVolume } from '../cloner/clone-volume.ts';
+import type { Attempts } from './attempts.ts';
+import type { ChannelClient } from './channel-client.ts';
+import type { Outbox } from './outbox.ts';
+import { ProgressReporter } from './progress-reporter.ts';
+import { recordTransfer } from './transfer-record.ts';
+import type { WorkerTools } from './worker-tools.ts';
+
+export interface JobRunnerOptions extends WorkerTools {
+  channel: ChannelClient;
+  attempts: Attempts;
+  outbox: Outbox;
+}
+
+type Job = JobPayload & { volumeId: VolumeId };
+
+export class JobRunner {
+  readonly #options: JobRunnerOptions;
+
+  constructor(options: JobRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects: how a job ended goes to the controller, or nowhere where the job is out of date. Leaves no staging but a received upload's. */
+  async run(payload: JobPayload, signal: AbortSignal): Promise<void> {
+    const { volumeId } = payload;
+    if (!isVolumeId(volumeId)) return this.#drop(payload, 'not a volume id');
+    const job: Job = { ...payload, volumeId };
+    const record = this.#options.pool.get(volumeId);
+    if (record === undefined) return this.#drop(payload, 'no such volume');
+    if (record.state === 'complete' && record.generation === job.generation && record.report !== undefined) {
+      return this.#succeeded(job, record.report);
+    }
+    if (record.fence !== job.attempt || record.state !== 'populating') {
+      return this.#drop(payload, `the volume is ${record.state} with attempt ${record.fence}`);
+    }
+    try {
+      await this.#options.attempts.run(job, signal, (running) => this.#attempt(job, record, running));
+    } catch (error) {
+      this.#drop(payload, toFault(error, { signal }).detail);
+    }
+  }
+
+  async #attempt(job: Job, record: VolumeRecord, signal: AbortSignal): Promise<void> {
+    const { logger, channel, config } = this.#options;
+    const started = performance.now();
+    const limited = withTotalLimit(signal, config.totalTimeoutMs);
+    const progress = new ProgressReporter(job, (told) => channel.sendProgress(told));
+    try {
+      const report = await this.#transfer(job, record, limited, progress);
+      this.#ended(job, record, started, progress, { report });
+      this.#succeeded(job, report);
+    } catch (error) {
+      const fault = toFault(error, { signal: limited });
+      if (fault.code === 'StaleAttempt') {
+        logger.info({ job: job.volumeId, attempt: job.attempt, detail: fault.detail }, 'attempt dropped');
+        return;
+      }
+      this.#ended(job, record, started, progress, { fault });
+      this.#failed(job, fault, progress.bytesFetched);
+    }
+  }
+
+  async #transfer(job: Job, record: VolumeRecord, signal: AbortSignal, progress: ProgressReporter) {
+    const { channel, pool } = this.#options;
+    const key = { volumeId: job.volumeId, attempt: job.attempt };
+    const inputs = await channel.ask('attempt.inputs', key, signal);
+    const staging = await this.#openStaging(job, inputs);
+    try {
+      const held = AbortSignal.any([signal, staging.signal]);
+      const report = await this.#fill(inputs, record, staging, this.#hooks(job, held, progress));
+      signal.throwIfAborted();
+      await pool.commit(staging, report);
+      return report;
+    } catch (error) {
+      const fault = toFault(error, { signal: AbortSignal.any([signal, staging.signal]) });
+      if (!this.#keepsUpload(job, fault)) await staging.discard();
+      throw fault;
+    }
+  }
+
+  async #openStaging(job: Job, inputs: AttemptInputs): Promise<Staging> {
+    if (inputs.operation !== job.operation) {
+      throw new Fault('StaleAttempt', `the job says ${job.operation}, the controller ${inputs.operation}`);
+    }
+    const { pool } = this.#options;
+    return inputs.operation === 'convert'
+      ? pool.resumeStaging(job.volumeId, job.attempt)
+      : pool.openStaging(job.volumeId, job.attempt);
+  }
+
+  #fill(inputs: AttemptInputs, record: VolumeRecord, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {
+    const sized = { ...inputs, sizeBytes: record.sizeBytes };
+    switch (sized.operation) {
+      case 'import':
+        return importImage(sized, staging, hooks);
+      case 'convert':
+        return convertReceived(sized, staging, hooks);
+      case 'clone':
+        return cloneVolume(sized, this.#sourceOf(sized.sourceVolumeId), staging, hooks);
+    }
+  }
+
+  #sourceOf(volumeId: string): { path: string; record: VolumeRecord } {
+    const { pool } = this.#options;
+    const record = isVolumeId(volumeId) ? pool.get(volumeId) : undefined;
+    if (record === undefined) throw new Fault('NotFound', `the source volume ${volumeId} is not on this node`);
+    if (record.state !== 'complete') throw new Fault('SourceNotReady', `${volumeId} is ${record.state}`);
+    return { path: pool.diskPath(record.volumeId), record };
+  }
+
+  #hooks(job: Job, signal: AbortSignal, progress: ProgressReporter): TransferHooks {
+    const { config, programs, qemuImg, logger } = this.#options;
+    const { volumeId, attempt } = job;
+    return {
+      ...{ signal, config, programs, qemuImg },
+      logger: logger.child({ volumeId, attempt }),
+      onProgress: (told) => progress.report(told),
+    };
+  }
+
+  /** The bytes of an upload were acknowledged; only what will never pass takes them away. */
+  #keepsUpload(job: Job, fault: Fault): boolean {
+    return job.operation === 'convert' && fault.retryable;
+  }
+
+  #succeeded(job: Job, report: TransferReport): void {
+    const { outbox, attempts } = this.#options;
+    const key = { volumeId: job.volumeId, attempt: job.attempt };
+    const outcome = { ok: true as const, report };
+    attempts.announce(key, outcome);
+    outbox.result(key, outcome);
+  }
+
+  #failed(job: Job, fault: Fault, bytesFetched: number): void {
+    const { outbox, attempts, pool } = this.#options;
+    const key = { volumeId: job.volumeId, attempt: job.attempt };
+    const received = pool.received().find((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
+    if (fault.code === 'Interrupted' && received !== undefined) return outbox.received(key, received.bytes);
+    const outcome = { ok: false as const, fault: faultRecord(fault), bytesFetched };
+    attempts.announce(key, outcome);
+    outbox.result(key, outcome);
+  }
+
+  #ended(
+    job: Job,
+    record: VolumeRecord,
+    started: number,
+    progress: ProgressReporter,
+    end: { report: TransferReport } | { fault: Fault },
+  ): void {
+    recordTransfer(this.#options.logger, {
+      ...{ operation: job.operation, volumeId: job.volumeId, attempt: job.attempt, record, end },
+      seconds: (performance.now() - started) / 1_000,
+      bytesFetched: 'report' in end ? end.report.fetchedBytes : progress.bytesFetched,
+    });
+  }
+
+  #drop(payload: JobPayload, why: string): void {
+    this.#options.logger.info({ job: payload.volumeId, attempt: payload.attempt, why }, 'job dropped');
+  }
+}
+
+function withTotalLimit(signal: AbortSignal, totalMs: number): AbortSignal {
+  if (totalMs === 0) return signal;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Fault('TimedOut', `longer than ${totalMs} ms`)), totalMs);
+  timer.unref();
+  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  return AbortSignal.any([signal, late.signal]);
+}

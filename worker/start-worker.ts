@@ -1,0 +1,118 @@
+// Builds one worker and ends it in order. While it lives it owns its node's pool; Redis and the controller may come and go. Stopping takes no more work,
+// lets what runs go on for drainSeconds, then ends it with `Interrupted` and leaves nothing but committed volumes and received uploads.
+import { Fault } from '../domain/fault.ts';
+import { openRedis, refuseEviction } from '../jobs/connection.ts';
+import { JobConsumer } from '../jobs/job-consumer.ts';
+import { WorkerRegistry } from '../jobs/worker-registry.ts';
+import type { TlsPair } from '../runtime/certificates.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { metrics } from '../runtime/metrics.ts';
+import type { Programs } from '../runtime/programs.ts';
+import { Pool } from '../volumes/pool.ts';
+import { QemuImg } from '../volumes/qemu-img.ts';
+import { answerCalls } from './answer-calls.ts';
+import { Attempts } from './attempts.ts';
+import { ChannelClient } from './channel-client.ts';
+import { JobRunner } from './job-runner.ts';
+import { Outbox } from './outbox.ts';
+import { UploadReceiver } from './upload-receiver.ts';
+import { startUploadServer } from './upload-server.ts';
+import { UploadSlots } from './upload-slots.ts';
+
+export interface WorkerOptions {
+  config: Config;
+  tls: TlsPair;
+  logger: Logger;
+  programs: Programs;
+  /** Directory of the pool, made where it does not exist. Default: config.pool. */
+  poolDirectory?: string;
+}
+
+export interface RunningWorker {
+  /** host:port of the upload server. */
+  readonly uploadAddress: string;
+  /** Why no work can be taken at the moment; undefined where it can. */
+  notReady(): string | undefined;
+  /** Drains and ends; at most about drainSeconds + 10 s. */
+  stop(): Promise<void>;
+}
+
+const deliverWithinMs = 2_000;
+
+/** @throws Fault PoolMissing, PoolInUse, NewerVersion, RedisUnavailable, RedisUnsafe, AddressInUse; nothing is left open then */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const undo = new AsyncDisposableStack();
+  try {
+    return await buildWorker(options, undo);
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
+async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): Promise<RunningWorker> {
+  const { config, logger, tls, programs } = options;
+  const directory = options.poolDirectory ?? config.pool;
+  const pool = await Pool.open({ directory, create: true, overcommit: config.overcommit, logger });
+  undo.defer(() => pool.close());
+  const redis = await openRedis(config.redisUrl, { logger });
+  undo.defer(() => redis.disconnect());
+  await refuseEviction(redis, config, logger);
+
+  const tools = { config, logger, programs, pool, qemuImg: new QemuImg({ programs, config, logger }) };
+  const attempts = new Attempts();
+  const slots = new UploadSlots();
+  const ending = new AbortController();
+  // The three know each other: the channel answers by what runs, and what runs tells over the channel.
+  const channelParts = lateParts();
+  const receiver = new UploadReceiver({ ...tools, ...channelParts, attempts, slots });
+  const uploads = await startUploadServer({
+    ...{ host: config.listenHost, tls, receiver, logger, idleTimeoutMs: config.idleTimeoutMs },
+  });
+  undo.defer(() => uploads.close());
+
+  const channel = new ChannelClient({
+    ...{ address: config.channelAddress, tls, node: config.node, uploadAddress: uploads.address, logger },
+    answer: (opened) =>
+      answerCalls(opened, { pool, attempts, slots, outbox: () => channelParts.outbox, signal: ending.signal }),
+    onConnected: () => undefined,
+  });
+  undo.defer(() => channel.stop());
+  channelParts.set(channel, new Outbox(channel, logger));
+  undo.defer(() => channelParts.outbox.stop());
+
+  const unpublish = await new WorkerRegistry(redis).publish(
+    { node: config.node, uploadAddress: uploads.address },
+    { logger },
+  );
+  undo.defer(unpublish);
+  const runner = new JobRunner({ ...tools, channel, attempts, outbox: channelParts.outbox });
+  const consumer = await JobConsumer.start({
+    ...{ redisUrl: config.redisUrl, node: config.node, logger },
+    ...{ concurrency: config.importConcurrency, lockDurationMs: config.lockDurationMs },
+    process: (payload, signal) => runner.run(payload, signal),
+  });
+  const measuring = measurePool(pool, logger);
+  logger.info({ pool: pool.directory, uploadAddress: uploads.address, node: config.node }, 'worker is ready');
+
+  return {
+    uploadAddress: uploads.address,
+    notReady: () => {
+      if (redis.status !== 'ready') return 'Redis cannot be reached';
+      return channel.isConnected ? undefined : 'no channel to the controller';
+    },
+    stop: async () => {
+      clearInterval(measuring);
+      receiver.refuseNew();
+      const drainMs = config.drainSeconds * 1_000;
+      await Promise.all([consumer.close({ withinMs: drainMs }), within(drainMs, attempts.settled())]);
+      const why = new Fault('Interrupted', 'the worker stops');
+      ending.abort(why);
+      await attempts.endAll(why);
+      await within(channel.isConnected ? deliverWithinMs : 0, channelParts.outbox.delivered());
+      await undo.disposeAsync();
+    },
+  };
+}

@@ -1,0 +1,148 @@
+// One upload, from the body of a request to the committed volume or to bytes that wait durably for their conversion. A request that fails or is
+// abandoned leaves nothing, and the slot open for the next one.
+import type { Readable } from 'node:stream';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import { receiveUpload } from '../importer/receive-upload.ts';
+import type { Outcome } from '../jobs/channel-protocol.ts';
+import type { Staging } from '../volumes/staging.ts';
+import type { Attempts } from './attempts.ts';
+import type { ChannelClient } from './channel-client.ts';
+import type { AttemptKey, Outbox } from './outbox.ts';
+import { ProgressReporter } from './progress-reporter.ts';
+import { recordTransfer } from './transfer-record.ts';
+import type { UploadSlot, UploadSlots } from './upload-slots.ts';
+import type { WorkerTools } from './worker-tools.ts';
+
+export interface UploadReceiverOptions extends WorkerTools {
+  channel: ChannelClient;
+  attempts: Attempts;
+  outbox: Outbox;
+  slots: UploadSlots;
+}
+
+export interface IncomingUpload {
+  body: Readable;
+  declaredBytes?: number | undefined;
+}
+
+/** `committed`: the volume is complete. `staged`: the bytes are durable, a job converts them. */
+export type ReceivedUpload = 'committed' | 'staged';
+
+export class UploadReceiver {
+  readonly #options: UploadReceiverOptions;
+  #closing = false;
+
+  constructor(options: UploadReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** From now on no upload is begun. */
+  refuseNew(): void {
+    this.#closing = true;
+  }
+
+  /**
+   * Takes the slot of the volume, so that no second upload begins.
+   * @throws Fault NotAnUploadTarget, UploadBusy, UploadFinished, UploadNotReady
+   */
+  take(volumeId: VolumeId): UploadSlot {
+    const { slots, pool } = this.#options;
+    if (this.#closing) throw new Fault('UploadNotReady', 'the worker stops');
+    const record = pool.get(volumeId);
+    if (record?.state === 'complete') throw new Fault('UploadFinished', `${volumeId} is complete`);
+    return slots.take(volumeId);
+  }
+
+  /**
+   * Reads the body into the slot that was taken. Whatever happens the slot is given back.
+   * @param signal the connection's
+   * @throws Fault why nothing was kept
+   */
+  async receive(slot: UploadSlot, incoming: IncomingUpload, signal: AbortSignal): Promise<ReceivedUpload> {
+    const { attempts, slots, logger, channel, pool } = this.#options;
+    const started = performance.now();
+    const key = { volumeId: slot.volumeId, attempt: slot.attempt };
+    const progress = new ProgressReporter(key, (told) => channel.sendProgress(told));
+    let received: ReceivedUpload | undefined;
+    try {
+      await attempts.run({ ...key, operation: 'upload' }, signal, async (running) => {
+        received = await this.#fill(slot, incoming, running, progress, started);
+      });
+      if (received === undefined) throw new Fault('UploadBusy', `an upload into ${slot.volumeId} is running`);
+      return received;
+    } catch (error) {
+      const fault = toFault(error, { signal });
+      const end = { fault };
+      recordTransfer(logger, { ...this.#ended(key, pool.get(slot.volumeId), started), bytesFetched: progress.bytesFetched, end });
+      throw fault;
+    } finally {
+      slots.giveBack(slot, received === undefined ? 'waiting' : 'finished');
+    }
+  }
+
+  /** How the conversion of a staged upload ends, for a client that waits. @throws the signal's reason */
+  convertedOutcome(key: AttemptKey, signal: AbortSignal): Promise<Outcome> {
+    return this.#options.attempts.outcomeOf(key, signal);
+  }
+
+  async #fill(
+    slot: UploadSlot,
+    incoming: IncomingUpload,
+    signal: AbortSignal,
+    progress: ProgressReporter,
+    started: number,
+  ): Promise<ReceivedUpload> {
+    const { pool } = this.#options;
+    const staging = await pool.openStaging(slot.volumeId, slot.attempt);
+    const held = AbortSignal.any([signal, staging.signal]);
+    try {
+      const result = await this.#receive(slot, incoming, staging, held, progress);
+      held.throwIfAborted();
+      if (result.kind === 'staged') return await this.#staged(slot, staging, result.bytes);
+      const record = await pool.commit(staging, result.report);
+      this.#committed(slot, record, started, result.report.fetchedBytes);
+      return 'committed';
+    } catch (error) {
+      const fault = toFault(error, { signal: held });
+      await staging.discard();
+      throw fault;
+    }
+  }
+
+  #receive(slot: UploadSlot, incoming: IncomingUpload, staging: Staging, signal: AbortSignal, progress: ProgressReporter) {
+    const { config, programs, qemuImg, logger } = this.#options;
+    const { volumeId, attempt, sizeBytes, preallocation, checksum } = slot;
+    const { declaredBytes, body } = incoming;
+    const target = {
+      ...{ staging, sizeBytes, preallocation },
+      ...(declaredBytes === undefined ? {} : { declaredBytes }),
+      ...(checksum === undefined ? {} : { checksum }),
+    };
+    return receiveUpload(body, target, {
+      ...{ signal, config, programs, qemuImg },
+      logger: logger.child({ volumeId, attempt }),
+      onProgress: (told) => progress.report(told),
+    });
+  }
+
+  async #staged(slot: UploadSlot, staging: Staging, bytes: number): Promise<ReceivedUpload> {
+    if (staging.received() === undefined) await staging.markReceived({ bytes });
+    this.#options.outbox.received({ volumeId: slot.volumeId, attempt: slot.attempt }, bytes);
+    return 'staged';
+  }
+
+  #committed(slot: UploadSlot, record: VolumeRecord, started: number, bytesFetched: number): void {
+    const { outbox, attempts, logger } = this.#options;
+    const key = { volumeId: slot.volumeId, attempt: slot.attempt };
+    if (record.report === undefined) throw new Fault('Internal', `${slot.volumeId} was committed without a report`);
+    const outcome = { ok: true as const, report: record.report };
+    attempts.announce(key, outcome);
+    outbox.result(key, outcome);
+    recordTransfer(logger, { ...this.#ended(key, record, started), bytesFetched, end: { report: record.report } });
+  }
+
+  #ended(key: AttemptKey, record: VolumeRecord | undefined, started: number) {
+    return { ...key, operation: 'upload' as const, record, seconds: (performance.now() - started) / 1_000 };
+  }
+}

@@ -1,0 +1,143 @@
+// The worker's door for uploads: HTTP/1.1 over TLS, open only to the certificate of the upload proxy. CDI's paths, order of checks and statuses.
+// The body is read only as fast as the disk takes it; what is refused is answered without reading the rest.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
+import { TLSSocket } from 'node:tls';
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import { Fault, faultFromRecord, toFault } from '../domain/fault.ts';
+import { isVolumeId } from '../domain/volume-record.ts';
+import { type TlsPair, uploadClientName } from '../runtime/certificates.ts';
+import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { BodyWatch } from './body-watch.ts';
+import type { UploadReceiver } from './upload-receiver.ts';
+import { faultHeader, replyOf, volumeHeader } from './upload-reply.ts';
+
+export interface UploadServerOptions {
+  host: string;
+  port?: number;
+  tls: TlsPair;
+  receiver: UploadReceiver;
+  /** Longest silence within a body. */
+  idleTimeoutMs: number;
+  logger: Logger;
+}
+
+export interface UploadServer {
+  /** host:port */
+  address: string;
+  /** Ends all connections. */
+  close(): Promise<void>;
+}
+
+const paths = [
+  { path: '/v1beta1/upload', async: false },
+  { path: '/v1alpha1/upload', async: false },
+  { path: '/v1beta1/upload-async', async: true },
+  { path: '/v1alpha1/upload-async', async: true },
+] as const;
+
+/** @throws Fault AddressInUse, PermissionDenied */
+export async function startUploadServer(options: UploadServerOptions): Promise<UploadServer> {
+  const app = fastify<Server>({
+    https: { ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+    logger: false,
+    // A body may take hours; BodyWatch ends one that stands still.
+    requestTimeout: 0,
+    connectionTimeout: 0,
+  });
+  // Bodies are never parsed: whatever their type, the handler reads the stream.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.setNotFoundHandler((_request, reply) => refuse(reply, new Fault('NotFound', 'no such path')));
+  app.setErrorHandler((error, _request, reply) => refuse(reply, toFault(error, { otherwise: 'MalformedRequest' })));
+  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('OK'));
+  for (const { path, async } of paths) {
+    if (async) app.head(path, (_request, reply) => reply.code(200).send());
+    app.post(path, (request, reply) => upload(request, reply, async, options));
+  }
+  await app.ready();
+  const bound = await listenOn(app.server, { host: options.host, port: options.port ?? 0 });
+  return {
+    address: formatAddress(bound),
+    close: async () => {
+      await closeServer(app.server);
+      await app.close();
+    },
+  };
+}
+
+async function upload(request: FastifyRequest, reply: FastifyReply, async: boolean, options: UploadServerOptions) {
+  const { receiver, logger, idleTimeoutMs } = options;
+  const watch = new BodyWatch(request.raw, reply.raw, idleTimeoutMs);
+  try {
+    requireProxy(request.raw);
+    const volumeId = request.headers[volumeHeader];
+    if (typeof volumeId !== 'string' || !isVolumeId(volumeId)) {
+      throw new Fault('NotAnUploadTarget', `header ${volumeHeader} names no volume`);
+    }
+    const slot = receiver.take(volumeId);
+    const key = { volumeId, attempt: slot.attempt };
+    // Asked before the bytes are there: the conversion may end before the answer is looked for.
+    const waiting = new AbortController();
+    const converted = receiver.convertedOutcome(key, AbortSignal.any([watch.signal, waiting.signal]));
+    converted.catch(() => undefined); // asked below where it matters
+    try {
+      const incoming = { body: request.raw, declaredBytes: declaredBytesOf(request.raw) };
+      const received = await receiver.receive(slot, incoming, watch.signal);
+      if (received === 'staged' && !async) {
+        const outcome = await converted;
+        if (!outcome.ok) throw faultFromRecord(outcome.fault);
+      }
+    } finally {
+      waiting.abort();
+    }
+    return await reply.code(200).send();
+  } catch (error) {
+    const fault = toFault(error, { signal: watch.signal });
+    logger.debug({ err: fault }, 'upload refused');
+    return await refuse(reply, fault);
+  } finally {
+    watch.end();
+  }
+}
+
+/** @throws Fault Forbidden unless the verified client certificate is the proxy's */
+function requireProxy(request: IncomingMessage): void {
+  const socket = request.socket;
+  if (socket instanceof TLSSocket && socket.authorized) {
+    if (socket.getPeerCertificate().subject?.CN === uploadClientName) return;
+  }
+  throw new Fault('Forbidden', 'only the upload proxy may upload here');
+}
+
+function declaredBytesOf(request: IncomingMessage): number | undefined {
+  const text = request.headers['content-length'];
+  const bytes = text === undefined ? Number.NaN : Number(text);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** Answers without waiting for the rest of the body, then lets the connection go. */
+async function refuse(reply: FastifyReply, fault: Fault): Promise<void> {
+  if (reply.sent || reply.raw.destroyed) return;
+  const { status, body } = replyOf(fault);
+  const bodyIsLeft = !reply.request.raw.complete;
+  if (bodyIsLeft) lingerAfter(reply.request.raw, reply.raw);
+  await reply
+    .code(status)
+    .headers({ [faultHeader]: fault.code, ...(bodyIsLeft ? { connection: 'close' } : {}) })
+    .type('text/plain; charset=utf-8')
+    .send(body);
+}
+
+const lingerMs = 1_000;
+
+/** A connection that is cut with bytes unread would reset, and the client lose the answer: what comes is thrown away for a moment first. */
+function lingerAfter(request: IncomingMessage, response: ServerResponse): void {
+  const socket = request.socket;
+  request.resume();
+  response.once('finish', () => {
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,14 @@
+// What every part of the worker works with, built once by start-worker.ts.
+import type { Config } from '../runtime/config.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { Programs } from '../runtime/programs.ts';
+import type { Pool } from '../volumes/pool.ts';
+import type { QemuImg } from '../volumes/qemu-img.ts';
+
+export interface WorkerTools {
+  config: Config;
+  logger: Logger;
+  programs: Programs;
+  pool: Pool;
+  qemuImg: QemuImg;
+}
