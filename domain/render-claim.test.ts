@@ -1,0 +1,352 @@
+import { describe, expect, test } from 'vitest';
+import { annotations, labels, provisionerName } from './annotations.ts';
+import { cloneProblem } from './clone-validation.ts';
+import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
+import type { CdiConfig, Claim, StorageClass } from './kube-shapes.ts';
+import { type ClaimContext, renderClaim } from './render-claim.ts';
+import { chooseStorageClass } from './storage-defaults.ts';
+
+const size = (storage: string) => ({ resources: { requests: { storage } } });
+const http = { http: { url: 'https://example.com/disk.qcow2' } };
+
+function storageClass(
+  name: string,
+  provisioner: string,
+  marks: string[] = [],
+  created = '2026-01-01T00:00:00Z',
+): StorageClass {
+  const wishes = Object.fromEntries(marks.map((mark) => [mark, 'true']));
+  return {
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'StorageClass',
+    metadata: { name, annotations: wishes, creationTimestamp: created },
+    provisioner,
+  };
+}
+
+const longshore = storageClass('longshore', provisionerName, [annotations.defaultStorageClass]);
+const nfs = storageClass('nfs', 'nfs.example');
+const context: ClaimContext = { storageClasses: [longshore, nfs] };
+
+function dataVolumeOf(spec: DataVolumeSpec, metadata: Partial<DataVolume['metadata']> = {}): DataVolume {
+  return {
+    apiVersion: 'cdi.kubevirt.io/v1beta1',
+    kind: 'DataVolume',
+    metadata: { name: 'disk', namespace: 'team', uid: '0b1c', ...metadata },
+    spec,
+  };
+}
+
+function render(spec: DataVolumeSpec, metadata: Partial<DataVolume['metadata']> = {}, around = context): Claim {
+  const result = renderClaim(dataVolumeOf(spec, metadata), around);
+  if ('problem' in result) throw new Error(result.problem.message);
+  return result.claim;
+}
+
+function problemOf(spec: DataVolumeSpec, around = context): string | undefined {
+  const result = renderClaim(dataVolumeOf(spec), around);
+  return 'problem' in result ? `${result.problem.reason}: ${result.problem.message}` : undefined;
+}
+
+describe('the claim of a DataVolume', () => {
+  test('is named, owned, labelled and annotated as CDI does', () => {
+    const claim = render(
+      { source: http, storage: size('1Gi'), priorityClassName: 'high', serviceAccountName: 'robot' },
+      {
+        labels: { team: 'a' },
+        annotations: { note: 'kept', [annotations.populatedFor]: 'disk', [annotations.cloneToken]: 't' },
+      },
+    );
+    expect(claim).toEqual({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: {
+        namespace: 'team',
+        name: 'disk',
+        labels: {
+          [labels.app]: 'containerized-data-importer',
+          [labels.fillingUp]: 'disabled',
+          [labels.managedBy]: 'cdi-controller',
+          [labels.component]: 'storage',
+          team: 'a',
+        },
+        annotations: {
+          note: 'kept',
+          [annotations.podRestarts]: '0',
+          [annotations.contentType]: 'kubevirt',
+          [annotations.preallocationRequested]: 'false',
+          [annotations.createdForDataVolume]: '0b1c',
+          [annotations.priorityClassName]: 'high',
+          [annotations.serviceAccountName]: 'robot',
+          [annotations.importEndpoint]: 'https://example.com/disk.qcow2',
+          [annotations.importSource]: 'http',
+        },
+        ownerReferences: [
+          {
+            apiVersion: 'cdi.kubevirt.io/v1beta1',
+            kind: 'DataVolume',
+            name: 'disk',
+            uid: '0b1c',
+            controller: true,
+            blockOwnerDeletion: true,
+          },
+        ],
+        finalizers: ['longshore.dev/volume'],
+      },
+      spec: {
+        accessModes: ['ReadWriteOnce'],
+        resources: { requests: { storage: '1Gi' } },
+        storageClassName: 'longshore',
+        volumeMode: 'Filesystem',
+      },
+    });
+  });
+
+  test.each([
+    [
+      'http with all members',
+      {
+        http: {
+          url: 'u',
+          secretRef: 's',
+          certConfigMap: 'c',
+          checksum: `MD5:${'A'.repeat(32)}`,
+          insecureSkipVerify: true,
+          extraHeaders: ['A: 1', 'B: 2'],
+          secretExtraHeaders: ['h'],
+        },
+      },
+      {
+        importEndpoint: 'u',
+        importSource: 'http',
+        importSecretName: 's',
+        importCertConfigMap: 'c',
+        importChecksum: `md5:${'a'.repeat(32)}`,
+        importInsecureSkipVerify: 'true',
+      },
+    ],
+    [
+      's3',
+      { s3: { url: 'u', secretRef: 's', certConfigMap: 'c' } },
+      { importEndpoint: 'u', importSource: 's3', importSecretName: 's', importCertConfigMap: 'c' },
+    ],
+    ['gcs', { gcs: { url: 'gs://b/o' } }, { importEndpoint: 'gs://b/o', importSource: 'gcs' }],
+    [
+      'registry',
+      { registry: { url: 'docker://x', pullMethod: 'node', platform: { architecture: 'arm64' } } },
+      {
+        importEndpoint: 'docker://x',
+        importSource: 'registry',
+        importRegistryMethod: 'node',
+        importRegistryArchitecture: 'arm64',
+      },
+    ],
+    [
+      'an image stream',
+      { registry: { imageStream: 'fedora', pullMethod: 'node' } },
+      {
+        importEndpoint: 'fedora',
+        importSource: 'registry',
+        importRegistryMethod: 'node',
+        importRegistryImageStream: 'true',
+      },
+    ],
+    [
+      'imageio',
+      { imageio: { url: 'u', diskId: 'd', secretRef: 's' } },
+      {
+        importEndpoint: 'u',
+        importSource: 'imageio',
+        importSecretName: 's',
+        importCertConfigMap: '',
+        importDiskId: 'd',
+      },
+    ],
+    [
+      'vddk',
+      { vddk: { url: 'u', uuid: 'i', backingFile: 'b', thumbprint: 't', secretRef: 's' } },
+      {
+        importEndpoint: 'u',
+        importSource: 'vddk',
+        importSecretName: 's',
+        importUuid: 'i',
+        importBackingFile: 'b',
+        importThumbprint: 't',
+      },
+    ],
+    ['blank', { blank: {} }, { importSource: 'none' }],
+    ['upload', { upload: {} }, { uploadTarget: '' }],
+    ['a clone', { pvc: { namespace: 'theirs', name: 'golden' } }, { cloneRequest: 'theirs/golden' }],
+    ['a clone of the same namespace', { pvc: { namespace: '', name: 'golden' } }, { cloneRequest: 'team/golden' }],
+  ] as const)('tells the source %s', (_name, source, expected) => {
+    // Safe: a copy without readonly, which is all that differs.
+    const claim = render({
+      source: structuredClone(source) as DataVolumeSpec['source'] & object,
+      storage: size('1Gi'),
+    });
+    const told = claim.metadata.annotations ?? {};
+    const named = Object.entries(annotations).filter(([key]) => /^(import|upload|cloneRequest)/.test(key));
+    const found = Object.fromEntries(
+      named.flatMap(([key, name]) => (told[name] === undefined ? [] : [[key, told[name]]])),
+    );
+    expect(found).toEqual(expected);
+  });
+
+  test('numbers the headers of http', () => {
+    const source = { http: { url: 'u', extraHeaders: ['A: 1', 'B: 2'], secretExtraHeaders: ['h'] } };
+    const told = render({ source, storage: size('1Gi') }).metadata.annotations;
+    expect(told?.[`${annotations.importExtraHeaders}.1`]).toBe('B: 2');
+    expect(told?.[`${annotations.importSecretExtraHeaders}.0`]).toBe('h');
+  });
+
+  test('tells a checksum that was wished by annotation', () => {
+    const wish = `sha256:${'c'.repeat(64)}`;
+    const told = render({ source: http, storage: size('1Gi') }, { annotations: { [annotations.checksum]: wish } });
+    expect(told.metadata.annotations?.[annotations.importChecksum]).toBe(wish);
+  });
+
+  test('takes preallocation from the DataVolume, else from CDIConfig', () => {
+    const cdiConfig: CdiConfig = {
+      apiVersion: 'cdi.kubevirt.io/v1beta1',
+      kind: 'CDIConfig',
+      metadata: { name: 'config' },
+      spec: { preallocation: true },
+    };
+    const asked = (spec: DataVolumeSpec) =>
+      render(spec, {}, { ...context, cdiConfig }).metadata.annotations?.[annotations.preallocationRequested];
+    expect(asked({ source: http, storage: size('1Gi') })).toBe('true');
+    expect(asked({ source: http, storage: size('1Gi'), preallocation: false })).toBe('false');
+  });
+});
+
+describe('a claim through pvc', () => {
+  test('is what was written, with the default class and mode', () => {
+    const pvc = { accessModes: ['ReadWriteMany'], ...size('1000001'), volumeMode: 'Block' };
+    expect(render({ source: http, pvc }).spec).toEqual({ ...pvc, storageClassName: 'longshore' });
+    expect(render({ source: http, pvc: { ...pvc, storageClassName: 'nfs' } }).spec.storageClassName).toBe('nfs');
+    expect(render({ source: http, pvc }).metadata.labels?.[labels.fillingUp]).toBeUndefined();
+  });
+});
+
+describe('a claim through storage', () => {
+  test('keeps the size to the byte in our own class', () => {
+    expect(render({ source: http, storage: size('1073741825') }).spec.resources).toEqual(size('1073741825').resources);
+    expect(render({ source: http, storage: size('1.5Gi') }).spec.resources).toEqual(size('1536Mi').resources);
+  });
+
+  test('grows by the overhead of another class, but not for Block', () => {
+    const storage = { ...size('1Gi'), storageClassName: 'nfs', accessModes: ['ReadWriteMany'] };
+    expect(render({ source: http, storage }).spec).toEqual({
+      ...size('1138166334'),
+      storageClassName: 'nfs',
+      accessModes: ['ReadWriteMany'],
+      volumeMode: 'Filesystem',
+    });
+    expect(render({ source: http, storage: { ...storage, volumeMode: 'Block' } }).spec.resources).toEqual(
+      size('1Gi').resources,
+    );
+  });
+
+  test('takes FromStorageProfile for a mode that is not given', () => {
+    const spec = render({ source: http, storage: { ...size('1Gi'), volumeMode: 'FromStorageProfile' } }).spec;
+    expect(spec.volumeMode).toBe('Filesystem');
+  });
+
+  test('may be Block', () => {
+    const spec = render({ source: http, storage: { ...size('1Gi'), volumeMode: 'Block' } }).spec;
+    expect(spec).toMatchObject({ volumeMode: 'Block', accessModes: ['ReadWriteOnce'] });
+  });
+
+  test('takes the size of a clone from its source, once that is there', () => {
+    const spec: DataVolumeSpec = { source: { pvc: { namespace: 'theirs', name: 'golden' } }, storage: {} };
+    const cloneSource: Claim = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'golden' },
+      spec: size('3Gi'),
+    };
+    expect(render(spec, {}, { ...context, cloneSource }).spec.resources).toEqual(size('3Gi').resources);
+    expect(problemOf(spec)).toBe("CloneWithoutSource: The source pvc golden doesn't exist");
+  });
+
+  test.each<[string, DataVolumeSpec, string]>([
+    [
+      'no class for an access mode',
+      { source: http, storage: { ...size('1Gi'), storageClassName: 'none' } },
+      'ErrClaimNotValid: PVC spec is missing accessMode and no storageClass to choose profile',
+    ],
+    [
+      'a class without profile',
+      { source: http, storage: { ...size('1Gi'), storageClassName: 'nfs' } },
+      'ErrClaimNotValid: Spec is missing accessMode and volumeMode, cannot get access mode from StorageProfile nfs',
+    ],
+    [
+      'a class without profile and a mode',
+      { source: http, storage: { ...size('1Gi'), storageClassName: 'nfs', volumeMode: 'Block' } },
+      'ErrClaimNotValid: Spec is missing accessMode and cannot get access mode from StorageProfile nfs',
+    ],
+    [
+      'an archive in a block volume',
+      { source: http, contentType: 'archive', storage: { ...size('1Gi'), volumeMode: 'Block' } },
+      'ErrClaimNotValid: ContentType Archive cannot have block volumeMode',
+    ],
+    [
+      'a size below 1 MiB',
+      { source: http, storage: size('1k') },
+      'ErrClaimNotValid: PVC Spec is not valid - storage size should be at least 1MiB',
+    ],
+    ['no size', { source: http, storage: {} }, 'ErrClaimNotValid: PVC Spec is not valid - missing storage size'],
+    [
+      'neither pvc nor storage',
+      { source: http },
+      'ErrClaimNotValid: datavolume one of {pvc, storage} field is required',
+    ],
+  ])('is not made for %s', (_name, spec, problem) => {
+    expect(problemOf(spec)).toBe(problem);
+  });
+});
+
+describe('the storage class', () => {
+  const virt = storageClass('virt', 'x', [annotations.defaultVirtStorageClass]);
+  const newer = storageClass('a-newer', 'x', [annotations.defaultStorageClass], '2026-02-01T00:00:00Z');
+  const twin = storageClass('b-newer', 'x', [annotations.defaultStorageClass], '2026-02-01T00:00:00Z');
+  const chosen = (classes: StorageClass[], name: string | undefined, contentType = 'kubevirt') =>
+    chooseStorageClass(classes, name, contentType)?.metadata.name;
+
+  test('is the one asked for, or none', () => {
+    expect(chosen([longshore, nfs], 'nfs')).toBe('nfs');
+    expect(chosen([longshore], 'gone')).toBeUndefined();
+    expect(chosen([longshore], '')).toBeUndefined();
+  });
+
+  test('is the default for virtual machines, but not for archives', () => {
+    expect(chosen([longshore, virt], undefined)).toBe('virt');
+    expect(chosen([longshore, virt], undefined, 'archive')).toBe('longshore');
+  });
+
+  test('is the newest of several defaults, then the first by name', () => {
+    expect(chosen([longshore, twin, newer], undefined)).toBe('a-newer');
+    expect(chosen([nfs], undefined)).toBeUndefined();
+  });
+});
+
+describe('a clone fits', () => {
+  const source = (storage: string, contentType = 'kubevirt'): Claim => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name: 'golden', annotations: { [annotations.contentType]: contentType } },
+    spec: size(storage),
+  });
+  const clone = dataVolumeOf({ source: { pvc: { namespace: 'a', name: 'golden' } }, storage: size('1Gi') });
+
+  test('where it is at least as large and of the same content type', () => {
+    expect(cloneProblem(clone, source('1Gi'))).toBeUndefined();
+    expect(cloneProblem(dataVolumeOf({ storage: {} }), source('1Gi'))).toBeUndefined();
+    expect(cloneProblem(clone, source('2Gi'))).toBe(
+      'target resources requests storage size is smaller than the source 1073741824 < 2147483648',
+    );
+    expect(cloneProblem(clone, source('1Gi', 'archive'))).toBe(
+      'Source contentType (archive) and target contentType (kubevirt) do not match',
+    );
+  });
+});
