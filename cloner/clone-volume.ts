@@ -42,7 +42,11 @@ export async function cloneVolume(
   try {
     const before = await steps.run('probe', 0, () => lookAt(source.path));
     const plan = await steps.run('plan', 0, async () =>
-      planClone({ sourceBytes: before.sizeBytes, targetBytes: request.sizeBytes, preallocation: request.preallocation }),
+      planClone({
+        sourceBytes: before.sizeBytes,
+        targetBytes: request.sizeBytes,
+        preallocation: request.preallocation,
+      }),
     );
     const how = await steps.run('transfer', before.allocatedBytes, () =>
       steps.following(staging.diskPath, before.allocatedBytes, () =>
@@ -101,7 +105,8 @@ async function lookAt(path: string): Promise<DiskLook> {
 /** @throws Fault SourceChanged */
 async function refuseChanged({ source, before }: Copied): Promise<void> {
   const after = await lookAt(source.path);
-  if (after.state !== before.state) throw new Fault('SourceChanged', `${source.record.volumeId} was written while it was cloned`);
+  if (after.state !== before.state)
+    throw new Fault('SourceChanged', `${source.record.volumeId} was written while it was cloned`);
 }
 
 /** The blocks are the source's own: what remains to be seen is that the source did not move meanwhile. Gives no digest: none was read. */

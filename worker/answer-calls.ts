@@ -2,8 +2,8 @@
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import type { Inventory } from '../jobs/channel-protocol.ts';
-import type { Pool } from '../volumes/pool.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
+import type { Pool } from '../volumes/pool.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
@@ -13,7 +13,7 @@ export interface AnswerOptions {
   pool: Pool;
   attempts: Attempts;
   slots: UploadSlots;
-  outbox(): Outbox;
+  outbox: Outbox;
   /** Ends what is read for nobody any more. */
   signal: AbortSignal;
 }
@@ -78,7 +78,8 @@ async function deleteVolume(volumeId: VolumeId, { pool, attempts, slots }: Answe
 async function digestOf(volumeId: VolumeId, sha256: boolean, { pool, signal }: AnswerOptions) {
   const path = pool.diskPath(volumeId);
   const state = pool.get(volumeId)?.state;
-  if (state !== 'complete' && state !== 'plain') throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
+  if (state !== 'complete' && state !== 'plain')
+    throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
   const { contentDigest } = await contentDigestOfFile(path, { signal });
   return { contentDigest, path, ...(sha256 ? { sha256: await sha256OfFile(path, { signal }) } : {}) };
 }
@@ -110,6 +111,6 @@ async function cancel(key: Attempt, reason: string, { pool, attempts, slots, out
   if (!toldByItself && (waited || isReceived)) {
     const outcome = { ok: false as const, fault: faultRecord(why), bytesFetched: 0 };
     attempts.announce(key, outcome);
-    outbox().result(key, outcome);
+    outbox.result(key, outcome);
   }
 }

@@ -35,7 +35,8 @@ export class Attempts {
   }
 
   /**
-   * Runs the work, unless this attempt runs already: then its end is waited for and the work is not started.
+   * Runs the work, unless this operation of the attempt runs already: then its end is waited for and the work is not started. Another operation
+   * of the attempt (the upload before its conversion) ends first.
    * @param outer aborts the run too: the lock of the job, the connection of the upload
    * @throws Fault StaleAttempt where a later attempt of the volume runs; whatever the work throws
    */
@@ -44,8 +45,10 @@ export class Attempts {
     outer: AbortSignal,
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    const running = this.#runs.get(nameOf(key));
-    if (running !== undefined) return running.done;
+    for (let there = this.#runs.get(nameOf(key)); there !== undefined; there = this.#runs.get(nameOf(key))) {
+      await there.done;
+      if (there.operation === key.operation) return;
+    }
     if (this.#ofVolume(key.volumeId).some((run) => run.attempt > key.attempt)) {
       throw new Fault('StaleAttempt', `a later attempt than ${key.attempt} of ${key.volumeId} runs`);
     }

@@ -4,8 +4,8 @@ import { connect, type TLSSocket } from 'node:tls';
 import { type Fault, toFault } from '../domain/fault.ts';
 import { Channel } from '../jobs/channel.ts';
 import {
-  channelVersion,
   type ControllerCalls,
+  channelVersion,
   controllerCalls,
   type ParamsOf,
   type Progress,
@@ -26,12 +26,9 @@ export interface ChannelClientOptions {
   /** Its certificate names the node. */
   tls: TlsPair;
   node: string;
-  uploadAddress: string;
   logger: Logger;
   /** Registers the answers on a new channel. */
   answer(channel: WorkerChannel): void;
-  /** Called after each hello. */
-  onConnected(): void;
 }
 
 const connectTimeoutMs = 10_000;
@@ -45,13 +42,17 @@ export function isChannelTrouble(fault: Fault): boolean {
 export class ChannelClient {
   readonly #options: ChannelClientOptions;
   readonly #stop = new AbortController();
-  readonly #ended: Promise<void>;
+  #ended: Promise<void> = Promise.resolve();
   #channel: WorkerChannel | undefined;
   #next = Promise.withResolvers<WorkerChannel>();
 
   constructor(options: ChannelClientOptions) {
     this.#options = options;
-    this.#ended = this.#keepConnected();
+  }
+
+  /** Begins to dial. @param uploadAddress host:port of this worker's upload server, told with hello */
+  start(uploadAddress: string): void {
+    this.#ended = this.#keepConnected(uploadAddress);
   }
 
   get isConnected(): boolean {
@@ -105,12 +106,12 @@ export class ChannelClient {
     }
   }
 
-  async #keepConnected(): Promise<void> {
+  async #keepConnected(uploadAddress: string): Promise<void> {
     const { logger, address } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        const channel = await this.#dial();
+        const channel = await this.#dial(uploadAddress);
         failures = 0;
         logger.info({ address }, 'channel to the controller is up');
         const why = await channel.closed;
@@ -124,8 +125,8 @@ export class ChannelClient {
   }
 
   /** @returns the channel after its hello was answered */
-  async #dial(): Promise<WorkerChannel> {
-    const { node, uploadAddress, logger } = this.#options;
+  async #dial(uploadAddress: string): Promise<WorkerChannel> {
+    const { node, logger } = this.#options;
     const socket = await this.#connectSocket();
     const channel: WorkerChannel = new Channel({
       socket,
@@ -144,7 +145,6 @@ export class ChannelClient {
     this.#channel = channel;
     this.#next.resolve(channel);
     void channel.closed.then(() => this.#forget(channel));
-    this.#options.onConnected();
     return channel;
   }
 

@@ -1,6 +1,8 @@
 // One job of the queue, from the payload to the delivered result. The happy path: take the attempt's inputs from the controller, fill a private staging,
 // commit it, tell the report. Whatever goes wrong, the staging is discarded and the fault is told; only an interrupted conversion keeps
 // the upload that it was to convert, and asks for another job.
+
+import { cloneVolume } from '../cloner/clone-volume.ts';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import { isVolumeId, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import { convertReceived } from '../importer/convert-received.ts';
@@ -9,7 +11,6 @@ import type { TransferHooks } from '../importer/transfer-hooks.ts';
 import type { AttemptInputs } from '../jobs/channel-protocol.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { Staging } from '../volumes/staging.ts';
-import { cloneVolume } from '../cloner/clone-volume.ts';
 import type { Attempts } from './attempts.ts';
 import type { ChannelClient } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';

@@ -1,6 +1,7 @@
 // Builds one worker and ends it in order. While it lives it owns its node's pool; Redis and the controller may come and go. Stopping takes no more work,
 // lets what runs go on for drainSeconds, then ends it with `Interrupted` and leaves nothing but committed volumes and received uploads.
-import { Fault } from '../domain/fault.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Fault, toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobConsumer } from '../jobs/job-consumer.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
@@ -61,34 +62,30 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   undo.defer(() => redis.disconnect());
   await refuseEviction(redis, config, logger);
 
-  const tools = { config, logger, programs, pool, qemuImg: new QemuImg({ programs, config, logger }) };
+  const tools = { config, logger, programs, pool, qemuImg: new QemuImg({ programs, config }) };
   const attempts = new Attempts();
   const slots = new UploadSlots();
   const ending = new AbortController();
-  // The three know each other: the channel answers by what runs, and what runs tells over the channel.
-  const channelParts = lateParts();
-  const receiver = new UploadReceiver({ ...tools, ...channelParts, attempts, slots });
+  const channel = new ChannelClient({
+    ...{ address: config.channelAddress, tls, node: config.node, logger },
+    answer: (opened) => answerCalls(opened, { pool, attempts, slots, outbox, signal: ending.signal }),
+  });
+  const outbox = new Outbox(channel, logger);
+  const receiver = new UploadReceiver({ ...tools, channel, outbox, attempts, slots });
   const uploads = await startUploadServer({
     ...{ host: config.listenHost, tls, receiver, logger, idleTimeoutMs: config.idleTimeoutMs },
   });
   undo.defer(() => uploads.close());
-
-  const channel = new ChannelClient({
-    ...{ address: config.channelAddress, tls, node: config.node, uploadAddress: uploads.address, logger },
-    answer: (opened) =>
-      answerCalls(opened, { pool, attempts, slots, outbox: () => channelParts.outbox, signal: ending.signal }),
-    onConnected: () => undefined,
-  });
+  channel.start(uploads.address);
   undo.defer(() => channel.stop());
-  channelParts.set(channel, new Outbox(channel, logger));
-  undo.defer(() => channelParts.outbox.stop());
+  undo.defer(() => outbox.stop());
 
   const unpublish = await new WorkerRegistry(redis).publish(
     { node: config.node, uploadAddress: uploads.address },
     { logger },
   );
   undo.defer(unpublish);
-  const runner = new JobRunner({ ...tools, channel, attempts, outbox: channelParts.outbox });
+  const runner = new JobRunner({ ...tools, channel, attempts, outbox });
   const consumer = await JobConsumer.start({
     ...{ redisUrl: config.redisUrl, node: config.node, logger },
     ...{ concurrency: config.importConcurrency, lockDurationMs: config.lockDurationMs },
@@ -107,12 +104,37 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
       clearInterval(measuring);
       receiver.refuseNew();
       const drainMs = config.drainSeconds * 1_000;
-      await Promise.all([consumer.close({ withinMs: drainMs }), within(drainMs, attempts.settled())]);
+      await Promise.all([consumer.close({ withinMs: drainMs }), within(attempts.settled(), drainMs)]);
       const why = new Fault('Interrupted', 'the worker stops');
       ending.abort(why);
       await attempts.endAll(why);
-      await within(channel.isConnected ? deliverWithinMs : 0, channelParts.outbox.delivered());
+      await within(outbox.delivered(), channel.isConnected ? deliverWithinMs : 0);
       await undo.disposeAsync();
     },
   };
+}
+
+async function within(work: Promise<void>, limitMs: number): Promise<void> {
+  const limit = new AbortController();
+  const late = delay(limitMs, undefined, { signal: limit.signal }).catch(() => undefined); // the work was faster
+  await Promise.race([work, late]);
+  limit.abort();
+}
+
+const measureEveryMs = 30_000;
+
+/** Keeps the metrics of the pool. @returns the timer to clear */
+function measurePool(pool: Pool, logger: Logger): NodeJS.Timeout {
+  const measure = async () => {
+    try {
+      const { capacityBytes, reservedBytes, usedBytes, freeBytes } = await pool.usage();
+      for (const [kind, bytes] of Object.entries({ capacityBytes, reservedBytes, usedBytes, freeBytes })) {
+        metrics.set('longshore_pool_bytes', { kind: kind.slice(0, -'Bytes'.length) }, bytes);
+      }
+    } catch (error) {
+      logger.warn({ err: toFault(error) }, 'the pool could not be measured');
+    }
+  };
+  void measure();
+  return setInterval(() => void measure(), measureEveryMs);
 }

@@ -74,7 +74,11 @@ export class UploadReceiver {
     } catch (error) {
       const fault = toFault(error, { signal });
       const end = { fault };
-      recordTransfer(logger, { ...this.#ended(key, pool.get(slot.volumeId), started), bytesFetched: progress.bytesFetched, end });
+      recordTransfer(logger, {
+        ...this.#ended(key, pool.get(slot.volumeId), started),
+        bytesFetched: progress.bytesFetched,
+        end,
+      });
       throw fault;
     } finally {
       slots.giveBack(slot, received === undefined ? 'waiting' : 'finished');
@@ -110,7 +114,13 @@ export class UploadReceiver {
     }
   }
 
-  #receive(slot: UploadSlot, incoming: IncomingUpload, staging: Staging, signal: AbortSignal, progress: ProgressReporter) {
+  #receive(
+    slot: UploadSlot,
+    incoming: IncomingUpload,
+    staging: Staging,
+    signal: AbortSignal,
+    progress: ProgressReporter,
+  ) {
     const { config, programs, qemuImg, logger } = this.#options;
     const { volumeId, attempt, sizeBytes, preallocation, checksum } = slot;
     const { declaredBytes, body } = incoming;
