@@ -1,11 +1,12 @@
-// Digests of a disk that lies on a file system. The contentDigest reads only what has data, so it costs by the data and not by the size;
-// sha256 is of every byte, holes as zeros, and costs by the size. Both hash outside of the event loop and change nothing.
-import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+// The contentDigest of a disk that lies on a file system. It reads only what has data, so it costs by the data and not by the size, past the page
+// cache, and hashes outside of the event loop.
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { blockBytes, blockCount } from '../domain/digest.ts';
 import { toFault } from '../domain/fault.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { BlockHasher, isZero } from './block-hasher.ts';
+import { openDirect } from './direct-file.ts';
 import { dataExtents } from './qemu-img.ts';
 
 export interface FileDigest {
@@ -16,11 +17,9 @@ export interface FileDigest {
 
 const blocksInFlight = 8;
 
-/** @throws Fault NotFound …, or the reason of the abort */
+/** @throws Fault, or the reason of the abort; changes nothing */
 export async function contentDigestOfFile(path: string, { signal }: { signal: AbortSignal }): Promise<FileDigest> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw toFault(error);
-  });
+  const { file } = await openDirect(path, constants.O_RDONLY);
   try {
     const { size, blocks } = await file.stat();
     const hasher = new BlockHasher();
@@ -99,7 +98,8 @@ class DataReader {
     const wanted = Math.min(blockBytes, this.#sizeBytes - from);
     let done = 0;
     while (done < wanted) {
-      const { bytesRead } = await this.#file.read(block, done, wanted - done, from + done);
+      // Whole sectors, also where the file ends within one: direct reads know no others.
+      const { bytesRead } = await this.#file.read(block, done, blockBytes - done, from + done);
       if (bytesRead === 0) break; // cut meanwhile; the length then tells
       done += bytesRead;
     }
@@ -108,19 +108,4 @@ class DataReader {
   }
 }
 
-/** `sha256:hex` of all bytes. @throws Fault, or the reason of the abort */
-export async function sha256OfFile(path: string, { signal }: { signal: AbortSignal }): Promise<string> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw toFault(error);
-  });
-  try {
-    const hash = createHash('sha256');
-    const stream = file.createReadStream({ highWaterMark: blockBytes, signal, autoClose: false });
-    for await (const chunk of stream) hash.update(chunk);
-    return `sha256:${hash.digest('hex')}`;
-  } catch (error) {
-    throw toFault(error, { signal });
-  } finally {
-    await file.close();
-  }
-}
+export { sha256OfFile } from './file-sha256.ts';

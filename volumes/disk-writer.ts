@@ -1,13 +1,13 @@
 // Writes a stream of bytes as a disk: in order, into a new sparse file, holes where blocks are zero, and makes the contentDigest on the way.
 // It writes past the page cache (O_DIRECT) where the file system can, so that dirty pages do not pile up and the last fdatasync is short;
 // memory is eight blocks of 1 MiB, whatever the size of the image. A destroyed writer leaves the file as it is: it lies in a staging, which is discarded whole.
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { blockBytes } from '../domain/digest.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { BlockHasher, isZero } from './block-hasher.ts';
+import { createDirect } from './direct-file.ts';
 import { allocate } from './preallocation.ts';
 
 export interface DiskWriterOptions {
@@ -55,7 +55,7 @@ export class DiskWriter extends Writable {
 
   /** @throws Fault NoSpace where preallocation does not fit, or the file is there already */
   static async open(path: string, { capBytes, preallocation }: DiskWriterOptions): Promise<DiskWriter> {
-    const { file, direct } = await createFile(path);
+    const { file, direct } = await createDirect(path);
     try {
       if (preallocation) await allocate(path, capBytes);
       return new DiskWriter(file, direct, capBytes);
@@ -216,21 +216,4 @@ function tooLarge(bytes: number, capBytes: number): Fault {
   return new Fault('ImageTooLarge', `the image has at least ${bytes} bytes and the volume ${capBytes}`, {
     facts: { imageBytes: bytes, volumeBytes: capBytes },
   });
-}
-
-async function createFile(path: string): Promise<{ file: FileHandle; direct: boolean }> {
-  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
-  const file = await open(path, flags, 0o660).catch((error: unknown) => {
-    throw toFault(error);
-  });
-  try {
-    const direct = await open(path, constants.O_RDWR | constants.O_DIRECT);
-    await file.close();
-    return { file: direct, direct: true };
-  } catch (error) {
-    // tmpfs and some others have no direct I/O.
-    if (error instanceof Error && 'code' in error && error.code === 'EINVAL') return { file, direct: false };
-    await file.close();
-    throw toFault(error);
-  }
 }

@@ -10,6 +10,7 @@ import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { Config } from '../runtime/config.ts';
 import { type ChildEnd, type LimitedChild, spawnLimited } from '../runtime/limited-child.ts';
 import type { Programs } from '../runtime/programs.ts';
+import { openDirect } from './direct-file.ts';
 import { FileOwnership } from './file-ownership.ts';
 
 /** A stretch of a disk that holds data, in bytes. */
@@ -142,7 +143,7 @@ async function* parseExtents(output: Readable): AsyncGenerator<Extent> {
 function convertArguments(format: ImageFormat, source: OpenSource, target: OpenTarget): string[] {
   const existing = target.sizeBytes > 0 ? ['-n', '--target-is-zero'] : [];
   // -W and 16 requests at once: the order of the writes does not matter, and a disk is faster so. 64 KiB of zeros become a hole.
-  const speed = ['-m', '16', '-W', '-S', '64k', '-t', 'none', '-T', 'writeback'];
+  const speed = ['-m', '16', '-W', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
   return ['convert', '-p', '-f', format, '-O', 'raw', ...speed, ...existing, source.name, '/proc/self/fd/4'];
 }
 
@@ -166,16 +167,18 @@ async function openSource(source: ConvertRequest['source']): Promise<OpenSource>
 }
 
 interface OpenTarget {
+  /** Descriptor 4 of the child. */
   file: FileHandle;
+  direct: boolean;
   sizeBytes: number;
 }
 
 async function openTarget(path: string): Promise<OpenTarget> {
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o660).catch((error: unknown) => {
-    throw toFault(error);
-  });
+  const made = await open(path, constants.O_RDWR | constants.O_CREAT, 0o660);
+  await made.close();
   await new FileOwnership().giveFile(path);
-  return { file, sizeBytes: (await file.stat()).size };
+  const { file, direct } = await openDirect(path, constants.O_RDWR);
+  return { file, direct, sizeBytes: (await file.stat()).size };
 }
 
 /** -p prints `    (12.34/100%)` after a carriage return. */
