@@ -119,16 +119,21 @@ export const Outcome = Type.Union([
 export type Outcome = Static<typeof Outcome>;
 
 interface Call {
+  /** What it does, for docs/generated/jobs.md. */
+  about: string;
   params: TSchema;
   result: TSchema;
 }
 
 /** Asked by the controller, answered by the worker. Every call is idempotent. Errors carry a FaultShape as data. */
 export const workerCalls = {
-  /** Everything the worker knows; asked after each connect. */
-  inventory: { params: Empty, result: Inventory },
-  /** Makes an `empty` volume, or returns the one that is there. PoolFull, VolumeTooLarge. */
+  inventory: {
+    about: 'Everything the worker knows; asked after each connect.',
+    params: Empty,
+    result: Inventory,
+  },
   'volume.reserve': {
+    about: 'Makes an `empty` volume, or returns the one that is there. Faults: PoolFull, VolumeTooLarge.',
     params: Type.Object({
       volumeId: Type.String(),
       owner: VolumeOwner,
@@ -138,21 +143,29 @@ export const workerCalls = {
     }),
     result: VolumeRecord,
   },
-  /** Gives the volume to this attempt; ends the former one. A volume complete for the generation is returned as it is. StaleAttempt, VolumeInUse. */
   'volume.claimFence': {
+    about:
+      'Gives the volume to this attempt and ends the former one. A volume that is complete for the generation is returned as it is. Faults: StaleAttempt, VolumeInUse.',
     params: Type.Object({ ...Attempt, generation: Type.Integer({ minimum: 1 }) }),
     result: VolumeRecord,
   },
-  'volume.markPlain': { params: Type.Object({ volumeId: Type.String() }), result: VolumeRecord },
-  /** Ends its attempt and removes it. A volume that is not there is no error. */
-  'volume.delete': { params: Type.Object({ volumeId: Type.String() }), result: Empty },
-  /** Digests of what is in the volume now. */
+  'volume.markPlain': {
+    about: 'Says that nobody fills the volume: its files are the user’s own.',
+    params: Type.Object({ volumeId: Type.String() }),
+    result: VolumeRecord,
+  },
+  'volume.delete': {
+    about: 'Ends its attempt and removes it. A volume that is not there is no error.',
+    params: Type.Object({ volumeId: Type.String() }),
+    result: Empty,
+  },
   'volume.digest': {
+    about: 'Digests of what is in the volume now; the plain sha256 where it is asked.',
     params: Type.Object({ volumeId: Type.String(), sha256: Type.Boolean() }),
     result: Type.Object({ contentDigest: Type.String(), sha256: Type.Optional(Type.String()), path: Type.String() }),
   },
-  /** Waits for one upload into the volume, which this attempt must own. */
   'upload.open': {
+    about: 'Waits for one upload into the volume, which this attempt must own.',
     params: Type.Object({
       ...Attempt,
       sizeBytes: Type.Integer({ minimum: 1 }),
@@ -161,24 +174,44 @@ export const workerCalls = {
     }),
     result: Empty,
   },
-  /** Ends the attempt: children killed, staging removed; then its result (Cancelled) comes. An attempt that does not run is no error. */
-  'attempt.cancel': { params: Type.Object({ ...Attempt, reason: Type.String() }), result: Empty },
-  /** What lies on the pool without a record that owns it. */
-  doctor: { params: Empty, result: Type.Object({ findings: Type.Array(Finding) }) },
+  'attempt.cancel': {
+    about:
+      'Ends the attempt: children killed, staging removed; then its result (Cancelled) comes. An attempt that does not run is no error.',
+    params: Type.Object({ ...Attempt, reason: Type.String() }),
+    result: Empty,
+  },
+  doctor: {
+    about: 'What lies on the pool without a record that owns it.',
+    params: Empty,
+    result: Type.Object({ findings: Type.Array(Finding) }),
+  },
 } as const satisfies Record<string, Call>;
 
 /** Asked by the worker, answered by the controller. */
 export const controllerCalls = {
   hello: {
+    about:
+      'The first call of a connection: who dials, which protocol it speaks, where it takes uploads, where its pool lies.',
     params: Type.Object({ channelVersion: Type.Integer(), node: Type.String(), uploadAddress: Type.String() }),
     result: Empty,
   },
-  /** Only for an attempt that the controller knows to be on this node; else StaleAttempt. */
-  'attempt.inputs': { params: Type.Object(Attempt), result: AttemptInputs },
-  /** Repeated until it is answered. */
-  'attempt.result': { params: Type.Object({ ...Attempt, outcome: Outcome }), result: Empty },
-  /** The bytes of an upload are durable; conversion is to be scheduled as job `convert` of the same attempt. Repeated until it is answered. */
-  'upload.received': { params: Type.Object({ ...Attempt, bytes: Type.Integer() }), result: Empty },
+  'attempt.inputs': {
+    about:
+      'What the attempt needs: source, credentials, size. Only for an attempt that the controller knows to be on this node; else StaleAttempt.',
+    params: Type.Object(Attempt),
+    result: AttemptInputs,
+  },
+  'attempt.result': {
+    about: 'How the attempt ended. Repeated until it is answered.',
+    params: Type.Object({ ...Attempt, outcome: Outcome }),
+    result: Empty,
+  },
+  'upload.received': {
+    about:
+      'The bytes of an upload are durable; conversion is to be scheduled as job `convert` of the same attempt. Repeated until it is answered.',
+    params: Type.Object({ ...Attempt, bytes: Type.Integer() }),
+    result: Empty,
+  },
 } as const satisfies Record<string, Call>;
 
 /** Told by the worker, never answered; about two a second and attempt at most. */
