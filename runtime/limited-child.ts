@@ -59,7 +59,8 @@ export function spawnLimited(options: LimitedChildOptions): LimitedChild {
   const [command, ...args] = [...wrappersOf(options), options.program, ...options.args];
   const child = spawn(command ?? options.program, args, {
     cwd: options.directory ?? '/',
-    env: { PATH: systemSearchPath, LC_ALL: 'C' },
+    // One malloc arena: each further one would take 64 MiB of the address space for every thread.
+    env: { PATH: systemSearchPath, LC_ALL: 'C', MALLOC_ARENA_MAX: '1' },
     stdio: [options.stdin, options.stdout, 'pipe', ...(options.descriptors ?? [])],
   });
   const stop = new AbortController();
@@ -166,7 +167,9 @@ function packageHint(name: string): string {
 /** SIGKILL that we did not send is the kernel's; glib ends with SIGTRAP where it gets no memory. */
 function isOutOfMemory(end: ChildEnd): boolean {
   if (end.signal === 'SIGKILL' || end.signal === 'SIGTRAP') return true;
-  return /Cannot allocate memory|[Oo]ut of memory|[Mm]emory exhausted|failed to allocate/.test(end.stderr);
+  return /Cannot allocate memory|Resource temporarily unavailable|[Oo]ut of memory|[Mm]emory exhausted|failed to allocate/.test(
+    end.stderr,
+  );
 }
 
 function describe(end: ChildEnd): string {

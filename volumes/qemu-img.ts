@@ -142,8 +142,8 @@ async function* parseExtents(output: Readable): AsyncGenerator<Extent> {
 
 function convertArguments(format: ImageFormat, source: OpenSource, target: OpenTarget): string[] {
   const existing = target.sizeBytes > 0 ? ['-n', '--target-is-zero'] : [];
-  // -W and 16 requests at once: the order of the writes does not matter, and a disk is faster so. 64 KiB of zeros become a hole.
-  const speed = ['-m', '16', '-W', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
+  // -W and 8 requests at once: the order of the writes does not matter, and a disk is faster so. 64 KiB of zeros become a hole.
+  const speed = ['-m', '8', '-W', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
   return ['convert', '-p', '-f', format, '-O', 'raw', ...speed, ...existing, source.name, '/proc/self/fd/4'];
 }
 
@@ -193,6 +193,7 @@ async function readProgress(child: LimitedChild, onProgress: ((percent: number) 
 
 /** qemu-img ends with 1 for everything, so its words are the only fact: those of a damaged image are told from the rest. */
 function classifyEnd({ signal, stderr }: ChildEnd): FaultCode | undefined {
+  if (/qemu_thread_create/.test(stderr)) return 'OutOfMemory';
   if (signal === 'SIGSEGV' || signal === 'SIGABRT' || signal === 'SIGBUS') return 'CorruptImage';
   const damaged =
     /corrupt|refcount|[Ii]nvalid (L1|L2|footer|header|signature|image|BAT|offset)|L1 table|L2 table|not in \w+ format|Image is too (small|big)|truncated|Could not read/;
