@@ -16,8 +16,17 @@ export interface EmbeddedRedisOptions {
   /** Where the socket goes, if its path is short enough; else a directory of its own under the system's temporary one. */
   runDirectory: string;
   programs: Programs;
+  /** Instead of a place in runDirectory: the socket of an earlier run, so that who used that finds this one. */
+  socket?: RedisSocket;
   /** Longest wait for the first PONG; a large append-only file takes a while to load. */
   readyTimeoutMs?: number;
+}
+
+/** Where a socket lies, and how to tidy up after the last run. */
+export interface RedisSocket {
+  readonly path: string;
+  readonly url: string;
+  remove(): Promise<void>;
 }
 
 export interface EmbeddedRedis {
@@ -26,6 +35,8 @@ export interface EmbeddedRedis {
   readonly pid: number;
   /** Settles when it ends, by itself or through stop(), with what it said last. */
   readonly exited: Promise<string>;
+  /** Whether it answers PING. */
+  probe(): Promise<boolean>;
   /** Asks it to save and end; kills it after the limit. */
   stop(limitMs?: number): Promise<void>;
 }
@@ -42,7 +53,7 @@ const stopLimitMs = 10_000;
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const program = options.programs.path('redis-server');
   await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  const socket = await placeSocket(options.runDirectory);
+  const socket = options.socket ?? (await placeRedisSocket(options.runDirectory));
   await rm(socket.path, { force: true });
   const child = spawn(
     options.programs.path('setpriv'),
@@ -56,14 +67,15 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
     },
   );
   const exited = childExit(child).then(async ({ tail }) => {
-    await socket.remove();
+    if (options.socket === undefined) await socket.remove();
     return tail;
   });
   await waitForPong(socket.path, exited, child, options.readyTimeoutMs ?? 60_000);
   return {
-    url: `unix://${socket.path}`,
+    url: socket.url,
     pid: child.pid ?? 0,
     exited,
+    probe: () => answersPing(socket.path),
     stop: async (limitMs = stopLimitMs) => {
       await endChild(child, exited, limitMs);
     },
@@ -90,14 +102,16 @@ function settings(socketPath: string, directory: string): string[] {
   return Object.entries(pairs).flatMap(([name, value]) => [`--${name}`, value]);
 }
 
-async function placeSocket(runDirectory: string): Promise<{ path: string; remove(): Promise<void> }> {
+/** In the run directory, or in one of its own under the system's temporary one where that path is too long for a socket. */
+export async function placeRedisSocket(runDirectory: string): Promise<RedisSocket> {
   const preferred = join(runDirectory, 'redis.sock');
   if (Buffer.byteLength(preferred) <= longestSocketPath) {
     await mkdir(runDirectory, { recursive: true, mode: 0o700 });
-    return { path: preferred, remove: () => rm(preferred, { force: true }) };
+    return { path: preferred, url: `unix://${preferred}`, remove: () => rm(preferred, { force: true }) };
   }
   const directory = await mkdtemp(join(tmpdir(), 'longshore-'));
-  return { path: join(directory, 'redis.sock'), remove: () => rm(directory, { recursive: true, force: true }) };
+  const path = join(directory, 'redis.sock');
+  return { path, url: `unix://${path}`, remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
 async function waitForPong(

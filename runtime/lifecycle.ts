@@ -20,6 +20,8 @@ export interface ProcessOptions {
   stopLimitMs: number;
   /** Whether the addresses are told as a JSON line on stdout; `up` speaks to a person and does not. */
   report?: boolean;
+  /** Tells the fault that ends the process to a person. */
+  onFault?: (fault: Fault) => void;
 }
 
 /** Runs until a signal (exit code 0) or a fault (its exit code). Never returns before the process is about to end. */
@@ -45,6 +47,7 @@ export async function runProcess(
     const fault = toFault(error);
     options.logger.fatal({ err: fault }, 'ended by a fault');
     if (options.report !== false) tell(faultReport(fault));
+    options.onFault?.(fault);
     process.exit(fault.row.exit);
   }
 }

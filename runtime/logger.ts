@@ -18,15 +18,20 @@ const secretNames = [
   'key',
 ];
 
+export interface LogStream {
+  write(line: string): void;
+}
+
+/** A descriptor as a place for the log; lines are out before the next statement runs, so the last one is never lost. */
+export function logTo(descriptor: number): LogStream {
+  return destination({ dest: descriptor, sync: true });
+}
+
 /**
  * @param name of the process: up, api, uploadproxy, worker
  * @param stream where the lines go; stderr unless a test wants to read them
  */
-export function createLogger(
-  config: Pick<Config, 'logLevel'>,
-  name: string,
-  stream: { write(line: string): void } = destination({ dest: 2, sync: true }),
-): Logger {
+export function createLogger(config: Pick<Config, 'logLevel'>, name: string, stream: LogStream = logTo(2)): Logger {
   return pino(
     {
       name,

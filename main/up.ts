@@ -1,0 +1,162 @@
+// `longshore up`: a whole service on one machine. Makes the data directory and the certificates, starts Redis, API (with the controller),
+// upload proxy and worker, starts again what dies, kills what hangs, and ends them in order. Needs no root.
+import { extname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Fault, toFault } from '../domain/fault.ts';
+import { CertificateAuthority } from '../runtime/certificates.ts';
+import { type Config, loadConfig } from '../runtime/config.ts';
+import {
+  chooseDataDirectory,
+  type DataLayout,
+  layoutOf,
+  lockDataDirectory,
+  makeDirectories,
+} from '../runtime/data-directory.ts';
+import { writeDurably } from '../runtime/durable-file.ts';
+import { type RunningProcess, runProcess } from '../runtime/lifecycle.ts';
+import { formatAddress } from '../runtime/listen.ts';
+import { openLogFile } from '../runtime/log-file.ts';
+import { createLogger, type Logger, logTo } from '../runtime/logger.ts';
+import { startMetricsServer } from '../runtime/metrics-server.ts';
+import { findPrograms } from '../runtime/programs.ts';
+import { type PublicAddresses, parseListen, settlePorts } from '../runtime/service-addresses.ts';
+import { issueCertificates } from '../runtime/service-certificates.ts';
+import { startSupervisor } from '../runtime/supervisor.ts';
+import { UploadTokens } from '../runtime/upload-tokens.ts';
+
+const usage = `Usage: longshore up [--data DIR] [--pool DIR] [--listen ADDR]
+
+Serves until stopped: API, upload proxy, worker and a private Redis.
+
+  --data DIR     where everything is kept (LONGSHORE_DATA; for root /var/lib/longshore, else ~/.local/share/longshore)
+  --pool DIR     where the volumes are (LONGSHORE_POOL; pools/default in the data directory)
+  --listen ADDR  host or host:port, the upload proxy takes the next port (LONGSHORE_LISTEN; 127.0.0.1:7440)
+`;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Redis, proxy and API end within their own limits, the worker drains. */
+const stopLimitMs = 60_000;
+
+function readArguments(): {
+  data?: string | undefined;
+  pool?: string | undefined;
+  listen?: string | undefined;
+  help?: boolean | undefined;
+} {
+  try {
+    const text = { type: 'string' } as const;
+    const options = { data: text, pool: text, listen: text, help: { type: 'boolean', short: 'h' } } as const;
+    return parseArgs({ options, args: process.argv.slice(2) }).values;
+  } catch (error) {
+    throw new Fault('InvalidRequest', error instanceof Error ? error.message : 'the arguments cannot be read');
+  }
+}
+
+async function main(): Promise<void> {
+  const given = readArguments();
+  if (given.help === true) {
+    process.stdout.write(usage);
+    return;
+  }
+  const environment: Environment = {
+    ...process.env,
+    ...(given.data === undefined ? {} : { LONGSHORE_DATA: given.data }),
+    ...(given.pool === undefined ? {} : { LONGSHORE_POOL: given.pool }),
+    ...(given.listen === undefined ? {} : { LONGSHORE_LISTEN: given.listen }),
+  };
+  const config = loadConfig(environment);
+  const layout = layoutOf(chooseDataDirectory(config, environment), config.pool);
+  const asked = parseListen(config.listenHost, { api: config.apiPort, uploadProxy: config.uploadProxyPort });
+  const programs = findPrograms(
+    ['setpriv', 'prlimit', ...(config.redisUrl === '' ? (['redis-server'] as const) : [])],
+    environment['PATH'],
+  );
+  await makeDirectories(layout);
+  const logger = createLogger(config, 'up', logTo(openLogFile(join(layout.log, 'up.log'))));
+  await runProcess((signal) => start({ config, layout, asked, programs, environment, logger, signal }), {
+    logger,
+    stopLimitMs,
+    report: false,
+    onFault: tellFault,
+  });
+}
+
+interface UpOptions {
+  config: Config;
+  layout: DataLayout;
+  asked: PublicAddresses;
+  programs: ReturnType<typeof findPrograms>;
+  environment: Environment;
+  logger: Logger;
+  signal: AbortSignal;
+}
+
+async function start(options: UpOptions): Promise<RunningProcess> {
+  const { config, layout, asked, logger } = options;
+  const undo = new AsyncDisposableStack();
+  try {
+    const lock = await lockDataDirectory(layout);
+    undo.defer(() => lock.release());
+    await preparePki(layout, { listenHost: asked.api.host, node: config.node });
+    const addresses = await settlePorts(asked);
+    const metrics = await startMetricsServer({
+      port: config.metricsPort,
+      live: () => undefined,
+      ready: () => undefined,
+    });
+    undo.defer(() => metrics.close());
+    const supervisor = await startSupervisor({ ...options, addresses, programOf });
+    undo.defer(() => supervisor.stop());
+    greet(layout, addresses, options.environment);
+    const told = { api: formatAddress(addresses.api), uploadProxy: formatAddress(addresses.uploadProxy) };
+    logger.info({ data: layout.root, pool: layout.pool }, 'the service runs');
+    return { addresses: { ...told, metrics: formatAddress(metrics.address) }, stop: () => undo.disposeAsync() };
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+async function preparePki(layout: DataLayout, service: { listenHost: string; node: string }): Promise<void> {
+  const authority = await CertificateAuthority.openOrCreate(layout.pki);
+  await issueCertificates(authority, service);
+  await UploadTokens.ensureKeys(layout.pki);
+  await writeDurably(layout.caCertificate, authority.certificate, 0o644);
+}
+
+/** Beside this file, compiled or not. */
+function programOf(name: string): string {
+  return join(import.meta.dirname, `${name}${extname(import.meta.filename)}`);
+}
+
+function greet(layout: DataLayout, addresses: PublicAddresses, environment: Environment): void {
+  const isDefault = chooseDataDirectory({ data: '' }, environment) === layout.root;
+  process.stdout.write(`Longshore serves.
+
+  API           https://${formatAddress(addresses.api)}
+  upload proxy  https://${formatAddress(addresses.uploadProxy)}
+  data          ${layout.root}
+  pool          ${layout.pool}
+  CA to trust   ${layout.caCertificate}
+
+In another terminal:
+${isDefault ? '' : `  export LONGSHORE_DATA=${layout.root}\n`}  longshore import https://example.com/disk.qcow2 default/disk1 --size 10Gi --wait
+  longshore get
+  KUBECONFIG=${layout.kubeconfig} kubectl get dv -A -w
+
+Ctrl-C stops it; everything is kept.
+`);
+}
+
+function tellFault(fault: Fault): void {
+  process.stderr.write(`longshore up: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  const fault = toFault(error);
+  tellFault(fault);
+  process.exitCode = fault.row.exit;
+}
