@@ -190,8 +190,7 @@ export const workerCalls = {
 /** Asked by the worker, answered by the controller. */
 export const controllerCalls = {
   hello: {
-    about:
-      'The first call of a connection: who dials, which protocol it speaks, where it takes uploads, where its pool lies.',
+    about: 'The first call of a connection: who dials, which protocol it speaks, where it takes uploads.',
     params: Type.Object({ channelVersion: Type.Integer(), node: Type.String(), uploadAddress: Type.String() }),
     result: Empty,
   },
