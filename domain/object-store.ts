@@ -28,7 +28,7 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
-/** Any stored object. Concrete kinds (DataVolume, Claim, …) extend it; see domain/kinds.ts. */
+/** Any stored object. Concrete kinds (DataVolume, Claim, …) extend it; see kube-shapes.ts and data-volume.ts. */
 export interface KubeObject {
   apiVersion: string;
   kind: string;
