@@ -1,5 +1,6 @@
 // One end of the channel between controller and worker: typed calls both ways over one TLS socket. Every value is checked against the schemas of
 // channel-protocol.ts when it leaves and when it comes; faults arrive as faults; a peer that died without a word is noticed within 15 s.
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Static, TSchema } from 'typebox';
@@ -62,13 +63,16 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
   constructor(options: ChannelOptions<Asks, Answers>) {
     this.#options = options;
     this.closed = this.#ended.promise;
+    // A message is written in two pieces; the second must not wait for the peer to acknowledge the first.
+    if (options.socket instanceof Socket) options.socket.setNoDelay(true);
     const guard = new FrameGuard(options.largestMessageBytes ?? 64 * 1024 * 1024);
-    this.#connection = rpc.createMessageConnection(
-      new rpc.StreamMessageReader(guard),
-      new rpc.StreamMessageWriter(options.socket),
-    );
+    const writer = new rpc.StreamMessageWriter(options.socket);
+    const write = writer.write.bind(writer);
+    // The library lets a failed answer become an unhandled rejection; here it is the end of the channel, which fails all calls.
+    writer.write = (message) => write(message).catch((error: unknown) => this.#end(this.#lostFault(error)));
+    this.#connection = rpc.createMessageConnection(new rpc.StreamMessageReader(guard), writer);
     this.#connection.onRequest(ping, () => true);
-    this.#connection.onError(([error]) => this.#end(this.#lostFault(error)));
+    this.#connection.onError(([error]) => this.#end(error instanceof Fault ? error : this.#lostFault(error)));
     this.#connection.onClose(() => this.#end(this.#lostFault()));
     void pipeline(options.socket, guard).then(
       () => this.#end(this.#lostFault()),

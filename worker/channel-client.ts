@@ -164,7 +164,6 @@ export class ChannelClient {
     limit.addEventListener('abort', onAbort, { once: true });
     try {
       await opened.promise;
-      socket.setNoDelay(true);
       return socket;
     } catch (error) {
       socket.destroy();

@@ -148,7 +148,10 @@ export class JobRunner {
     const { outbox, attempts, pool } = this.#options;
     const key = { volumeId: job.volumeId, attempt: job.attempt };
     const received = pool.received().find((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
-    if (fault.code === 'Interrupted' && received !== undefined) return outbox.received(key, received.bytes);
+    if (fault.code === 'Interrupted' && received !== undefined) {
+      outbox.received(key, received.bytes);
+      return;
+    }
     const outcome = { ok: false as const, fault: faultRecord(fault), bytesFetched };
     attempts.announce(key, outcome);
     outbox.result(key, outcome);
