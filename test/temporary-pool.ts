@@ -1,0 +1,75 @@
+// A pool in a directory of its own, for tests; both are gone when the test ends.
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TransferReport, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
+import { Pool } from '../volumes/pool.ts';
+import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
+
+export const silentLogger = { info: () => undefined, warn: () => undefined };
+
+export class TemporaryPool {
+  readonly root: string;
+  readonly directory: string;
+  readonly marker: string;
+  readonly #opened: Pool[] = [];
+
+  private constructor(root: string) {
+    this.root = root;
+    this.directory = join(root, 'pool');
+    this.marker = join(root, 'marker');
+  }
+
+  static async make(): Promise<TemporaryPool> {
+    return new TemporaryPool(await mkdtemp(join(tmpdir(), 'longshore-pool-')));
+  }
+
+  async open(options: Partial<OpenPoolOptions> = {}): Promise<Pool> {
+    const { directory, marker } = this;
+    const pool = await Pool.open({ directory, marker, create: true, overcommit: 1, logger: silentLogger, ...options });
+    this.#opened.push(pool);
+    return pool;
+  }
+
+  /** Everything below a directory of the pool, sorted, without what every pool has. */
+  async files(below = ''): Promise<string[]> {
+    const everyPool = new Set(['pool.json', 'owner.json', 'ledger.sqlite', 'volumes', 'staging']);
+    const names = await readdir(join(this.directory, below), { recursive: true });
+    return names.filter((name) => below !== '' || !everyPool.has(name)).sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pool of this.#opened) await pool.close();
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
+
+export function newVolumeId(): VolumeId {
+  return volumeIdOf(randomUUID());
+}
+
+/** Reserves a volume and gives it to attempt 1. */
+export async function populatingVolume(pool: Pool, sizeBytes: number, attempt = 1): Promise<VolumeId> {
+  const volumeId = newVolumeId();
+  await pool.reserve(reserveOf(volumeId, sizeBytes));
+  await pool.claimFence(volumeId, { attempt, generation: 1 });
+  return volumeId;
+}
+
+export function reserveOf(volumeId: VolumeId, sizeBytes: number) {
+  const owner = { namespace: 'default', name: volumeId, uid: volumeId };
+  return { volumeId, owner, mode: 'Filesystem' as const, sizeBytes, generation: 1 };
+}
+
+export function reportOf(sizeBytes: number): TransferReport {
+  return {
+    virtualSizeBytes: sizeBytes,
+    allocatedBytes: 0,
+    format: 'raw',
+    strategy: 'stream',
+    verified: 'length',
+    fetchedBytes: sizeBytes,
+    steps: [],
+  };
+}
