@@ -38,7 +38,7 @@ export function validateDataVolume(dataVolume: DataVolume, lookups: DataVolumeLo
 }
 
 /** Whether a claim that exists already may become the one of a new DataVolume. */
-export function mayAdoptClaim(dataVolume: DataVolume, claim: Claim, adoptsClaims: boolean): boolean {
+function mayAdoptClaim(dataVolume: DataVolume, claim: Claim, adoptsClaims: boolean): boolean {
   if (claim.metadata.annotations?.[annotations.populatedFor] === dataVolume.metadata.name) return true;
   const createdFor = claim.metadata.annotations?.[annotations.createdForDataVolume];
   if (createdFor !== undefined && createdFor === (dataVolume.metadata.uid ?? '')) return false;

@@ -30,7 +30,7 @@ export const HttpSource = Type.Object(
   { description: 'an image served over HTTP' },
 );
 
-export const S3Source = Type.Object(
+const S3Source = Type.Object(
   {
     url: text('URL of the object'),
     secretRef: Type.Optional(Type.String()),
@@ -39,7 +39,7 @@ export const S3Source = Type.Object(
   { description: 'an object of an S3 store' },
 );
 
-export const GcsSource = Type.Object(
+const GcsSource = Type.Object(
   { url: text('gs:// or https URL of the object'), secretRef: Type.Optional(Type.String()) },
   { description: 'an object of Google Cloud Storage' },
 );
@@ -101,7 +101,7 @@ export const DataVolumeSource = Type.Object(
 );
 export type DataVolumeSource = Static<typeof DataVolumeSource>;
 
-export const StorageSpec = Type.Object(
+const StorageSpec = Type.Object(
   {
     accessModes: Type.Optional(Type.Array(AccessMode)),
     selector: Type.Optional(Type.Unknown()),

@@ -8,7 +8,7 @@ import { createHash, type Hash } from 'node:crypto';
 /** Size of a block, and the most that hashBlock takes. */
 export const blockBytes = 1_048_576;
 
-export const contentDigestPrefix = 'tree-sha256:';
+const contentDigestPrefix = 'tree-sha256:';
 
 const leafBytes = 32;
 const zeroLeafHex = '30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58';

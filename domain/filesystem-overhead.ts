@@ -6,7 +6,7 @@ import type { CdiConfig, StorageClass } from './kube-shapes.ts';
 const alignmentBytes = 1_048_576;
 
 /** CDI's own default where CDIConfig says nothing. */
-export const defaultFilesystemOverhead = 0.06;
+const defaultFilesystemOverhead = 0.06;
 
 const overheadPattern = /^(0(?:\.\d{1,3})?|1)$/;
 

@@ -7,7 +7,7 @@ export const AccessMode = Type.String({
 });
 
 /** A Kubernetes quantity; manifests may also give a bare number. */
-export const Quantity = Type.Union([Type.String(), Type.Number()], { description: 'a quantity such as 10Gi' });
+const Quantity = Type.Union([Type.String(), Type.Number()], { description: 'a quantity such as 10Gi' });
 
 export const ResourceRequirements = Type.Object({
   requests: Type.Optional(Type.Record(Type.String(), Quantity)),

@@ -55,7 +55,7 @@ export function parseQuantity(value: string | number): Quantity | undefined {
 }
 
 /** The quantity as whole bytes, rounded up; one beyond the safe integers (8 PiB) counts as the largest safe integer. */
-export function wholeBytes(quantity: Quantity): number {
+function wholeBytes(quantity: Quantity): number {
   const units = divideUp(quantity.nano, nanoPerUnit);
   const most = BigInt(Number.MAX_SAFE_INTEGER);
   if (units > most) return Number.MAX_SAFE_INTEGER;

@@ -57,7 +57,7 @@ export function renderClaim(
 }
 
 /** The mode of a claim; Filesystem where it names none. */
-export function volumeModeOf(spec: { volumeMode?: string }): VolumeMode {
+function volumeModeOf(spec: { volumeMode?: string }): VolumeMode {
   return spec.volumeMode === 'Block' ? 'Block' : 'Filesystem';
 }
 

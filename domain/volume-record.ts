@@ -67,13 +67,13 @@ export type TransferReport = Static<typeof TransferReport>;
 export const VolumeOwner = Type.Object({ namespace: Type.String(), name: Type.String(), uid: Type.String() });
 export type VolumeOwner = Static<typeof VolumeOwner>;
 
-export const VolumeState = Type.Union([
+const VolumeState = Type.Union([
   Type.Literal('empty'),
   Type.Literal('populating'),
   Type.Literal('complete'),
   Type.Literal('plain'),
 ]);
-export type VolumeState = Static<typeof VolumeState>;
+type VolumeState = Static<typeof VolumeState>;
 
 export const VolumeRecord = Type.Object({
   schemaVersion: Type.Literal(volumeRecordVersion),
