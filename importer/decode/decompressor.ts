@@ -1,0 +1,130 @@
+// Native decompressors as limited children: igzip, pigz or gzip; xz with all cores; zstd. Their speed is why no byte is decompressed in JavaScript.
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { Fault } from '../../domain/fault.ts';
+import type { FaultCode } from '../../domain/fault-catalogue.ts';
+import type { Config } from '../../runtime/config.ts';
+import { type ChildEnd, type LimitedChild, spawnLimited } from '../../runtime/limited-child.ts';
+import type { Programs } from '../../runtime/programs.ts';
+import type { Compression } from '../image/content-kind.ts';
+
+export interface DecoderSurroundings {
+  config: Config;
+  programs: Programs;
+  /** Aborting ends the child. */
+  signal: AbortSignal;
+}
+
+/** Memory for xz with several threads; an image that wants more is decoded with one. */
+const xzThreadsMiB = 192;
+/** What the program itself takes of its address space. */
+const ownMiB = 64;
+
+/** @throws Fault ProgramMissing */
+export function startDecompressor(
+  compression: Compression,
+  { config, programs, signal }: DecoderSurroundings,
+  limits: { threads: boolean } = { threads: true },
+): LimitedChild {
+  const { program, args } = commandOf(compression, programs, config.toolMemoryMiB - ownMiB, limits.threads);
+  return spawnLimited({
+    program,
+    args,
+    signal,
+    limits: { addressSpaceMiB: config.toolMemoryMiB, cpuSeconds: config.toolCpuSeconds },
+    isolate: true,
+    stdin: 'pipe',
+    stdout: 'pipe',
+    failure: 'CorruptCompression',
+    classify: classifyEnd,
+  });
+}
+
+function commandOf(
+  compression: Compression,
+  programs: Programs,
+  memoryMiB: number,
+  threads: boolean,
+): { program: string; args: string[] } {
+  switch (compression) {
+    case 'gz':
+      return { program: programs.oneOf('igzip', 'pigz', 'gzip').path, args: ['-dc'] };
+    case 'xz': {
+      const several = [
+        `--threads=${threads ? 0 : 1}`,
+        `--memlimit-mt-decompress=${Math.min(xzThreadsMiB, memoryMiB)}MiB`,
+      ];
+      return { program: programs.path('xz'), args: ['-dc', ...several, `--memlimit-decompress=${memoryMiB}MiB`] };
+    }
+    case 'zst':
+      return { program: programs.path('zstd'), args: ['-dcq', '--no-progress', `--memory=${memoryMiB}MiB`] };
+  }
+}
+
+/** xz and zstd tell by words only that an image wants more memory than they may take. */
+function classifyEnd({ stderr }: ChildEnd): FaultCode | undefined {
+  const wantsMemory = /Memory usage limit reached|Window size larger than maximum|too much memory|Memory required/;
+  return wantsMemory.test(stderr) ? 'DecoderMemory' : undefined;
+}
+
+/**
+ * Sends the stream through the decompressors, outermost first, into `target`. Ends when all of it has arrived there and every child has ended well.
+ * Of several failures the one that explains the others is thrown. What was written by then stays in `target`.
+ */
+export async function decompressInto(
+  source: AsyncIterable<Buffer>,
+  compressions: readonly Compression[],
+  target: Writable,
+  surroundings: DecoderSurroundings,
+): Promise<void> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([surroundings.signal, stop.signal]);
+  const failures: unknown[] = [];
+  const stage = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      failures.push(error);
+      stop.abort(new Fault('Cancelled', 'another part of the transfer failed'));
+    }
+  };
+  const stages: Promise<void>[] = [];
+  let upstream: AsyncIterable<Buffer> = source;
+  for (const compression of compressions) {
+    const child = startDecompressor(compression, { ...surroundings, signal });
+    if (child.stdin === null || child.stdout === null) throw new Fault('Internal', 'the decompressor has no pipes');
+    stages.push(stage(feed(upstream, child.stdin, child, signal)));
+    upstream = child.stdout;
+  }
+  stages.push(stage(pipeline(upstream, target, { signal })));
+  await Promise.all(stages);
+  if (surroundings.signal.aborted) throw surroundings.signal.reason;
+  if (failures.length > 0) throw explaining(failures);
+}
+
+/** A child that ends early breaks the pipe to it; why it ended is the fault then, unless the source failed first. */
+async function feed(
+  source: AsyncIterable<Buffer>,
+  stdin: Writable,
+  child: LimitedChild,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await pipeline(source, stdin, { signal });
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    await child.done;
+    if (!isBrokenPipe(error)) throw error;
+  }
+  await child.done;
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(String(error.code));
+}
+
+/** The first fault that is not merely the consequence of another. */
+function explaining(failures: readonly unknown[]): unknown {
+  return failures.find((error) => error instanceof Fault && error.code !== 'Cancelled') ?? failures[0];
+}

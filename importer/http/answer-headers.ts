@@ -1,0 +1,67 @@
+// Reads what an answer says about the content: its length, the range it holds, and what tells one version of it from the next (RFC 9110).
+import type { HttpAnswer } from './http-connection.ts';
+
+/** Tells one version of the content from another. */
+export interface Validator {
+  /** As served; may be weak. */
+  etag?: string;
+  lastModified?: string;
+}
+
+export interface ContentRange {
+  start: number;
+  /** First byte that is no longer in the answer. */
+  end: number;
+  total: number | undefined;
+}
+
+export function headerOf(answer: HttpAnswer, name: string): string | undefined {
+  const value = answer.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+export function contentLengthOf(answer: HttpAnswer): number | undefined {
+  return wholeNumber(headerOf(answer, 'content-length'));
+}
+
+export function contentRangeOf(answer: HttpAnswer): ContentRange | undefined {
+  const match = /^bytes\s+(\d+)-(\d+)\/(\d+|\*)$/.exec(headerOf(answer, 'content-range')?.trim() ?? '');
+  const start = wholeNumber(match?.[1]);
+  const last = wholeNumber(match?.[2]);
+  if (start === undefined || last === undefined || last < start) return undefined;
+  return { start, end: last + 1, total: wholeNumber(match?.[3]) };
+}
+
+/** Total that a 416 tells: 0 for an empty file. */
+export function totalOfUnsatisfied(answer: HttpAnswer): number | undefined {
+  return wholeNumber(/^bytes\s+\*\/(\d+)$/.exec(headerOf(answer, 'content-range')?.trim() ?? '')?.[1]);
+}
+
+export function validatorOf(answer: HttpAnswer): Validator {
+  const etag = headerOf(answer, 'etag');
+  const lastModified = headerOf(answer, 'last-modified');
+  return { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
+}
+
+/** Value for If-Range: a strong ETag, else the date; undefined where nothing proves that the content is still the same. */
+export function ifRangeOf(validator: Validator): string | undefined {
+  if (validator.etag !== undefined && !validator.etag.startsWith('W/')) return validator.etag;
+  return validator.lastModified;
+}
+
+/** False where both name the same kind of validator and differ. */
+export function agree(one: Validator, other: Validator): boolean {
+  if (one.etag !== undefined && other.etag !== undefined) return bare(one.etag) === bare(other.etag);
+  if (one.lastModified === undefined || other.lastModified === undefined) return true;
+  return one.lastModified === other.lastModified;
+}
+
+function bare(etag: string): string {
+  return etag.replace(/^W\//, '');
+}
+
+function wholeNumber(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\d+$/.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
+}

@@ -1,0 +1,90 @@
+// The one translator of what can go wrong between us and a web server into faults, by status, error code and type, never by words.
+import { errors } from 'undici';
+import { Fault, toFault } from '../../domain/fault.ts';
+import type { FaultCode } from '../../domain/fault-catalogue.ts';
+
+const byCode: Readonly<Record<string, FaultCode>> = {
+  ENOTFOUND: 'SourceNameUnknown',
+  EAI_AGAIN: 'SourceNameUnknown',
+  EAI_NODATA: 'SourceNameUnknown',
+  ECONNREFUSED: 'SourceUnreachable',
+  ECONNRESET: 'SourceUnreachable',
+  EHOSTUNREACH: 'SourceUnreachable',
+  ENETUNREACH: 'SourceUnreachable',
+  EHOSTDOWN: 'SourceUnreachable',
+  EADDRNOTAVAIL: 'SourceUnreachable',
+  ETIMEDOUT: 'SourceUnreachable',
+  EPIPE: 'SourceUnreachable',
+  UND_ERR_CONNECT_TIMEOUT: 'SourceUnreachable',
+  UND_ERR_SOCKET: 'SourceUnreachable',
+  UND_ERR_HEADERS_TIMEOUT: 'SourceStalled',
+  UND_ERR_BODY_TIMEOUT: 'SourceStalled',
+  UND_ERR_HEADERS_OVERFLOW: 'SourceRefused',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'SourceInterrupted',
+  UND_ERR_INVALID_ARG: 'SourceRefused',
+};
+
+/** OpenSSL's and Node's codes for a certificate or handshake that is not accepted. */
+const tlsCodes =
+  /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|CRL_|EPROTO$)/;
+
+/** Fault for a status that is not the content; undefined for 200 and 206. */
+export function faultOfStatus(status: number, url: string): Fault | undefined {
+  if (status === 200 || status === 206) return undefined;
+  return new Fault(codeOfStatus(status), `${placeOf(url)} answered ${status}`, { facts: { status } });
+}
+
+function codeOfStatus(status: number): FaultCode {
+  if (status === 401) return 'SourceUnauthorized';
+  if (status === 403) return 'SourceForbidden';
+  if (status === 404 || status === 410) return 'SourceNotFound';
+  if (status === 408 || status === 429 || status >= 500) return 'SourceUnavailable';
+  return 'SourceRefused';
+}
+
+/** @param bodyBegan a connection lost after bytes of the body came is an interruption, not a server that cannot be reached */
+export function faultOfHttpError(
+  error: unknown,
+  url: string,
+  options: { signal: AbortSignal; bodyBegan: boolean },
+): Fault {
+  if (options.signal.aborted || error instanceof Fault) return toFault(error, { signal: options.signal });
+  const codes = codesOf(error);
+  const code = codes.map(codeOfError).find((found) => found !== undefined);
+  const where = `${placeOf(url)}: ${codes[0] ?? 'failed'}`;
+  if (options.bodyBegan && (code === undefined || code === 'SourceUnreachable')) {
+    return new Fault('SourceInterrupted', `${where} while the content was read`, { cause: error });
+  }
+  if (code !== undefined) return new Fault(code, where, { cause: error });
+  if (error instanceof errors.HTTPParserError || error instanceof errors.InvalidArgumentError) {
+    return new Fault('SourceRefused', `${where}: no valid HTTP`, { cause: error });
+  }
+  return toFault(error, { otherwise: 'SourceUnreachable' });
+}
+
+/** True where going on from the last byte may help. */
+export function isPassingFault(fault: Fault): boolean {
+  return ['SourceInterrupted', 'SourceUnreachable', 'SourceStalled', 'SourceUnavailable'].includes(fault.code);
+}
+
+function codeOfError(code: string): FaultCode | undefined {
+  if (tlsCodes.test(code)) return 'SourceUntrusted';
+  if (code.startsWith('HPE_')) return 'SourceRefused';
+  return byCode[code];
+}
+
+/** Codes of the error, of its causes and, for a host with several addresses, of the single tries. */
+function codesOf(error: unknown, depth = 0): string[] {
+  if (typeof error !== 'object' || error === null || depth > 4) return [];
+  const own = 'code' in error && typeof error.code === 'string' ? [error.code] : [];
+  const tries = error instanceof AggregateError ? error.errors.flatMap((one) => codesOf(one, depth + 1)) : [];
+  const cause = 'cause' in error ? codesOf(error.cause, depth + 1) : [];
+  return [...own, ...tries, ...cause];
+}
+
+/** The URL without user, password and query: fit for a detail. */
+export function placeOf(url: string): string {
+  if (!URL.canParse(url)) return 'the URL';
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}

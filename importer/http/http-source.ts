@@ -1,0 +1,238 @@
+// A file on a web server. The first request asks for 64 KiB; what follows depends on the answer: a server that serves ranges is asked for the
+// rest from where the first answer ended, one that ignores them is simply read on. No byte is fetched twice unless a connection drops.
+// A dropped connection goes on from the last byte if the server proves with its validator that the content is still the same.
+import { setTimeout as delay } from 'node:timers/promises';
+import { Fault } from '../../domain/fault.ts';
+import type { Config } from '../../runtime/config.ts';
+import { type ByteStream, PeekedStream } from '../peeked-stream.ts';
+import {
+  agree,
+  contentLengthOf,
+  contentRangeOf,
+  ifRangeOf,
+  totalOfUnsatisfied,
+  type Validator,
+  validatorOf,
+} from './answer-headers.ts';
+import { type HttpAnswer, HttpConnection, type HttpLocation } from './http-connection.ts';
+import { faultOfHttpError, faultOfStatus, isPassingFault, placeOf } from './http-faults.ts';
+
+/** What the first request asks for. */
+export const firstRequestBytes = 65_536;
+
+/** Most that the probe may ask of the beginning. */
+export const longestHeadBytes = 524_288;
+
+const resumeLimit = 6;
+const firstResumeDelayMs = 100;
+
+export class HttpSource implements ByteStream {
+  readonly #connection: HttpConnection;
+  readonly #url: string;
+  readonly #signal: AbortSignal;
+  readonly #first: HttpAnswer;
+  readonly #bytes: PeekedStream;
+  readonly #validator: Validator;
+  /** Length of the content; undefined where the server does not tell. */
+  readonly totalBytes: number | undefined;
+  /** True where any part can be asked for. */
+  readonly servesRanges: boolean;
+  /** While only the head is looked at, no more than that is asked for. */
+  #wholeWanted = false;
+  #fetchedBytes = 0;
+  /** Told the bytes fetched so far, with each piece. */
+  onFetched: (bytes: number) => void = () => undefined;
+
+  private constructor(connection: HttpConnection, first: HttpAnswer, url: string, signal: AbortSignal) {
+    this.#connection = connection;
+    this.#first = first;
+    this.#url = url;
+    this.#signal = signal;
+    this.#validator = validatorOf(first);
+    this.servesRanges = first.status === 206;
+    this.totalBytes = this.servesRanges ? contentRangeOf(first)?.total : contentLengthOf(first);
+    this.#bytes = new PeekedStream(this.#read());
+  }
+
+  /**
+   * Sends the first request. Faults: SourceNotFound, SourceUnauthorized, SourceForbidden, SourceRefused, SourceUnavailable, SourceUnreachable,
+   * SourceNameUnknown, SourceUntrusted, SourceStalled, RedirectRefused, NotADiskImage (empty).
+   * @param signal ends this source and all its connections
+   */
+  static async open(location: HttpLocation, config: Config, signal: AbortSignal): Promise<HttpSource> {
+    const connection = new HttpConnection(location, config, signal);
+    try {
+      const first = await firstAnswer(connection);
+      return new HttpSource(connection, first, location.url, signal);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  /** Bytes of content that came from the server so far. */
+  get fetchedBytes(): number {
+    return this.#fetchedBytes;
+  }
+
+  /** Proof that two range reads are of the same content; undefined where the server gives none. */
+  get validator(): string | undefined {
+    return ifRangeOf(this.#validator);
+  }
+
+  head(bytes: number): Promise<Buffer> {
+    return this.#bytes.head(Math.min(bytes, longestHeadBytes));
+  }
+
+  stream(): AsyncGenerator<Buffer, void, undefined> {
+    this.#wholeWanted = true;
+    return this.#bytes.stream();
+  }
+
+  /**
+   * The bytes from `start` up to `end`, in one request, with more where the connection drops.
+   * Faults: SourceChanged, SourceTruncated, SourceInterrupted and those of a request.
+   */
+  async *range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+    let offset = start;
+    for (let failures = 0; offset < end; ) {
+      try {
+        const answer = await this.#askRange(offset, end);
+        for await (const chunk of chunksOf(answer, this.#signal)) {
+          offset += chunk.byteLength;
+          this.#count(chunk);
+          failures = 0;
+          if (offset > end) throw new Fault('SourceTooLong', `${placeOf(this.#url)} sent more than was asked`);
+          yield chunk;
+        }
+        if (offset < end)
+          throw new Fault('SourceInterrupted', `${placeOf(this.#url)} ended at byte ${offset} of ${end}`);
+      } catch (error) {
+        failures += 1;
+        await this.#pauseBeforeResume(error, failures);
+      }
+    }
+  }
+
+  /** Reads a part, such as a table of an image. */
+  async readAt(offset: number, length: number): Promise<Buffer> {
+    const end = Math.min(offset + length, this.totalBytes ?? 0);
+    const known = await this.head(firstRequestBytes);
+    if (end <= known.byteLength) return known.subarray(offset, end);
+    const part = Buffer.allocUnsafe(Math.max(0, end - offset));
+    let filled = 0;
+    for await (const chunk of this.range(offset, end)) filled += chunk.copy(part, filled);
+    return part.subarray(0, filled);
+  }
+
+  async close(): Promise<void> {
+    this.#first.body.destroy();
+    await this.#connection.close();
+  }
+
+  async *#read(): AsyncGenerator<Buffer, void, undefined> {
+    let offset = 0;
+    try {
+      for await (const chunk of chunksOf(this.#first, this.#signal)) {
+        offset += chunk.byteLength;
+        this.#count(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      if (!this.servesRanges) throw error;
+      await this.#pauseBeforeResume(error, 1);
+    }
+    if (this.servesRanges && this.totalBytes !== undefined) {
+      while (offset < this.totalBytes) {
+        const end = this.#wholeWanted ? this.totalBytes : Math.min(this.totalBytes, longestHeadBytes);
+        for await (const chunk of this.range(offset, end)) {
+          offset += chunk.byteLength;
+          yield chunk;
+        }
+      }
+    }
+    this.assertLength(offset);
+  }
+
+  /** @throws Fault where that many bytes are not what was declared */
+  assertLength(bytes: number): void {
+    if (this.#connection.sentTooMuch || (this.totalBytes !== undefined && bytes > this.totalBytes)) {
+      throw new Fault('SourceTooLong', `${placeOf(this.#url)} declared ${this.totalBytes ?? 0} bytes and sent more`);
+    }
+    if (this.totalBytes !== undefined && bytes < this.totalBytes) {
+      throw new Fault('SourceInterrupted', `${placeOf(this.#url)} ended at byte ${bytes} of ${this.totalBytes}`);
+    }
+  }
+
+  #count(chunk: Buffer): void {
+    this.#fetchedBytes += chunk.byteLength;
+    this.onFetched(this.#fetchedBytes);
+  }
+
+  async #askRange(start: number, end: number): Promise<HttpAnswer> {
+    const ifRange = this.validator;
+    const condition = ifRange === undefined ? {} : { 'if-range': ifRange };
+    const answer = await this.#connection.get({ range: `bytes=${start}-${end - 1}`, ...condition });
+    const fault = this.#faultOfRange(answer, start);
+    if (fault === undefined) return answer;
+    answer.body.destroy();
+    throw fault;
+  }
+
+  #faultOfRange(answer: HttpAnswer, start: number): Fault | undefined {
+    const place = placeOf(this.#url);
+    if (answer.status === 416) {
+      return new Fault('SourceTruncated', `${place} no longer has byte ${start} of ${this.totalBytes ?? 0}`);
+    }
+    if (answer.status === 200) return new Fault('SourceChanged', `${place} no longer serves what was begun`);
+    const range = contentRangeOf(answer);
+    if (answer.status === 206 && range?.start !== start) {
+      return new Fault('SourceRefused', `${place} answers with another range than was asked`);
+    }
+    if (answer.status === 206 && range?.total !== undefined && range.total !== this.totalBytes) {
+      return new Fault('SourceChanged', `${place} had ${this.totalBytes ?? 0} bytes and now has ${range.total}`);
+    }
+    if (answer.status === 206 && !agree(this.#validator, validatorOf(answer))) {
+      return new Fault('SourceChanged', `${place} changed while it was read`);
+    }
+    return faultOfStatus(answer.status, answer.url);
+  }
+
+  /** Waits a little where going on may help, else throws what happened. */
+  async #pauseBeforeResume(error: unknown, failures: number): Promise<void> {
+    const fault = faultOfHttpError(error, this.#url, { signal: this.#signal, bodyBegan: true });
+    const mayGoOn = isPassingFault(fault) && this.validator !== undefined && failures < resumeLimit;
+    if (!mayGoOn || this.#signal.aborted) throw fault;
+    await delay(firstResumeDelayMs * 2 ** (failures - 1), undefined, { signal: this.#signal });
+  }
+}
+
+async function* chunksOf(answer: HttpAnswer, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    for await (const chunk of answer.body) yield chunk as Buffer; // safe: no encoding is set on the body
+  } catch (error) {
+    throw faultOfHttpError(error, answer.url, { signal, bodyBegan: true });
+  }
+}
+
+async function firstAnswer(connection: HttpConnection): Promise<HttpAnswer> {
+  const answer = await connection.get({ range: `bytes=0-${firstRequestBytes - 1}` });
+  if (answer.status === 416 && totalOfUnsatisfied(answer) === 0) {
+    answer.body.destroy();
+    throw new Fault('NotADiskImage', `${placeOf(answer.url)} is empty`);
+  }
+  const range = contentRangeOf(answer);
+  const usable = answer.status === 206 && range?.start === 0 && range.total !== undefined;
+  if (answer.status === 416 || (answer.status === 206 && !usable)) {
+    answer.body.destroy();
+    return accept(await connection.get({}));
+  }
+  return accept(answer);
+}
+
+function accept(answer: HttpAnswer): HttpAnswer {
+  const fault = faultOfStatus(answer.status, answer.url);
+  if (fault === undefined) return answer;
+  answer.body.destroy();
+  throw fault;
+}

@@ -1,0 +1,84 @@
+// Looks through the tables of a qcow2 image before qemu-img does, as far as they are small: every cluster that they name must lie in the file,
+// so that an image that was cut is refused and not filled up with zeros. Larger tables are checked by the NBD view while qemu-img reads them.
+import { Fault } from '../../domain/fault.ts';
+import { bytesOfL1Entry, type Qcow2Header } from './qcow2-header.ts';
+
+/** Reads a part of the image; both numbers in bytes. The result is as long as asked, or shorter at the end of the file. */
+export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
+
+const mostTableBytes = 4 * 1024 * 1024;
+const parallelReads = 4;
+const offsetMask = 0x00fffffffffffe00n;
+const compressedFlag = 1n << 62n;
+const zeroFlag = 1n;
+
+/** @throws Fault CorruptImage naming what lies beyond the end */
+export async function checkQcow2Tables(header: Qcow2Header, fileBytes: number, readAt: ReadAt): Promise<void> {
+  const l1Bytes = Math.ceil(header.virtualSizeBytes / bytesOfL1Entry(header)) * 8;
+  if (l1Bytes > mostTableBytes) return;
+  const l1 = await readAt(header.l1Offset, l1Bytes);
+  if (l1.byteLength < l1Bytes) throw corrupt('the L1 table is cut', fileBytes);
+  const tables = tablesOf(l1, header, fileBytes);
+  const clusterBytes = 2 ** header.clusterBits;
+  const affordable = Math.floor((mostTableBytes - l1Bytes) / clusterBytes);
+  // All or the last ones: an image is cut at its end, and its later tables are those that name the end.
+  const looked = tables.slice(-affordable);
+  for (let first = 0; first < looked.length; first += parallelReads) {
+    const group = looked.slice(first, first + parallelReads);
+    await Promise.all(
+      group.map(async (table) => checkL2(await readAt(table.offset, clusterBytes), table, header, fileBytes)),
+    );
+  }
+}
+
+interface L2Table {
+  offset: number;
+  /** Offset in the guest's view of what the first entry covers. */
+  guestOffset: number;
+}
+
+function tablesOf(l1: Buffer, header: Qcow2Header, fileBytes: number): L2Table[] {
+  const clusterBytes = 2 ** header.clusterBits;
+  const tables: L2Table[] = [];
+  for (let index = 0; index * 8 < l1.byteLength; index += 1) {
+    const offset = Number(l1.readBigUInt64BE(index * 8) & offsetMask);
+    if (offset === 0) continue;
+    if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
+    if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
+    tables.push({ offset, guestOffset: index * bytesOfL1Entry(header) });
+  }
+  return tables;
+}
+
+function checkL2(table: Buffer, { guestOffset }: L2Table, header: Qcow2Header, fileBytes: number): void {
+  const clusterBytes = 2 ** header.clusterBits;
+  const entryBytes = header.extendedL2 ? 16 : 8;
+  for (let at = 0; at + entryBytes <= table.byteLength; at += entryBytes) {
+    // Two 32-bit reads tell an empty entry without making a bigint of each of many thousands.
+    if (table.readUInt32BE(at) === 0 && table.readUInt32BE(at + 4) === 0) continue;
+    const entry = table.readBigUInt64BE(at);
+    const guest = guestOffset + (at / entryBytes) * clusterBytes;
+    if (guest >= header.virtualSizeBytes) return;
+    const end = endOfEntry(entry, guest, header);
+    if (end > fileBytes) throw corrupt(`a cluster ends at byte ${end}`, fileBytes);
+  }
+}
+
+/** Where in the file the data of an entry ends; 0 for one without data. */
+function endOfEntry(entry: bigint, guest: number, header: Qcow2Header): number {
+  const clusterBytes = 2 ** header.clusterBits;
+  if ((entry & compressedFlag) !== 0n) {
+    // The offset has 62 - (clusterBits - 8) bits. Its length is told in whole sectors, the last of which may be short: its first byte must be there.
+    const offsetBits = BigInt(62 - (header.clusterBits - 8));
+    return Number(entry & ((1n << offsetBits) - 1n)) + 1;
+  }
+  const offset = Number(entry & offsetMask);
+  const readsAsZero = !header.extendedL2 && header.version === 3 && (entry & zeroFlag) !== 0n;
+  if (offset === 0 || readsAsZero) return 0;
+  if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: a cluster begins at byte ${offset}`);
+  return offset + Math.min(clusterBytes, header.virtualSizeBytes - guest);
+}
+
+function corrupt(what: string, fileBytes: number): Fault {
+  return new Fault('CorruptImage', `qcow2: ${what}, the file ends at byte ${fileBytes}`);
+}

@@ -1,0 +1,149 @@
+// An import from start to end: probe, plan, transfer, convert, verify, resize. Whatever is wrong and can be known early is refused early.
+// Leaves staging/disk.img ready to commit; after a failure or abort no child, connection or socket is left, and the caller discards the staging.
+import { Fault, toFault } from '../domain/fault.ts';
+import type { TransferReport } from '../domain/volume-record.ts';
+import type { Staging } from '../volumes/staging.ts';
+import type { HttpLocation } from './http/http-connection.ts';
+import { HttpSource } from './http/http-source.ts';
+import { type ImageProbe, probeImage } from './image/probe-image.ts';
+import { type ImportPlan, planImport } from './plan.ts';
+import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
+import { SourceDigest } from './source-digest.ts';
+import { StepTimer } from './step-timer.ts';
+import { convertByRanges, convertStaged, type Settle, streamToDisk, type Transfer } from './transfer.ts';
+import type { TransferHooks } from './transfer-hooks.ts';
+
+/** The inputs of an import; those of jobs/channel-protocol.ts fit. */
+export interface ImportRequest {
+  source: ({ kind: 'http' } & HttpLocation) | { kind: 'blank' };
+  sizeBytes: number;
+  checksum?: string;
+  preallocation: boolean;
+}
+
+/**
+ * @param staging fresh staging of the attempt
+ * @throws Fault of the groups source, image and space, or the reason of the abort
+ */
+export async function importImage(
+  inputs: ImportRequest,
+  staging: Staging,
+  hooks: TransferHooks,
+): Promise<TransferReport> {
+  const target = { path: staging.diskPath, sizeBytes: inputs.sizeBytes, preallocation: inputs.preallocation };
+  const limit = timeLimit(hooks);
+  const signal = AbortSignal.any([hooks.signal, staging.signal, limit.signal]);
+  try {
+    if (inputs.source.kind === 'blank') return await importBlank(target, hooks, signal);
+    return await importFromHttp(inputs.source, inputs.checksum, { target, staging, hooks, signal });
+  } catch (error) {
+    throw toFault(error, { signal });
+  } finally {
+    limit.cancel();
+  }
+}
+
+async function importFromHttp(
+  location: HttpLocation,
+  checksum: string | undefined,
+  base: Omit<Transfer, 'probe' | 'timer'>,
+): Promise<TransferReport> {
+  const { target, hooks, signal } = base;
+  const timer = new StepTimer(hooks);
+  const digest = new SourceDigest(checksum);
+  const { source, probe } = await timer.run('probe', () => openAndProbe(location, base, timer));
+  try {
+    const transfer = { ...base, probe, timer };
+    const plan = await timer.run('plan', () =>
+      planImport(probe, abilitiesOf(source), { ...target, checksumAsked: checksum !== undefined }),
+    );
+    const settle = await bringBytes(plan, source, digest, transfer);
+    const verified = await timer.run('verify', () => verifySource(plan, source, digest));
+    const disk = await timer.run('resize', settle);
+    signal.throwIfAborted();
+    return {
+      virtualSizeBytes: target.sizeBytes,
+      allocatedBytes: disk.allocatedBytes,
+      format: plan.formatName,
+      strategy: plan.strategy,
+      verified,
+      contentDigest: disk.contentDigest,
+      sourceDigest: plan.strategy === 'nbd' ? `rangeRead:${source.validator ?? ''}` : digest.finish(),
+      ...(source.totalBytes === undefined ? {} : { sourceBytes: source.totalBytes }),
+      fetchedBytes: source.fetchedBytes,
+      steps: timer.rows,
+    };
+  } finally {
+    timer.advance({ bytesFetched: source.fetchedBytes });
+    await source.close();
+  }
+}
+
+async function openAndProbe(
+  location: HttpLocation,
+  { target, hooks, signal }: Pick<Transfer, 'target' | 'hooks' | 'signal'>,
+  timer: StepTimer,
+): Promise<{ source: HttpSource; probe: ImageProbe }> {
+  const source = await HttpSource.open(location, hooks.config, signal);
+  source.onFetched = (bytes) => timer.advance({ bytesFetched: bytes });
+  try {
+    const probe = await probeImage(source, target.sizeBytes, { ...hooks, signal });
+    timer.advance(source.totalBytes === undefined ? {} : { bytesTotal: source.totalBytes });
+    return { source, probe };
+  } catch (error) {
+    timer.advance({ bytesFetched: source.fetchedBytes });
+    await source.close();
+    throw error;
+  }
+}
+
+function abilitiesOf(source: HttpSource): { totalBytes: number | undefined; provenRanges: boolean } {
+  return { totalBytes: source.totalBytes, provenRanges: source.servesRanges && source.validator !== undefined };
+}
+
+function bringBytes(plan: ImportPlan, source: HttpSource, digest: SourceDigest, transfer: Transfer): Promise<Settle> {
+  const { timer } = transfer;
+  switch (plan.strategy) {
+    case 'stream':
+      return timer.run('transfer', () => streamToDisk(source, digest, transfer));
+    case 'nbd':
+      return timer.run('convert', () => convertByRanges(source, transfer));
+    case 'staged':
+      return timer.run('convert', () => convertStaged(source, digest, plan.scratchBytes, transfer));
+  }
+}
+
+/** @throws Fault ChecksumMismatch, SourceTooLong, SourceInterrupted */
+function verifySource(plan: ImportPlan, source: HttpSource, digest: SourceDigest): TransferReport['verified'] {
+  if (plan.strategy === 'nbd') return 'length';
+  source.assertLength(digest.bytes);
+  if (digest.verify()) return 'digest';
+  return source.totalBytes === undefined ? 'none' : 'length';
+}
+
+async function importBlank(target: DiskTarget, hooks: TransferHooks, signal: AbortSignal): Promise<TransferReport> {
+  const timer = new StepTimer(hooks);
+  const disk = await timer.run('transfer', () => makeBlankDisk(target, signal));
+  return {
+    virtualSizeBytes: target.sizeBytes,
+    allocatedBytes: disk.allocatedBytes,
+    format: 'blank',
+    strategy: 'blank',
+    verified: 'length',
+    contentDigest: disk.contentDigest,
+    fetchedBytes: 0,
+    steps: timer.rows,
+  };
+}
+
+/** The limit for the whole attempt, where one is set. */
+function timeLimit({ config }: TransferHooks): { signal: AbortSignal; cancel(): void } {
+  const limit = new AbortController();
+  if (config.totalTimeoutMs === 0) return { signal: limit.signal, cancel: () => undefined };
+  const fault = new Fault(
+    'TimedOut',
+    `the import took longer than ${config.totalTimeoutMs} ms (LONGSHORE_TOTAL_TIMEOUT_MS)`,
+  );
+  const timer = setTimeout(() => limit.abort(fault), config.totalTimeoutMs);
+  return { signal: limit.signal, cancel: () => clearTimeout(timer) };
+}

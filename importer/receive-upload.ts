@@ -1,0 +1,134 @@
+// An upload: the same life as an import with the request body as its source. Raw content, also compressed, goes straight into the disk; what
+// needs random access is unpacked into staging's `source`, made durable and marked, for a conversion job of its own.
+import type { Readable } from 'node:stream';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { TransferReport } from '../domain/volume-record.ts';
+import type { Staging } from '../volumes/staging.ts';
+import { decompressInto } from './decode/decompressor.ts';
+import { probeImage } from './image/probe-image.ts';
+import { PeekedStream } from './peeked-stream.ts';
+import { type ImportPlan, planImport } from './plan.ts';
+import { ScratchWriter } from './scratch-writer.ts';
+import { SourceDigest } from './source-digest.ts';
+import { StepTimer } from './step-timer.ts';
+import { streamToDisk, type Transfer } from './transfer.ts';
+import type { TransferHooks } from './transfer-hooks.ts';
+
+export interface UploadTarget {
+  staging: Staging;
+  sizeBytes: number;
+  /** Content-Length of the request. */
+  declaredBytes?: number;
+  /** `algorithm:hex` of the bytes as sent. */
+  checksum?: string;
+  preallocation: boolean;
+}
+
+export type ReceivedResult =
+  | { kind: 'ready'; report: TransferReport }
+  | { kind: 'staged'; bytes: number; sourceDigest: string };
+
+/**
+ * @param body is not destroyed, so that its request can still be answered
+ * @throws Fault UploadInterrupted (the client hung up), SourceTooLong, ChecksumMismatch, ImageTooLarge (from the header at once) and those of the probe
+ */
+export async function receiveUpload(
+  body: Readable,
+  target: UploadTarget,
+  hooks: TransferHooks,
+): Promise<ReceivedResult> {
+  const { staging, sizeBytes, preallocation, declaredBytes } = target;
+  const signal = AbortSignal.any([hooks.signal, staging.signal]);
+  const timer = new StepTimer(hooks);
+  try {
+    const digest = new SourceDigest(target.checksum);
+    const source = new UploadSource(body, declaredBytes, signal);
+    const surroundings = { ...hooks, signal };
+    const probe = await timer.run('probe', () => probeImage(source, sizeBytes, surroundings));
+    const plan = await timer.run('plan', () => planUpload());
+    function planUpload(): ImportPlan {
+      const abilities = { totalBytes: declaredBytes, provenRanges: false };
+      return planImport(probe, abilities, { sizeBytes, checksumAsked: target.checksum !== undefined });
+    }
+    timer.advance(declaredBytes === undefined ? {} : { bytesTotal: declaredBytes });
+    const disk = { path: staging.diskPath, sizeBytes, preallocation };
+    const transfer: Transfer = { probe, target: disk, staging, hooks, signal, timer };
+    if (plan.strategy !== 'stream') return await stageUpload(source, digest, plan, transfer);
+    const settle = await timer.run('transfer', () => streamToDisk(source, digest, transfer));
+    const checked = await timer.run('verify', () => digest.verify());
+    const settled = await timer.run('resize', settle);
+    const report: TransferReport = {
+      virtualSizeBytes: sizeBytes,
+      ...settled,
+      format: plan.formatName,
+      strategy: 'stream',
+      verified: checked ? 'digest' : declaredBytes === undefined ? 'none' : 'length',
+      sourceDigest: digest.finish(),
+      sourceBytes: digest.bytes,
+      fetchedBytes: digest.bytes,
+      steps: timer.rows,
+    };
+    return { kind: 'ready', report };
+  } catch (error) {
+    throw toFault(error, { signal });
+  }
+}
+
+/** After this the bytes survive a crash. */
+async function stageUpload(
+  source: PeekedStream,
+  digest: SourceDigest,
+  plan: ImportPlan,
+  { staging, probe, hooks, signal, timer }: Transfer,
+): Promise<ReceivedResult> {
+  staging.reserveScratch(plan.scratchBytes);
+  const bytes = await timer.run('transfer', async () => {
+    const writer = await ScratchWriter.open(staging.sourcePath, plan.scratchBytes);
+    const passing = digest.through(source.stream(), (done) => timer.advance({ bytesDone: done, bytesFetched: done }));
+    await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
+    return writer.bytesWritten;
+  });
+  await timer.run('verify', () => digest.verify());
+  const sourceDigest = digest.finish();
+  await staging.markReceived({ bytes, sourceDigest });
+  return { kind: 'staged', bytes, sourceDigest };
+}
+
+class UploadSource extends PeekedStream {
+  readonly totalBytes: number | undefined;
+
+  constructor(body: Readable, declaredBytes: number | undefined, signal: AbortSignal) {
+    super(bytesOf(body, declaredBytes, signal));
+    this.totalBytes = declaredBytes;
+  }
+}
+
+/** A body that breaks off or ends early is the client's doing, whichever event tells it. */
+async function* bytesOf(
+  body: Readable,
+  declaredBytes: number | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  const cut = (cause?: unknown): Fault =>
+    new Fault(
+      'UploadInterrupted',
+      `the upload ended after ${bytes} of ${declaredBytes ?? 'an unknown number of'} bytes`,
+      { cause },
+    );
+  try {
+    // Safe: no encoding is set on the body.
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.byteLength;
+      if (declaredBytes !== undefined && bytes > declaredBytes) {
+        throw new Fault('SourceTooLong', `the upload declared ${declaredBytes} bytes and sent more`);
+      }
+      signal.throwIfAborted();
+      yield chunk;
+    }
+  } catch (error) {
+    if (signal.aborted || error instanceof Fault) throw toFault(error, { signal });
+    throw cut(error);
+  }
+  if (declaredBytes !== undefined && bytes < declaredBytes) throw cut();
+}

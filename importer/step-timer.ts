@@ -1,0 +1,49 @@
+// Runs the steps of a transfer one after the other, measures each, and tells progress without flooding whoever listens.
+import type { TransferReport, TransferStep } from '../domain/volume-record.ts';
+import type { TransferHooks, TransferProgress } from './transfer-hooks.ts';
+
+const progressIntervalMs = 250;
+
+type StepRow = TransferReport['steps'][number];
+
+export class StepTimer {
+  readonly #hooks: Pick<TransferHooks, 'onProgress' | 'signal'>;
+  readonly #rows: StepRow[] = [];
+  #current: TransferProgress = { step: 'probe', bytesDone: 0, bytesFetched: 0 };
+  #lastTold = 0;
+
+  constructor(hooks: Pick<TransferHooks, 'onProgress' | 'signal'>) {
+    this.#hooks = hooks;
+  }
+
+  get rows(): StepRow[] {
+    return this.#rows;
+  }
+
+  /** Runs one step; its bytes are those that `advance` told meanwhile. */
+  async run<T>(step: TransferStep, work: () => Promise<T> | T): Promise<T> {
+    this.#hooks.signal.throwIfAborted();
+    const started = performance.now();
+    const { bytesFetched, bytesTotal, bytesDone } = this.#current;
+    this.#current = { step, bytesFetched, bytesDone, ...(bytesTotal === undefined ? {} : { bytesTotal }) };
+    this.#tell();
+    try {
+      return await work();
+    } finally {
+      const seconds = (performance.now() - started) / 1000;
+      this.#rows.push({ step, seconds, bytes: Math.max(0, this.#current.bytesDone - bytesDone) });
+      this.#tell();
+    }
+  }
+
+  /** Notes how far the running step is; told at most four times a second. */
+  advance(change: Partial<Omit<TransferProgress, 'step'>>): void {
+    this.#current = { ...this.#current, ...change };
+    if (performance.now() - this.#lastTold >= progressIntervalMs) this.#tell();
+  }
+
+  #tell(): void {
+    this.#lastTold = performance.now();
+    this.#hooks.onProgress(this.#current);
+  }
+}

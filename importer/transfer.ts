@@ -1,0 +1,139 @@
+// How bytes get from a source into the disk: straight through, by ranges, or by way of a scratch file. Each leaves the disk unfinished in
+// the staging; a failure or abort leaves no child, socket or open file, and whatever lies in the staging is discarded with it.
+import { Fault } from '../domain/fault.ts';
+import { DiskWriter } from '../volumes/disk-writer.ts';
+import type { Staging } from '../volumes/staging.ts';
+import { convertFromReader } from './conversion.ts';
+import { decompressInto } from './decode/decompressor.ts';
+import type { HttpSource } from './http/http-source.ts';
+import type { ImageProbe } from './image/probe-image.ts';
+import { imageTooLarge } from './image/too-large.ts';
+import { GrowingFile } from './nbd/growing-file.ts';
+import { RangeReader } from './nbd/range-reader.ts';
+import type { ByteStream } from './peeked-stream.ts';
+import { ScratchWriter } from './scratch-writer.ts';
+import { type DiskTarget, type SettledDisk, settleConvertedDisk } from './settled-disk.ts';
+import type { SourceDigest } from './source-digest.ts';
+import type { StepTimer } from './step-timer.ts';
+import type { TransferHooks } from './transfer-hooks.ts';
+
+export interface Transfer {
+  probe: ImageProbe;
+  target: DiskTarget;
+  staging: Staging;
+  hooks: TransferHooks;
+  /** Ends the transfer: the abort of the hooks, or the time limit. */
+  signal: AbortSignal;
+  timer: StepTimer;
+}
+
+/** Grows the disk to its size, makes it durable and tells its digest. */
+export type Settle = () => Promise<SettledDisk>;
+
+/** Raw content: decompressed by native children, zeros left out, digests made on the way. */
+export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<Settle> {
+  const { target, signal, hooks, timer, probe } = transfer;
+  const writer = await DiskWriter.open(target.path, {
+    capBytes: target.sizeBytes,
+    preallocation: target.preallocation,
+  });
+  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  try {
+    await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
+  } catch (error) {
+    if (!writer.destroyed) writer.destroy();
+    throw isTooLarge(error) ? imageTooLarge(undefined, target.sizeBytes) : error;
+  }
+  return () => writer.finish(target.sizeBytes);
+}
+
+/** An image that qemu-img reads by ranges, only where it has data. */
+export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<Settle> {
+  const { totalBytes } = source;
+  if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
+  const head = await source.head(0xffff_ffff);
+  const reader = new RangeReader({ totalBytes, head, fetchRange: (start, end) => source.range(start, end) });
+  const { timer } = transfer;
+  try {
+    await convertFromReader(
+      {
+        ...conversionOf(transfer),
+        reader,
+        onPercent: (percent) => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) }),
+      },
+      transfer.staging,
+      transfer.hooks,
+    );
+  } finally {
+    await source.close();
+    await reader.close();
+  }
+  return () => settleConvertedDisk(transfer.target, transfer.signal);
+}
+
+/** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
+export async function convertStaged(
+  source: ByteStream,
+  digest: SourceDigest,
+  scratchBytes: number,
+  transfer: Transfer,
+): Promise<Settle> {
+  const { staging, hooks, timer, probe } = transfer;
+  staging.reserveScratch(scratchBytes);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([transfer.signal, stop.signal]);
+  let reader: GrowingFile | undefined;
+  const writer = await ScratchWriter.open(staging.sourcePath, scratchBytes, (bytes) => reader?.grow(bytes));
+  const growing = await GrowingFile.open(staging.sourcePath, false);
+  reader = growing;
+  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  const fetching = decompressInto(passing, probe.compressions, writer, { ...hooks, signal }).then(
+    () => growing.end(),
+    (error: unknown) => {
+      growing.fail(error);
+      throw error;
+    },
+  );
+  const converting = convertFromReader(
+    { ...conversionOf(transfer), signal, reader: growing, onPercent: () => undefined },
+    staging,
+    hooks,
+  );
+  try {
+    await bothOrFirstFailure(fetching, converting, stop);
+  } finally {
+    await growing.close();
+  }
+  return () => settleConvertedDisk(transfer.target, transfer.signal);
+}
+
+/** An image that lies in the staging already. */
+export async function convertReceivedFile(transfer: Transfer, fileBytes: number): Promise<Settle> {
+  const reader = await GrowingFile.open(transfer.staging.sourcePath, true);
+  const onPercent = (percent: number): void =>
+    transfer.timer.advance({ bytesDone: Math.floor((fileBytes * percent) / 100), bytesTotal: fileBytes });
+  try {
+    await convertFromReader({ ...conversionOf(transfer), reader, onPercent }, transfer.staging, transfer.hooks);
+  } finally {
+    await reader.close();
+  }
+  return () => settleConvertedDisk(transfer.target, transfer.signal);
+}
+
+function conversionOf({ probe, target, signal }: Transfer) {
+  return { format: probe.format, capBytes: target.sizeBytes, signal };
+}
+
+async function bothOrFirstFailure(one: Promise<void>, other: Promise<void>, stop: AbortController): Promise<void> {
+  try {
+    await Promise.all([one, other]);
+  } catch (error) {
+    stop.abort(error instanceof Fault ? error : new Fault('Cancelled', 'another part of the transfer failed'));
+    await Promise.allSettled([one, other]);
+    throw error;
+  }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof Fault && error.code === 'ImageTooLarge';
+}
