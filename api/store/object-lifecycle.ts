@@ -10,7 +10,7 @@ import type { KubeObject, ObjectMeta, ResourceRef } from '../../domain/object-st
 import { apiVersionOf } from '../../domain/resources.ts';
 
 /** Kinds whose status is written through its own path only. */
-const withStatusPath = new Set(['cdi.kubevirt.io/datavolumes', '/persistentvolumeclaims', '/namespaces']);
+const withStatusPath = new Set(['cdi.kubevirt.io/datavolumes', '/persistentvolumeclaims']);
 
 export function hasStatusPath(resource: ResourceRef): boolean {
   return withStatusPath.has(`${resource.group}/${resource.plural}`);

@@ -1,0 +1,113 @@
+// What a claim must be, as Kubernetes' own validation says, and what it gets where it says nothing: storage class and volume mode.
+import { isDeepStrictEqual } from 'node:util';
+import { annotations, labels } from '../../domain/annotations.ts';
+import { type Cause, invalid } from '../../domain/cause.ts';
+import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
+import type { KubeObject } from '../../domain/object-store.ts';
+import { quantityBytes } from '../../domain/quantity.ts';
+import { resources } from '../../domain/resources.ts';
+import { chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
+import { authorizeClaimClone, withRequester } from './clone-requester.ts';
+import { refusedShape } from './kube-status.ts';
+import type { ApiContext, WriteOptions } from './request-context.ts';
+
+const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
+const volumeModes = ['Block', 'Filesystem'];
+
+function quoted(values: readonly string[]): string {
+  return values.map((value) => `"${value}"`).join(', ');
+}
+
+function unsupported(field: string, value: string, known: readonly string[]): Cause {
+  const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${quoted(known)}`;
+  return { type: 'FieldValueNotSupported', field, message };
+}
+
+function required(field: string, detail = ''): Cause {
+  return { type: 'FieldValueRequired', field, message: detail === '' ? 'Required value' : `Required value: ${detail}` };
+}
+
+function sizeCauses(spec: ClaimSpec): Cause[] {
+  const size = spec.resources?.requests?.['storage'];
+  if (size === undefined) return [required('spec.resources[storage]')];
+  const bytes = quantityBytes(size);
+  const field = 'spec.resources[storage]';
+  if (bytes === undefined) return [invalid(field, `Invalid value: ${JSON.stringify(size)}: must be a quantity`)];
+  return bytes > 0 ? [] : [invalid(field, `Invalid value: ${JSON.stringify(size)}: must be greater than zero`)];
+}
+
+function claimCauses(spec: ClaimSpec): Cause[] {
+  const modes = spec.accessModes ?? [];
+  const mode = spec.volumeMode ?? 'Filesystem';
+  return [
+    ...(modes.length === 0 ? [required('spec.accessModes', 'at least 1 access mode is required')] : []),
+    ...modes
+      .filter((given) => !accessModes.includes(given))
+      .map((given) => unsupported('spec.accessModes', given, accessModes)),
+    ...sizeCauses(spec),
+    ...(volumeModes.includes(mode) ? [] : [unsupported('spec.volumeMode', mode, volumeModes)]),
+  ];
+}
+
+async function withDefaults(claim: Claim, context: ApiContext): Promise<Claim> {
+  const { items } = await context.store.list(resources.storageClasses);
+  const { storageClassName: asked } = claim.spec;
+  const chosen = chooseStorageClass(items, asked, claim.metadata.annotations?.[annotations.contentType] ?? '');
+  const offered = chosen === undefined ? undefined : claimPropertySets(chosen)[0];
+  const fromProfile = claim.metadata.labels?.[labels.applyStorageProfile] === 'true';
+  const needsModes = fromProfile && (claim.spec.accessModes ?? []).length === 0 && offered !== undefined;
+  const storageClassName = asked ?? chosen?.metadata.name;
+  const spec: ClaimSpec = {
+    ...claim.spec,
+    ...(needsModes ? { accessModes: [...offered.accessModes] } : {}),
+    ...(storageClassName === undefined ? {} : { storageClassName }),
+    volumeMode: claim.spec.volumeMode ?? 'Filesystem',
+  };
+  return { ...claim, spec };
+}
+
+/** @throws Fault InvalidRequest */
+export async function admitClaim(asked: KubeObject, context: ApiContext, options: WriteOptions): Promise<KubeObject> {
+  // Safe: checked against the schema of claims before.
+  const claim = { ...asked, spec: asked['spec'] ?? {} } as Claim;
+  const full = await withDefaults(claim, context);
+  const causes = claimCauses(full.spec);
+  if (causes.length > 0) throw refusedShape(resources.claims, asked.metadata.name, causes);
+  const requester = authorizeClaimClone(full, options.identity);
+  return withRequester(full, requester);
+}
+
+function fixedPart(spec: ClaimSpec): unknown {
+  const { resources: _resources, volumeAttributesClassName: _attributes, ...fixed } = spec;
+  return JSON.parse(JSON.stringify(fixed));
+}
+
+function sizeOf(spec: ClaimSpec): number {
+  return quantityBytes(spec.resources?.requests?.['storage'] ?? 0) ?? 0;
+}
+
+/** @throws Fault InvalidRequest where anything but resources changes, or the size shrinks */
+export function admitClaimUpdate(
+  asked: KubeObject,
+  stored: KubeObject,
+  _context: ApiContext,
+  options: WriteOptions,
+): KubeObject {
+  // Safe: both were checked against the schema of claims.
+  const [next, former] = [{ ...asked, spec: asked['spec'] ?? {} } as Claim, stored as Claim];
+  const { name } = stored.metadata;
+  if (!isDeepStrictEqual(fixedPart(next.spec), fixedPart(former.spec))) {
+    const message =
+      'Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims';
+    throw refusedShape(resources.claims, name, [{ type: 'FieldValueInvalid', field: 'spec', message }]);
+  }
+  const causes = claimCauses(next.spec);
+  if (causes.length === 0 && sizeOf(next.spec) < sizeOf(former.spec)) {
+    causes.push(invalid('spec.resources.requests.storage', 'Forbidden: field can not be less than previous value'));
+  }
+  if (causes.length > 0) throw refusedShape(resources.claims, name, causes);
+  const request = (claim: Claim): string | undefined => claim.metadata.annotations?.[annotations.cloneRequest];
+  const kept = former.metadata.annotations?.[annotations.requester];
+  const changed = request(next) !== request(former);
+  return withRequester(next, changed ? authorizeClaimClone(next, options.identity) : kept);
+}

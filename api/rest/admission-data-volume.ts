@@ -1,0 +1,55 @@
+// CDI's admission of DataVolumes: shape, validating rules, and the authorisation of clones.
+
+import { validateDataVolume } from '../../domain/admission.ts';
+import { annotations } from '../../domain/annotations.ts';
+import type { DataVolume } from '../../domain/data-volume.ts';
+import { readDataVolume } from '../../domain/data-volume-shape.ts';
+import type { KubeObject } from '../../domain/object-store.ts';
+import { resources } from '../../domain/resources.ts';
+import { authorizeClone, withRequester } from './clone-requester.ts';
+import { refusedAdmission, refusedShape } from './kube-status.ts';
+import type { ApiContext, WriteOptions } from './request-context.ts';
+
+function read(asked: KubeObject): DataVolume {
+  const result = readDataVolume(asked);
+  if ('causes' in result) throw refusedShape(resources.dataVolumes, asked.metadata.name, result.causes);
+  return result.dataVolume;
+}
+
+async function adoptsClaims(context: ApiContext): Promise<boolean> {
+  const config = await context.store.get(resources.cdiConfigs, { name: 'config' });
+  return config?.spec.featureGates?.includes('DataVolumeClaimAdoption') ?? false;
+}
+
+/** @throws Fault InvalidRequest */
+export async function admitDataVolume(
+  asked: KubeObject,
+  context: ApiContext,
+  options: WriteOptions,
+): Promise<KubeObject> {
+  const dataVolume = read(asked);
+  const { namespace = '', name } = dataVolume.metadata;
+  const causes = validateDataVolume(dataVolume, {
+    operation: 'create',
+    claim: await context.store.get(resources.claims, { namespace, name }),
+    adoptsClaims: await adoptsClaims(context),
+  });
+  if (causes.length > 0) throw refusedAdmission(causes);
+  return withRequester(dataVolume, authorizeClone(dataVolume, options.identity));
+}
+
+/** @throws Fault InvalidRequest */
+export function admitDataVolumeUpdate(
+  asked: KubeObject,
+  stored: KubeObject,
+  _context: ApiContext,
+  options: WriteOptions,
+): KubeObject {
+  const [dataVolume, former] = [read(asked), stored];
+  // Safe: stored by this API under the same rules.
+  const causes = validateDataVolume(dataVolume, { operation: 'update', former: former as DataVolume });
+  if (causes.length > 0) throw refusedAdmission(causes);
+  // A clone that was let in unauthorised, because nothing was to be copied, is asked again: the reason may be gone with this update.
+  const kept = former.metadata.annotations?.[annotations.requester];
+  return withRequester(dataVolume, kept ?? authorizeClone(dataVolume, options.identity));
+}

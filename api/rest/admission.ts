@@ -1,0 +1,42 @@
+// What each kind demands before it is stored: defaults, rules, and members that users may not set. Rules of DataVolumes are CDI's.
+import type { KubeObject } from '../../domain/object-store.ts';
+import { admitClaim, admitClaimUpdate } from './admission-claim.ts';
+import { admitDataVolume, admitDataVolumeUpdate } from './admission-data-volume.ts';
+import {
+  admitConfigMap,
+  admitNamespace,
+  admitNamespaceUpdate,
+  admitSecret,
+  admitStorageClass,
+  admitUser,
+  keepSeeded,
+} from './admission-small.ts';
+import type { ApiContext, WriteOptions } from './request-context.ts';
+import type { ServedKind } from './served-kinds.ts';
+
+export interface Admission {
+  create(asked: KubeObject, context: ApiContext, options: WriteOptions): Promise<KubeObject> | KubeObject;
+  update(
+    asked: KubeObject,
+    stored: KubeObject,
+    context: ApiContext,
+    options: WriteOptions,
+  ): Promise<KubeObject> | KubeObject;
+  remove?(stored: KubeObject, context: ApiContext): Promise<void> | void;
+}
+
+const anything: Admission = { create: (asked) => asked, update: (asked) => asked };
+
+const byPlural: Readonly<Record<string, Admission>> = {
+  datavolumes: { create: admitDataVolume, update: admitDataVolumeUpdate },
+  persistentvolumeclaims: { create: admitClaim, update: admitClaimUpdate },
+  namespaces: { create: admitNamespace, update: admitNamespaceUpdate, remove: keepSeeded },
+  secrets: { create: admitSecret, update: admitSecret },
+  configmaps: { create: admitConfigMap, update: admitConfigMap },
+  storageclasses: { create: admitStorageClass, update: admitStorageClass },
+  users: { create: admitUser, update: admitUser },
+};
+
+export function admissionOf(kind: ServedKind): Admission {
+  return byPlural[kind.ref.plural] ?? anything;
+}

@@ -1,0 +1,33 @@
+// Bodies of requests: JSON in its several media types, YAML for apply. Protobuf and CBOR are refused with 415, and clients then send JSON.
+import type { FastifyInstance } from 'fastify';
+import { parse } from 'yaml';
+import { badRequest } from './kube-status.ts';
+
+const jsonTypes = [
+  'application/json',
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+];
+const yamlTypes = ['application/apply-patch+yaml', 'application/yaml'];
+
+function parseWith(read: (text: string) => unknown, text: string): unknown {
+  try {
+    return text === '' ? undefined : read(text);
+  } catch (error) {
+    throw badRequest(
+      `the body of the request cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+export function registerBodyParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(jsonTypes, { parseAs: 'string' }, async (_request: unknown, text: string | Buffer) =>
+    parseWith((body) => JSON.parse(body), String(text)),
+  );
+  // Aliases are few at most, so that a small text cannot become a large object.
+  app.addContentTypeParser(yamlTypes, { parseAs: 'string' }, async (_request: unknown, text: string | Buffer) =>
+    parseWith((body) => parse(body, { maxAliasCount: 20 }), String(text)),
+  );
+}

@@ -1,0 +1,172 @@
+// Schemas of the served kinds that domain/ does not spell out: the envelope of every object, and Kubernetes' small kinds. OpenAPI pages,
+// validation and pruning of unknown members are made from them.
+import { type TProperties, Type } from 'typebox';
+import { DataVolumeSpec, DataVolumeStatus } from '../../domain/data-volume.ts';
+import { ClaimSpec, ClaimStatus } from '../../domain/kube-shapes.ts';
+import { UserSpec } from '../users.ts';
+
+const text = (description: string) => Type.Optional(Type.String({ description }));
+const textMap = (description: string) => Type.Optional(Type.Record(Type.String(), Type.String(), { description }));
+
+const OwnerReference = Type.Object({
+  apiVersion: Type.String(),
+  kind: Type.String(),
+  name: Type.String(),
+  uid: Type.String(),
+  controller: Type.Optional(Type.Boolean()),
+  blockOwnerDeletion: Type.Optional(Type.Boolean()),
+});
+
+export const ObjectMetaSchema = Type.Object(
+  {
+    name: text('unique within a namespace'),
+    generateName: text('prefix of a name that the server completes'),
+    namespace: text('space within which the name is unique'),
+    labels: textMap('pairs by which objects are selected'),
+    annotations: textMap('pairs that tools keep with the object'),
+    finalizers: Type.Optional(Type.Array(Type.String(), { description: 'must be empty before the object disappears' })),
+    ownerReferences: Type.Optional(
+      Type.Array(OwnerReference, { description: 'objects with whom this one is deleted' }),
+    ),
+    uid: text('unique in time and space; made by the server'),
+    resourceVersion: text('changes with every write'),
+    generation: Type.Optional(Type.Integer({ description: 'changes with the specification' })),
+    creationTimestamp: text('when the server made the object'),
+    deletionTimestamp: text('when the deletion was asked for'),
+    deletionGracePeriodSeconds: Type.Optional(Type.Integer()),
+    selfLink: text('deprecated'),
+    managedFields: Type.Optional(Type.Array(Type.Unknown(), { description: 'which manager set which fields' })),
+  },
+  { description: 'metadata that every object has' },
+);
+
+function kind(description: string, members: TProperties) {
+  return Type.Object(
+    {
+      apiVersion: text('versioned schema of this representation of an object'),
+      kind: text('the kind of the object'),
+      metadata: Type.Optional(ObjectMetaSchema),
+      ...members,
+    },
+    { description },
+  );
+}
+
+export const DataVolumeSchema = kind(
+  'DataVolume is an abstraction on top of PersistentVolumeClaims to allow easy population of those PersistentVolumeClaims with relation to VirtualMachines',
+  { spec: DataVolumeSpec, status: Type.Optional(DataVolumeStatus) },
+);
+
+export const ClaimSchema = kind("PersistentVolumeClaim is a user's request for and claim to a persistent volume", {
+  spec: Type.Optional(ClaimSpec),
+  status: Type.Optional(ClaimStatus),
+});
+
+export const SecretSchema = kind('Secret holds secret data of a certain type', {
+  data: textMap('values in base64'),
+  stringData: textMap('values as they are; written only'),
+  type: text('what the values are for'),
+  immutable: Type.Optional(Type.Boolean({ description: 'the values can no longer be changed' })),
+});
+
+export const ConfigMapSchema = kind('ConfigMap holds configuration data', {
+  data: textMap('values'),
+  binaryData: textMap('values in base64'),
+  immutable: Type.Optional(Type.Boolean({ description: 'the values can no longer be changed' })),
+});
+
+export const NamespaceSchema = kind('Namespace provides a scope for names', {
+  spec: Type.Optional(Type.Object({ finalizers: Type.Optional(Type.Array(Type.String())) })),
+  status: Type.Optional(
+    Type.Object({
+      phase: text('Active or Terminating'),
+      conditions: Type.Optional(Type.Array(Type.Unknown())),
+    }),
+  ),
+});
+
+const ObjectReference = Type.Object({
+  apiVersion: Type.Optional(Type.String()),
+  kind: Type.Optional(Type.String()),
+  namespace: Type.Optional(Type.String()),
+  name: Type.Optional(Type.String()),
+  uid: Type.Optional(Type.String()),
+  resourceVersion: Type.Optional(Type.String()),
+  fieldPath: Type.Optional(Type.String()),
+});
+
+export const EventSchema = kind('Event is a report of an event somewhere in the service', {
+  involvedObject: ObjectReference,
+  reason: text('short, machine understandable'),
+  message: text('for a person'),
+  type: text('Normal or Warning'),
+  source: Type.Optional(Type.Object({ component: Type.Optional(Type.String()), host: Type.Optional(Type.String()) })),
+  firstTimestamp: text('when it was first seen'),
+  lastTimestamp: text('when it was last seen'),
+  count: Type.Optional(Type.Integer({ description: 'how often it was seen' })),
+  eventTime: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  reportingComponent: text('who reports it'),
+  reportingInstance: text('instance of who reports it'),
+  action: text('what was done'),
+  related: Type.Optional(ObjectReference),
+  series: Type.Optional(Type.Unknown()),
+});
+
+export const StorageClassSchema = kind('StorageClass describes how volumes are made', {
+  provisioner: Type.String({ description: 'who makes the volumes' }),
+  parameters: textMap('parameters of the provisioner'),
+  reclaimPolicy: text('Delete or Retain'),
+  volumeBindingMode: text('Immediate or WaitForFirstConsumer'),
+  allowVolumeExpansion: Type.Optional(Type.Boolean({ description: 'claims may grow' })),
+  mountOptions: Type.Optional(Type.Array(Type.String())),
+  allowedTopologies: Type.Optional(Type.Array(Type.Unknown())),
+});
+
+const ImportProxy = Type.Object({
+  HTTPProxy: text('proxy for http'),
+  HTTPSProxy: text('proxy for https'),
+  noProxy: text('hosts that are reached directly'),
+  trustedCAProxy: text('config map with CAs of the proxy'),
+});
+
+const FilesystemOverhead = Type.Object({
+  global: text('share of a volume that the filesystem itself needs'),
+  storageClass: textMap('the share by storage class'),
+});
+
+export const CdiConfigSchema = kind('CDIConfig provides a user configuration for CDI', {
+  spec: Type.Optional(
+    Type.Object({
+      uploadProxyURLOverride: text('address of the upload proxy that clients are to use'),
+      importProxy: Type.Optional(ImportProxy),
+      scratchSpaceStorageClass: text('storage class of scratch space'),
+      podResourceRequirements: Type.Optional(Type.Unknown()),
+      featureGates: Type.Optional(Type.Array(Type.String())),
+      webhookPvcRendering: text('Enabled or Disabled'),
+      filesystemOverhead: Type.Optional(FilesystemOverhead),
+      preallocation: Type.Optional(Type.Boolean()),
+      insecureRegistries: Type.Optional(Type.Array(Type.String())),
+      dataVolumeTTLSeconds: Type.Optional(Type.Integer()),
+      tlsSecurityProfile: Type.Optional(Type.Unknown()),
+      imagePullSecrets: Type.Optional(Type.Array(Type.Unknown())),
+      logVerbosity: Type.Optional(Type.Integer()),
+    }),
+  ),
+  status: Type.Optional(
+    Type.Object({
+      uploadProxyURL: text('address of the upload proxy'),
+      uploadProxyCA: text('CA of the upload proxy'),
+      importProxy: Type.Optional(ImportProxy),
+      scratchSpaceStorageClass: text('storage class of scratch space'),
+      defaultPodResourceRequirements: Type.Optional(Type.Unknown()),
+      filesystemOverhead: Type.Optional(FilesystemOverhead),
+      preallocation: Type.Optional(Type.Boolean()),
+      imagePullSecrets: Type.Optional(Type.Array(Type.Unknown())),
+    }),
+  ),
+});
+
+export const UserSchema = kind('User may use the API with a bearer token', {
+  spec: UserSpec,
+  status: Type.Optional(Type.Object({ token: text('bearer token, told only when the user is made') })),
+});

@@ -1,0 +1,38 @@
+// What every part of the API shares: the store, who may do what, and the outside parts that main passes in.
+import type { Logger } from '../../runtime/logger.ts';
+import type { UploadTokens } from '../../runtime/upload-tokens.ts';
+import type { Identity } from '../authorizer.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { Users } from '../users.ts';
+
+/** What the service does besides keeping objects; main connects it with the controller. Faults travel as they are. */
+export interface Operations {
+  digest(
+    namespace: string,
+    name: string,
+    sha256: boolean,
+  ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
+  doctor(): Promise<unknown>;
+}
+
+export interface ApiContext {
+  readonly store: SqliteStore;
+  readonly users: Users;
+  readonly tokens: Pick<UploadTokens, 'issue'>;
+  readonly tokenLifetimeSeconds: number;
+  readonly operations: Operations;
+  readonly logger: Logger;
+}
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+/** What a write request says besides its object. */
+export interface WriteOptions {
+  readonly identity: Identity;
+  readonly dryRun: boolean;
+  readonly fieldValidation: FieldValidation;
+  readonly fieldManager: string;
+  readonly force: boolean;
+  /** Sentences for the Warning header of the answer. */
+  readonly warnings: string[];
+}

@@ -1,0 +1,21 @@
+// What Longshore does besides keeping objects: the digest of a volume as it is now, and what lies on the pools without an owner.
+import type { FastifyInstance } from 'fastify';
+import type { ResourceRef } from '../../domain/object-store.ts';
+import { isTrue, paramOf, queryOf, requireAllowed } from './api-request.ts';
+import type { ApiContext } from './request-context.ts';
+
+const group = { group: 'longshore.dev', version: 'v1alpha1' };
+const dataVolumes: ResourceRef = { ...group, plural: 'datavolumes', kind: 'DataVolume', namespaced: true };
+const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namespaced: false };
+
+export function registerOperations(app: FastifyInstance, context: ApiContext): void {
+  app.get('/apis/longshore.dev/v1alpha1/namespaces/:namespace/datavolumes/:name/digest', (request) => {
+    const [namespace = '', name = ''] = [paramOf(request, 'namespace'), paramOf(request, 'name')];
+    requireAllowed(request, 'get', { resource: dataVolumes, subresource: 'digest', namespace, name });
+    return context.operations.digest(namespace, name, isTrue(queryOf(request)['sha256']));
+  });
+  app.get('/apis/longshore.dev/v1alpha1/doctor', (request) => {
+    requireAllowed(request, 'get', { resource: doctor });
+    return context.operations.doctor();
+  });
+}
