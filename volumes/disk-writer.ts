@@ -71,11 +71,17 @@ export class DiskWriter extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#take(chunk).then(() => done(), done);
+    this.#take(chunk).then(
+      () => done(),
+      (error: Error) => this.#giveUp(error, done),
+    );
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    this.#drain().then(() => done(), done);
+    this.#drain().then(
+      () => done(),
+      (error: Error) => this.#giveUp(error, done),
+    );
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -103,6 +109,12 @@ export class DiskWriter extends Writable {
       this.destroy();
       await this.#close();
     }
+  }
+
+  /** A pipeline destroys a writer that failed while it was written to, but not one that failed at its end. */
+  #giveUp(error: Error, done: (error: Error) => void): void {
+    done(error);
+    this.destroy();
   }
 
   async #take(chunk: Buffer): Promise<void> {

@@ -1,0 +1,93 @@
+// A real process is killed at each step of a commit; what the next one finds is all or nothing.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { expect, test } from 'vitest';
+import { newVolumeId, populatingVolume, reportOf, TemporaryPool } from '../test/temporary-pool.ts';
+import type { CommitStep } from './commit.ts';
+
+const content = 'the whole disk';
+
+const committer = `
+  import { writeFile } from 'node:fs/promises';
+  import { Pool } from ${JSON.stringify(new URL('./pool.ts', import.meta.url).href)};
+  const [directory, volumeId, stopAt, content] = process.argv.slice(1);
+  const logger = { info() {}, warn() {} };
+  const at = async (step) => {
+    if (step !== stopAt) return;
+    console.log('stopped');
+    await new Promise(() => setInterval(() => {}, 1000));
+  };
+  const pool = await Pool.open({ directory, create: true, overcommit: 1, logger, at });
+  const owner = { namespace: 'default', name: 'disk', uid: volumeId };
+  await pool.reserve({ volumeId, owner, mode: 'Filesystem', sizeBytes: 1048576, generation: 1 });
+  await pool.claimFence(volumeId, { attempt: 1, generation: 1 });
+  const staging = await pool.openStaging(volumeId, 1);
+  await writeFile(staging.diskPath, content);
+  const report = { virtualSizeBytes: content.length, allocatedBytes: 0, format: 'raw', strategy: 'stream',
+    verified: 'length', fetchedBytes: content.length, steps: [] };
+  await pool.commit(staging, report);
+`;
+
+async function killAt(step: CommitStep, directory: string, volumeId: string): Promise<void> {
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', committer, '--', directory, volumeId, step, content],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  for await (const line of createInterface({ input: child.stdout })) if (line === 'stopped') break;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+const before: CommitStep[] = ['checked', 'owned', 'synced', 'renamed'];
+
+test.each(before)('killed when the commit was %s: nothing is committed, and the next attempt can', async (step) => {
+  await using place = await TemporaryPool.make();
+  const volumeId = newVolumeId();
+  await killAt(step, place.directory, volumeId);
+  const pool = await place.open();
+  expect(pool.get(volumeId)).toMatchObject({ state: 'populating', fence: 1 });
+  expect(await place.files(`volumes/${volumeId}`)).toEqual(['data', 'volume.json']);
+  expect(await place.files('staging')).toEqual([]);
+  await pool.claimFence(volumeId, { attempt: 2, generation: 1 });
+  const staging = await pool.openStaging(volumeId, 2);
+  await writeFile(staging.diskPath, 'second');
+  await expect(pool.commit(staging, reportOf(6))).resolves.toMatchObject({ state: 'complete', fence: 2 });
+});
+
+test('killed when the commit was recorded: the disk is there wholly, and the staging is cleaned up', async () => {
+  await using place = await TemporaryPool.make();
+  const volumeId = newVolumeId();
+  await killAt('recorded', place.directory, volumeId);
+  const pool = await place.open();
+  expect(pool.get(volumeId)).toMatchObject({ state: 'complete', report: { virtualSizeBytes: content.length } });
+  expect(await readFile(pool.diskPath(volumeId), 'utf8')).toBe(content);
+  expect(await place.files('staging')).toEqual([]);
+  expect(await pool.findings()).toEqual([]);
+});
+
+test('modes and owners are those that a machine expects', async () => {
+  await using place = await TemporaryPool.make();
+  const pool = await place.open();
+  const id = await populatingVolume(pool, 1024);
+  const staging = await pool.openStaging(id, 1);
+  await writeFile(staging.diskPath, 'x');
+  await pool.commit(staging, reportOf(1));
+  const [disk, data] = [await stat(pool.diskPath(id)), await stat(join(place.directory, 'volumes', id, 'data'))];
+  const owner = process.geteuid?.() === 0 ? 107 : process.geteuid?.();
+  expect([disk.mode & 0o7777, disk.uid, disk.gid]).toEqual([0o660, owner, owner]);
+  expect([data.mode & 0o7777, data.uid, data.gid]).toEqual([0o2775, owner, owner]);
+});
+
+test('an attempt without a disk commits nothing', async () => {
+  await using place = await TemporaryPool.make();
+  const pool = await place.open();
+  const id = await populatingVolume(pool, 1024);
+  const staging = await pool.openStaging(id, 1);
+  await expect(pool.commit(staging, reportOf(1))).rejects.toMatchObject({ code: 'Internal' });
+  expect(pool.get(id)?.state).toBe('populating');
+});
