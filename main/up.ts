@@ -5,13 +5,8 @@ import { parseArgs } from 'node:util';
 import { Fault, toFault } from '../domain/fault.ts';
 import { CertificateAuthority } from '../runtime/certificates.ts';
 import { type Config, loadConfig } from '../runtime/config.ts';
-import {
-  chooseDataDirectory,
-  type DataLayout,
-  layoutOf,
-  lockDataDirectory,
-  makeDirectories,
-} from '../runtime/data-directory.ts';
+import { chooseDataDirectory, type DataLayout, layoutOf, makeDirectories } from '../runtime/data-directory.ts';
+import { lockDataDirectory } from '../runtime/data-lock.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
 import { type RunningProcess, runProcess } from '../runtime/lifecycle.ts';
 import { formatAddress } from '../runtime/listen.ts';

@@ -62,7 +62,7 @@ export async function forwardUpload(request: IncomingMessage, forwarding: Forwar
     clearInterval(idle);
     // Only then: a connection that is through is kept for the next upload.
     if (!isSent) ending.abort(new Fault('Cancelled', 'the answer came before the whole body'));
-    await Promise.allSettled([sent, answered]);
+    // `sent` is not awaited: a client that is silent would hold up its own answer.
   }
 }
 

@@ -1,0 +1,31 @@
+// One process of the service from its environment: settings, log, life. A setting that cannot be used is told like any other fault.
+import { toFault } from '../domain/fault.ts';
+import { type Config, loadConfig } from './config.ts';
+import { chooseDataDirectory, type DataLayout, layoutOf } from './data-directory.ts';
+import { type RunningProcess, runProcess } from './lifecycle.ts';
+import { createLogger, type Logger } from './logger.ts';
+import { faultReport } from './process-report.ts';
+
+export interface ServiceProcess {
+  name: string;
+  /** process.env; only main/ has it. */
+  environment: Readonly<Record<string, string | undefined>>;
+  stopLimitMs(config: Config): number;
+  start(tools: { config: Config; layout: DataLayout; logger: Logger }): Promise<RunningProcess>;
+}
+
+/** Runs until a signal or a fault; ends the process. */
+export async function runServiceProcess(service: ServiceProcess): Promise<void> {
+  try {
+    const config = loadConfig(service.environment);
+    const layout = layoutOf(chooseDataDirectory(config, service.environment), config.pool);
+    const logger = createLogger(config, service.name);
+    const stopLimitMs = service.stopLimitMs(config);
+    await runProcess(() => service.start({ config, layout, logger }), { logger, stopLimitMs });
+  } catch (error) {
+    const fault = toFault(error);
+    process.stdout.write(faultReport(fault));
+    process.stderr.write(`longshore ${service.name}: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
+    process.exitCode = fault.row.exit;
+  }
+}
