@@ -1,0 +1,151 @@
+// What is to be in a claim: told by the DataVolume that owns it, else by the annotations that CDI's clients put on it. Pure.
+import { annotations } from '../domain/annotations.ts';
+import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import type { ObjectKey } from '../domain/object-store.ts';
+import type { Operation } from '../domain/phases.ts';
+
+export interface HttpContent {
+  kind: 'http';
+  url: string;
+  secretRef?: string;
+  certConfigMap?: string;
+  extraHeaders: readonly string[];
+  secretExtraHeaders: readonly string[];
+  insecureSkipVerify: boolean;
+}
+
+export type ClaimContent =
+  | HttpContent
+  | { kind: 'blank' }
+  | { kind: 'upload' }
+  | { kind: 'clone'; source: Required<ObjectKey> }
+  /** Nobody fills it: a user's own files, or content that was there before. */
+  | { kind: 'none' }
+  /** Its DataVolume has not been seen yet, or is gone: nothing is begun. */
+  | { kind: 'unknown' }
+  | { kind: 'unsupported'; operation: Operation; fault: Fault };
+
+export function operationOfContent(content: ClaimContent): Operation | undefined {
+  switch (content.kind) {
+    case 'http':
+    case 'blank':
+      return 'import';
+    case 'upload':
+      return 'upload';
+    case 'clone':
+      return 'clone';
+    case 'unsupported':
+      return content.operation;
+    case 'none':
+    case 'unknown':
+      return undefined;
+  }
+}
+
+/** The DataVolume that controls the claim, by its owner reference. */
+export function ownerOf(claim: Claim): { name: string; uid: string } | undefined {
+  const owner = claim.metadata.ownerReferences?.find(
+    (reference) => reference.kind === 'DataVolume' && reference.controller === true,
+  );
+  return owner === undefined ? undefined : { name: owner.name, uid: owner.uid };
+}
+
+/** The claim was made to be filled for this DataVolume, not adopted with what is in it. */
+export function isMadeFor(claim: Claim, dataVolume: DataVolume): boolean {
+  return claim.metadata.annotations?.[annotations.createdForDataVolume] === dataVolume.metadata.uid;
+}
+
+function unsupported(operation: Operation, detail: string): ClaimContent {
+  return { kind: 'unsupported', operation, fault: new Fault('UnsupportedSource', detail) };
+}
+
+/** @param dataVolume the one of the owner's name */
+export function contentOfClaim(claim: Claim, dataVolume: DataVolume | undefined): ClaimContent {
+  const given = claim.metadata.annotations ?? {};
+  if (given[annotations.populatedFor] !== undefined) return { kind: 'none' };
+  if (ownerOf(claim)?.uid !== dataVolume?.metadata.uid) return { kind: 'unknown' };
+  if (dataVolume !== undefined && !isMadeFor(claim, dataVolume)) return { kind: 'none' };
+  const content = dataVolume === undefined ? contentByAnnotations(claim, given) : contentByDataVolume(dataVolume);
+  const operation = operationOfContent(content);
+  if (operation === undefined || content.kind === 'unsupported') return content;
+  const contentType = dataVolume?.spec.contentType ?? given[annotations.contentType] ?? '';
+  if (contentType === 'archive') return unsupported(operation, 'contentType archive is not supported yet');
+  if (claim.spec.volumeMode === 'Block') return unsupported(operation, 'volumeMode Block is not supported yet');
+  return content;
+}
+
+function contentByDataVolume(dataVolume: DataVolume): ClaimContent {
+  const source = dataVolume.spec.source;
+  if (source === undefined) {
+    return dataVolume.spec.sourceRef === undefined
+      ? { kind: 'none' }
+      : unsupported('import', 'sourceRef is not supported yet');
+  }
+  if (source.http !== undefined) return { kind: 'http', ...httpContent(source.http) };
+  if (source.blank !== undefined) return { kind: 'blank' };
+  if (source.upload !== undefined) return { kind: 'upload' };
+  if (source.pvc !== undefined) return { kind: 'clone', source: source.pvc };
+  if (source.snapshot !== undefined) return unsupported('clone', 'source snapshot is not supported yet');
+  const name = Object.keys(source)[0] ?? 'none';
+  return unsupported('import', `source ${name} is not supported yet`);
+}
+
+function httpContent(
+  source: NonNullable<NonNullable<DataVolume['spec']['source']>['http']>,
+): Omit<HttpContent, 'kind'> {
+  return {
+    url: source.url,
+    extraHeaders: source.extraHeaders ?? [],
+    secretExtraHeaders: source.secretExtraHeaders ?? [],
+    insecureSkipVerify: source.insecureSkipVerify === true,
+    ...(source.secretRef === undefined ? {} : { secretRef: source.secretRef }),
+    ...(source.certConfigMap === undefined ? {} : { certConfigMap: source.certConfigMap }),
+  };
+}
+
+function contentByAnnotations(claim: Claim, given: Readonly<Record<string, string>>): ClaimContent {
+  if (given[annotations.uploadTarget] !== undefined) return { kind: 'upload' };
+  const cloneRequest = given[annotations.cloneRequest];
+  if (cloneRequest !== undefined) return contentByCloneRequest(claim, cloneRequest);
+  const url = given[annotations.importEndpoint];
+  const source = given[annotations.importSource] ?? (url === undefined ? undefined : 'http');
+  if (source === undefined) return { kind: 'none' };
+  if (source === 'none') return { kind: 'blank' };
+  if (source !== 'http') return unsupported('import', `source ${source} is not supported yet`);
+  if (url === undefined) return unsupported('import', `annotation ${annotations.importEndpoint} is missing`);
+  return {
+    kind: 'http',
+    url,
+    extraHeaders: numbered(given, annotations.importExtraHeaders),
+    secretExtraHeaders: numbered(given, annotations.importSecretExtraHeaders),
+    insecureSkipVerify: given[annotations.importInsecureSkipVerify] === 'true',
+    ...optional('secretRef', given[annotations.importSecretName]),
+    ...optional('certConfigMap', given[annotations.importCertConfigMap]),
+  };
+}
+
+/** `name.0`, `name.1`, … */
+function numbered(given: Readonly<Record<string, string>>, name: string): string[] {
+  const entries = Object.entries(given).filter(([key]) => key.startsWith(`${name}.`));
+  const places = entries.map(([key, value]) => ({ place: Number(key.slice(name.length + 1)), value }));
+  return places.toSorted((one, other) => one.place - other.place).map(({ value }) => value);
+}
+
+function optional<K extends string>(name: K, value: string | undefined): Partial<Record<K, string>> {
+  // Safe: the one member that a Record of this key can have.
+  return value === undefined || value === '' ? {} : ({ [name]: value } as Record<K, string>);
+}
+
+/** `namespace/name`. Only within a namespace: a claim alone carries nobody's right to read another one. */
+function contentByCloneRequest(claim: Claim, request: string): ClaimContent {
+  const [namespace, name, ...rest] = request.split('/');
+  if (namespace === undefined || name === undefined || name === '' || rest.length > 0) {
+    return unsupported('clone', `annotation ${annotations.cloneRequest} is not namespace/name: ${request}`);
+  }
+  if (namespace !== claim.metadata.namespace) {
+    return unsupported('clone', 'a clone between namespaces needs a DataVolume');
+  }
+  return { kind: 'clone', source: { namespace, name } };
+}

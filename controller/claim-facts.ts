@@ -1,0 +1,119 @@
+// Gathers what a round of reconciling a claim has to know, from watches, nodes and, where an attempt is about to begin, the store.
+import { annotations } from '../domain/annotations.ts';
+import type { Fault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { quantityBytes } from '../domain/quantity.ts';
+import type { VolumeId } from '../domain/volume-record.ts';
+import { planRetry } from '../jobs/retry-policy.ts';
+import { missingOf, namesOf } from './attempt-inputs.ts';
+import { attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
+import type { ClaimFacts, Readiness } from './claim-actions.ts';
+import { type ClaimContent, contentOfClaim } from './claim-content.ts';
+import { type CloneSource, cloneSource } from './clone-source.ts';
+import {
+  type ControllerContext,
+  dataVolumeOfClaim,
+  isOurs,
+  nodeOfClaim,
+  placeOf,
+  storageClassOf,
+  volumeOfClaim,
+  waitsForConsumer,
+} from './controller-context.ts';
+import type { NodeView } from './node-views.ts';
+import { isCancelled } from './reconcile-data-volume.ts';
+
+export async function claimFacts(
+  context: ControllerContext,
+  claim: Claim,
+  volumeId: VolumeId,
+  obstacle: Fault | undefined,
+): Promise<ClaimFacts> {
+  const dataVolume = dataVolumeOfClaim(context, claim);
+  const storageClass = storageClassOf(context, claim);
+  const content = contentOfClaim(claim, dataVolume);
+  const source = content.kind === 'clone' ? cloneSourceOf(context, claim, content) : undefined;
+  const placed = nodeOfClaim(context, claim, volumeId);
+  const waits = waitsForConsumer(storageClass, claim);
+  const view =
+    placed ?? (waits || claim.metadata.deletionTimestamp !== undefined ? undefined : chosenNode(context, source));
+  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  return {
+    content,
+    ours: isOurs(storageClass),
+    waitsForConsumer: waits,
+    volumeId,
+    node: view?.state,
+    volume: view?.volumes.get(volumeId),
+    live: view?.live.get(volumeId),
+    enqueued: state !== undefined && context.enqueued.get(volumeId) === state.attempt,
+    readiness: await readinessOf(context, claim, content, source, view?.live.has(volumeId) === true),
+    outcome: context.outcomes.get(volumeId),
+    cancelRequested: isWishedToEnd(claim, dataVolume?.metadata.annotations),
+    obstacle,
+    plan: ({ fault, state: failed, bytesFetched }) =>
+      planRetry({
+        ...{ fault, bytesFetched, config: context.config },
+        ...{ attempt: failed.attempt, countedAttempts: failed.failures, sourceBytes: failed.sourceBytes },
+      }),
+    now: new Date(),
+  };
+}
+
+function isWishedToEnd(claim: Claim, ofDataVolume: Readonly<Record<string, string>> | undefined): boolean {
+  return isCancelled(claim.metadata.annotations ?? {}) || isCancelled(ofDataVolume ?? {});
+}
+
+/** A clone goes where its source is; anything else where there is most room. */
+function chosenNode(context: ControllerContext, source: CloneSource | undefined): NodeView | undefined {
+  if (source === undefined) return context.nodes.chooseNode();
+  return source.ready ? context.nodes.view(source.node) : undefined;
+}
+
+/** The source of a clone as it is now; its changes wake the claim. */
+export function cloneSourceOf(
+  context: ControllerContext,
+  claim: Claim,
+  content: Extract<ClaimContent, { kind: 'clone' }>,
+): CloneSource {
+  const namespace = content.source.namespace === '' ? (claim.metadata.namespace ?? '') : content.source.namespace;
+  const source = { namespace, name: content.source.name };
+  const place = placeOf(claim.metadata);
+  context.waitFor(`claim ${namespace}/${source.name}`, place);
+  const sourceClaim = context.caches.claims.get(source);
+  const sourceVolumeId = sourceClaim === undefined ? undefined : volumeOfClaim(sourceClaim);
+  return cloneSource({
+    claim,
+    dataVolume: dataVolumeOfClaim(context, claim),
+    sizeBytes: quantityBytes(claim.spec.resources?.requests?.['storage'] ?? 0) ?? 0,
+    source,
+    sourceClaim,
+    sourceDataVolume: sourceClaim === undefined ? undefined : dataVolumeOfClaim(context, sourceClaim),
+    sourceVolume:
+      sourceVolumeId === undefined ? undefined : context.nodes.holderOf(sourceVolumeId)?.volumes.get(sourceVolumeId),
+  });
+}
+
+async function readinessOf(
+  context: ControllerContext,
+  claim: Claim,
+  content: ClaimContent,
+  source: CloneSource | undefined,
+  runs: boolean,
+): Promise<Readiness> {
+  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  const done = state !== undefined && (isEnded(state) || state.stage === 'received');
+  if (runs || done || claim.metadata.deletionTimestamp !== undefined) return { ready: true };
+  if (source !== undefined) return source.ready ? { ready: true } : source;
+  const { namespace, name } = placeOf(claim.metadata);
+  const { secrets, configMaps } = namesOf(content);
+  for (const secret of secrets) context.waitFor(`secret ${namespace}/${secret}`, { namespace, name });
+  for (const configMap of configMaps) context.waitFor(`configmap ${namespace}/${configMap}`, { namespace, name });
+  const missing = await missingOf(context.store, namespace, content);
+  return missing === undefined ? { ready: true } : { ready: false, fault: missing };
+}
+
+/** Annotations by which a claim that is not ours would be told apart; exported for the sweep. */
+export function isFilled(claim: Claim): boolean {
+  return claim.metadata.annotations?.[annotations.podPhase] === 'Succeeded';
+}

@@ -1,0 +1,58 @@
+// Whether a clone can begin: its source is there, complete, on the same node, not larger, and its requester may read it. Pure.
+import { annotations } from '../domain/annotations.ts';
+import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { describeBytes } from '../domain/quantity.ts';
+import { type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
+import { ownerOf } from './claim-content.ts';
+
+export interface CloneFacts {
+  /** The claim that is to be filled, its DataVolume and its size. */
+  claim: Claim;
+  dataVolume: DataVolume | undefined;
+  sizeBytes: number;
+  source: { namespace: string; name: string };
+  sourceClaim: Claim | undefined;
+  sourceDataVolume: DataVolume | undefined;
+  sourceVolume: VolumeRecord | undefined;
+}
+
+export type CloneSource = { ready: true; volumeId: VolumeId; node: string } | { ready: false; fault: Fault };
+
+function waits(detail: string): CloneSource {
+  return { ready: false, fault: new Fault('SourceNotReady', detail) };
+}
+
+export function cloneSource(facts: CloneFacts): CloneSource {
+  const { claim, source, sourceClaim, sourceVolume } = facts;
+  const name = `${source.namespace}/${source.name}`;
+  if (!isAllowed(facts)) {
+    return { ready: false, fault: new Fault('CloneForbidden', `nobody was found entitled to clone ${name}`) };
+  }
+  if (sourceClaim?.metadata.uid === undefined || sourceClaim.metadata.deletionTimestamp !== undefined) {
+    return waits(`The source pvc ${source.name} doesn't exist`);
+  }
+  if (!isPopulated(sourceClaim, facts.sourceDataVolume)) return waits(`${name} is not populated yet`);
+  const node = sourceClaim.metadata.annotations?.[annotations.selectedNode];
+  if (node === undefined || sourceVolume === undefined) return waits(`the volume of ${name} has not been seen`);
+  if (sourceVolume.state !== 'complete') return waits(`the volume of ${name} is ${sourceVolume.state}`);
+  const target = claim.metadata.annotations?.[annotations.selectedNode];
+  if (target !== undefined && target !== node) return waits(`${name} is on node ${node}, the clone on node ${target}`);
+  if (facts.sizeBytes < sourceVolume.sizeBytes) {
+    const sizes = `${describeBytes(facts.sizeBytes)} < ${describeBytes(sourceVolume.sizeBytes)}`;
+    return { ready: false, fault: new Fault('ImageTooLarge', `target is smaller than the source ${name}: ${sizes}`) };
+  }
+  return { ready: true, volumeId: volumeIdOf(sourceClaim.metadata.uid), node };
+}
+
+/** Between namespaces only with the name of the requester, which the API writes when it has found the right and which nobody else can write. */
+function isAllowed({ claim, dataVolume, source }: CloneFacts): boolean {
+  if (source.namespace === claim.metadata.namespace) return true;
+  return dataVolume?.metadata.annotations?.[annotations.requester] !== undefined;
+}
+
+/** CDI's rule: a claim without a DataVolume counts as populated, else its DataVolume must have succeeded. */
+function isPopulated(claim: Claim, dataVolume: DataVolume | undefined): boolean {
+  return ownerOf(claim) === undefined || dataVolume?.status?.phase === 'Succeeded';
+}

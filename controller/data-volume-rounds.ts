@@ -1,0 +1,163 @@
+// One round for a DataVolume: gather facts, decide, write. Status in which only progress moved is written at most once a second.
+
+import { isDeepStrictEqual } from 'node:util';
+import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
+import { toFault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { renderClaim } from '../domain/render-claim.ts';
+import { resources } from '../domain/resources.ts';
+import {
+  type ControllerContext,
+  cdiConfigOf,
+  placeOf,
+  storageClassOf,
+  volumeOfClaim,
+  waitsForConsumer,
+} from './controller-context.ts';
+import { withoutProgress } from './longshore-status.ts';
+import { type DataVolumeAction, type DataVolumeFacts, reconcileDataVolume } from './reconcile-data-volume.ts';
+
+const progressEveryMs = 1_000;
+const mostPasses = 8;
+
+interface Place {
+  namespace: string;
+  name: string;
+}
+
+export class DataVolumeRounds {
+  readonly #context: ControllerContext;
+  /** When progress was written last, by uid. */
+  readonly #writtenAt = new Map<string, number>();
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+  }
+
+  /** @returns milliseconds after which to look again */
+  async work(place: Place): Promise<number | undefined> {
+    for (let pass = 0; pass < mostPasses; pass += 1) {
+      const dataVolume = this.#context.caches.dataVolumes.get(place);
+      if (dataVolume === undefined) return undefined;
+      const actions = reconcileDataVolume(dataVolume, this.#facts(dataVolume));
+      const wait = this.#waitForProgress(dataVolume, actions);
+      if (wait !== undefined) return wait;
+      if (!(await this.#act(dataVolume, actions))) return undefined;
+    }
+    return progressEveryMs;
+  }
+
+  /** Forgets a DataVolume that is gone. */
+  forget(uid: string): void {
+    this.#writtenAt.delete(uid);
+  }
+
+  #facts(dataVolume: DataVolume): DataVolumeFacts {
+    const context = this.#context;
+    const place = placeOf(dataVolume.metadata);
+    const claim = context.caches.claims.get(place);
+    const cloneSource = this.#cloneSource(dataVolume, place);
+    const rendered = renderClaim(dataVolume, {
+      storageClasses: [...context.caches.storageClasses.values()],
+      ...{ cdiConfig: cdiConfigOf(context), cloneSource },
+    });
+    const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);
+    return {
+      ...{ claim, rendered, cloneSource },
+      waitsForConsumer: claim !== undefined && waitsForConsumer(storageClassOf(context, claim), claim),
+      live: volumeId === undefined ? undefined : context.nodes.holderOf(volumeId)?.live.get(volumeId),
+      now: new Date(),
+    };
+  }
+
+  #cloneSource(dataVolume: DataVolume, place: Place): Claim | undefined {
+    const source = dataVolume.spec.source?.pvc;
+    if (source === undefined) return undefined;
+    const namespace = source.namespace === '' ? place.namespace : source.namespace;
+    this.#context.waitFor(`claim ${namespace}/${source.name}`, place);
+    return this.#context.caches.claims.get({ namespace, name: source.name });
+  }
+
+  /** Milliseconds to wait where nothing but progress would be written, and that was written just now. */
+  #waitForProgress(dataVolume: DataVolume, actions: readonly DataVolumeAction[]): number | undefined {
+    const only = actions.length === 1 ? actions[0] : undefined;
+    if (only?.kind !== 'status') return undefined;
+    if (!isDeepStrictEqual(withoutProgress(only.status), withoutProgress(dataVolume.status))) return undefined;
+    const sinceMs = Date.now() - (this.#writtenAt.get(dataVolume.metadata.uid ?? '') ?? 0);
+    return sinceMs < progressEveryMs ? progressEveryMs - sinceMs : undefined;
+  }
+
+  /** @returns whether something was changed that the next pass should see */
+  async #act(dataVolume: DataVolume, actions: readonly DataVolumeAction[]): Promise<boolean> {
+    let moved = false;
+    for (const action of actions) {
+      switch (action.kind) {
+        case 'createClaim':
+          await this.#createClaim(action.claim);
+          moved = true;
+          break;
+        case 'ownClaim':
+          await this.#ownClaim(dataVolume, action.owner);
+          moved = true;
+          break;
+        case 'annotate':
+          await this.#annotate(dataVolume, action.annotations);
+          moved = true;
+          break;
+        case 'status':
+          await this.#writeStatus(dataVolume, action.status);
+          break;
+        case 'event':
+          this.#context.events.record(dataVolume, action);
+          break;
+      }
+    }
+    return moved;
+  }
+
+  async #createClaim(claim: Claim): Promise<void> {
+    const { store, caches } = this.#context;
+    try {
+      caches.claims.put(await store.create(resources.claims, claim));
+    } catch (error) {
+      if (toFault(error).code !== 'AlreadyExists') throw error;
+      // The watch has not told of it yet.
+      const there = await store.get(resources.claims, placeOf(claim.metadata));
+      if (there !== undefined) caches.claims.put(there);
+    }
+  }
+
+  async #ownClaim(
+    dataVolume: DataVolume,
+    owner: NonNullable<Claim['metadata']['ownerReferences']>[number],
+  ): Promise<void> {
+    const { store, caches } = this.#context;
+    const claim = caches.claims.get(placeOf(dataVolume.metadata));
+    if (claim === undefined) return;
+    const ownerReferences = [...(claim.metadata.ownerReferences ?? []), owner];
+    caches.claims.put(
+      await store.update(resources.claims, { ...claim, metadata: { ...claim.metadata, ownerReferences } }),
+    );
+  }
+
+  async #annotate(dataVolume: DataVolume, added: Record<string, string>): Promise<void> {
+    const { store, caches } = this.#context;
+    const annotations = { ...dataVolume.metadata.annotations, ...added };
+    const metadata = { ...dataVolume.metadata, annotations };
+    caches.dataVolumes.put(await store.update(resources.dataVolumes, { ...dataVolume, metadata }));
+  }
+
+  /** The status alone is ours, so it is written whatever the version of the rest. */
+  async #writeStatus(dataVolume: DataVolume, status: DataVolumeStatus): Promise<void> {
+    const { store, caches } = this.#context;
+    const current = caches.dataVolumes.get(placeOf(dataVolume.metadata)) ?? dataVolume;
+    const { resourceVersion: _, ...metadata } = current.metadata;
+    this.#writtenAt.set(dataVolume.metadata.uid ?? '', Date.now());
+    try {
+      caches.dataVolumes.put(await store.updateStatus(resources.dataVolumes, { ...current, metadata, status }));
+    } catch (error) {
+      if (toFault(error).code !== 'NotFound') throw error;
+      caches.dataVolumes.forget(placeOf(dataVolume.metadata));
+    }
+  }
+}

@@ -1,0 +1,132 @@
+// Workers that come and go: takes each one's inventory, wakes the claims that it concerns, and removes volumes that belong to nobody.
+
+import { toFault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { resources } from '../domain/resources.ts';
+import { metrics } from '../runtime/metrics.ts';
+import { isFilled } from './claim-facts.ts';
+import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
+import type { NodeView } from './node-views.ts';
+import { planOrphans } from './orphans.ts';
+
+/** Results that could not be delivered before come within this time after the connect. */
+const settleMs = 500;
+
+export class NodeConnections {
+  readonly #context: ControllerContext;
+  readonly #inventories = new WeakMap<NodeChannel, Promise<void>>();
+  readonly #orphans = new Map<string, Set<string>>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #storeBirth: Date | undefined;
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+  }
+
+  connected(node: string, channel: NodeChannel): void {
+    const { channels, nodes, logger } = this.#context;
+    channels.get(node)?.close();
+    channels.set(node, channel);
+    const view = nodes.view(node);
+    view.connected = true;
+    view.known = view.settled = false;
+    metrics.set('longshore_channel_connected', { node }, 1);
+    logger.info({ node }, 'worker connected');
+    const inventory = this.#takeInventory(view, channel);
+    this.#inventories.set(channel, inventory);
+    inventory.catch((error: unknown) => {
+      logger.warn({ node, err: toFault(error) }, 'no inventory');
+      channel.close();
+    });
+  }
+
+  disconnected(node: string, channel: NodeChannel): void {
+    const { channels, nodes } = this.#context;
+    if (channels.get(node) !== channel) return;
+    channels.delete(node);
+    const view = nodes.view(node);
+    view.connected = view.known = view.settled = false;
+    metrics.set('longshore_channel_connected', { node }, 0);
+    this.#wakeConcerned(view);
+  }
+
+  /** Resolves when the inventory of that connection has come. */
+  async inventoryOf(channel: NodeChannel): Promise<void> {
+    await this.#inventories.get(channel);
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  async #takeInventory(view: NodeView, channel: NodeChannel): Promise<void> {
+    const inventory = await channel.call('inventory', {});
+    if (this.#context.channels.get(view.name) !== channel) return;
+    view.takeInventory(inventory);
+    this.#wakeConcerned(view);
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (this.#context.channels.get(view.name) !== channel) return;
+      view.settled = true;
+      this.#wakeConcerned(view);
+    }, settleMs);
+    this.#timers.add(timer);
+  }
+
+  /** Claims with nothing left to do, whose volume is where it was, sleep on. */
+  #wakeConcerned(view: NodeView): void {
+    for (const claim of this.#context.caches.claims.values()) {
+      const volumeId = volumeOfClaim(claim);
+      const there = volumeId !== undefined && view.volumes.has(volumeId) && !view.live.has(volumeId);
+      if (!isQuiet(claim) || (view.known && !there)) this.#context.wakeClaim(placeOf(claim.metadata));
+    }
+  }
+
+  /** Looks for volumes whose claim is gone. @returns those that were kept because the store may have been lost */
+  async sweepOrphans(): Promise<{ node: string; volumeId: string; createdAt: string }[]> {
+    const { nodes, claimsByVolume } = this.#context;
+    const kept: { node: string; volumeId: string; createdAt: string }[] = [];
+    for (const view of nodes.all()) {
+      if (!view.known) continue;
+      const volumes = [...view.volumes.values()];
+      const hasClaim = (volume: { volumeId: (typeof volumes)[number]['volumeId'] }) =>
+        claimsByVolume.has(volume.volumeId);
+      if (volumes.every(hasClaim)) {
+        this.#orphans.delete(view.name);
+        continue;
+      }
+      const storeBirth = await this.#birthOfStore();
+      const plan = planOrphans({ volumes, hasClaim, storeBirth, before: this.#orphans.get(view.name) ?? new Set() });
+      this.#orphans.set(view.name, plan.found);
+      kept.push(...plan.keep.map(({ volumeId, createdAt }) => ({ node: view.name, volumeId, createdAt })));
+      for (const { volumeId } of plan.remove) await this.#remove(view, volumeId);
+    }
+    return kept;
+  }
+
+  async #remove(view: NodeView, volumeId: Parameters<NodeView['volumes']['delete']>[0]): Promise<void> {
+    const { channels, logger } = this.#context;
+    try {
+      await channels.get(view.name)?.call('volume.delete', { volumeId });
+      view.volumes.delete(volumeId);
+      view.live.delete(volumeId);
+      logger.warn({ node: view.name, volumeId }, 'deleted a volume whose claim is gone');
+    } catch (error) {
+      logger.warn({ node: view.name, volumeId, err: toFault(error) }, 'volume without a claim not deleted');
+    }
+  }
+
+  /** The first namespaces are made with the store. */
+  async #birthOfStore(): Promise<Date | undefined> {
+    if (this.#storeBirth !== undefined) return this.#storeBirth;
+    const { items } = await this.#context.store.list(resources.namespaces);
+    const times = items.map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? '')).filter(Number.isFinite);
+    if (times.length > 0) this.#storeBirth = new Date(Math.min(...times));
+    return this.#storeBirth;
+  }
+}
+
+/** Bound, filled or nobody's to fill, and not being deleted. */
+export function isQuiet(claim: Claim): boolean {
+  return claim.metadata.deletionTimestamp === undefined && claim.status?.phase === 'Bound' && isFilled(claim);
+}

@@ -1,0 +1,115 @@
+// What each node's worker has told: its volumes and what runs there now. Built anew from `inventory` after each connect; kept up to date by answers,
+// results and progress. Memory only: the pools themselves are the truth.
+
+import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import type { Inventory, Outcome, Progress } from '../jobs/channel-protocol.ts';
+
+/** What an attempt does in its worker now. */
+export interface LiveAttempt {
+  attempt: number;
+  /** running: moves bytes; waiting: an upload's slot is open; received: an upload's bytes are durable, to be converted. */
+  doing: 'running' | 'waiting' | 'received';
+  progress?: Progress;
+}
+
+/** One worker's node, as a round of reconciling sees it. */
+export interface NodeState {
+  readonly name: string;
+  readonly connected: boolean;
+  /** False until the inventory of this connection has come. */
+  readonly known: boolean;
+  /** The worker has had the time to tell results that it could not deliver before; what it does not run now is not going on. */
+  readonly settled: boolean;
+  readonly directory: string | undefined;
+  readonly freeBytes: number;
+}
+
+export class NodeView {
+  readonly name: string;
+  readonly volumes = new Map<VolumeId, VolumeRecord>();
+  readonly live = new Map<VolumeId, LiveAttempt>();
+  connected = false;
+  known = false;
+  settled = false;
+  directory: string | undefined;
+  pool: Inventory['pool'] | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get state(): NodeState {
+    const { name, connected, known, settled, directory } = this;
+    const pool = this.pool;
+    return {
+      name,
+      connected,
+      known,
+      settled,
+      directory,
+      freeBytes: pool === undefined ? 0 : pool.capacityBytes - pool.reservedBytes,
+    };
+  }
+
+  takeInventory(inventory: Inventory): void {
+    this.volumes.clear();
+    this.live.clear();
+    for (const volume of inventory.volumes) {
+      const id = volume.volumeId;
+      if (isVolumeId(id)) this.volumes.set(id, { ...volume, volumeId: id });
+    }
+    this.#takeAttempts(inventory.waiting, 'waiting');
+    this.#takeAttempts(inventory.received, 'received');
+    this.#takeAttempts(inventory.running, 'running');
+    this.pool = inventory.pool;
+    this.directory = inventory.pool.directory;
+    this.known = true;
+  }
+
+  #takeAttempts(attempts: readonly { volumeId: string; attempt: number }[], doing: LiveAttempt['doing']): void {
+    for (const { volumeId, attempt } of attempts) {
+      if (isVolumeId(volumeId)) this.live.set(volumeId, { attempt, doing });
+    }
+  }
+}
+
+export class NodeViews {
+  readonly #views = new Map<string, NodeView>();
+
+  view(name: string): NodeView {
+    const known = this.#views.get(name);
+    if (known !== undefined) return known;
+    const made = new NodeView(name);
+    this.#views.set(name, made);
+    return made;
+  }
+
+  all(): IterableIterator<NodeView> {
+    return this.#views.values();
+  }
+
+  /** The node that holds the volume, as far as it is known. */
+  holderOf(id: VolumeId): NodeView | undefined {
+    for (const view of this.#views.values()) if (view.volumes.has(id)) return view;
+    return undefined;
+  }
+
+  /** Where a new volume goes: the connected node with most room to promise. */
+  chooseNode(): NodeView | undefined {
+    const usable = [...this.#views.values()].filter((view) => view.connected && view.known);
+    return usable.toSorted((one, other) => other.state.freeBytes - one.state.freeBytes)[0];
+  }
+
+  /** Every inventory has come, of every node that was ever seen. */
+  get allKnown(): boolean {
+    return this.#views.size > 0 && [...this.#views.values()].every((view) => view.known);
+  }
+}
+
+/** A result that the worker has told and that is not yet in the store. */
+export interface PendingOutcome {
+  attempt: number;
+  outcome: Outcome;
+  /** Size of the source, where progress told it. */
+  sourceBytes?: number;
+}

@@ -1,0 +1,134 @@
+// What a watch has told, by namespace and name. Begins again by itself when the watch ends; what vanished in between is told as a change too.
+// Own writes are put in at once, so that the next round sees them.
+import { Fault, toFault } from '../domain/fault.ts';
+import type { KubeObject, ObjectKey, ObjectStore, ResourceRef } from '../domain/object-store.ts';
+import type { Logger } from '../runtime/logger.ts';
+
+export interface CacheOptions<T extends KubeObject> {
+  store: ObjectStore;
+  resource: ResourceRef<T>;
+  logger: Logger;
+  retryMs: number;
+  /** What of an object is kept in memory. Default: all. */
+  keep?(object: T): T;
+  /** Called after the cache holds the new state. */
+  onChange(after: T | undefined, before: T | undefined): void;
+}
+
+export function keyOf(key: ObjectKey): string {
+  return `${key.namespace ?? ''}/${key.name}`;
+}
+
+function isOlder(one: KubeObject, other: KubeObject): boolean {
+  const [mine, theirs] = [Number(one.metadata.resourceVersion), Number(other.metadata.resourceVersion)];
+  return Number.isFinite(mine) && Number.isFinite(theirs) && mine < theirs && one.metadata.uid === other.metadata.uid;
+}
+
+export class ObjectCache<T extends KubeObject> {
+  /** Resolves when everything that exists has been told once. */
+  readonly synced: Promise<void>;
+  readonly #options: CacheOptions<T>;
+  readonly #objects = new Map<string, T>();
+  readonly #synced = Promise.withResolvers<void>();
+
+  constructor(options: CacheOptions<T>) {
+    this.#options = options;
+    this.synced = this.#synced.promise;
+  }
+
+  get(key: ObjectKey): T | undefined {
+    return this.#objects.get(keyOf(key));
+  }
+
+  values(): IterableIterator<T> {
+    return this.#objects.values();
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** Takes the answer to an own write. */
+  put(object: T): void {
+    this.#set(object);
+  }
+
+  /** The store says that it is not there. */
+  forget(key: ObjectKey): void {
+    this.#remove(keyOf(key));
+  }
+
+  /** Watches until the signal aborts; resolves then. */
+  async follow(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#watchOnce(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const fault = toFault(error, { signal });
+        if (fault.code !== 'Gone') {
+          this.#options.logger.warn({ err: fault, resource: this.#options.resource.plural }, 'watch ended, begun anew');
+        }
+      }
+      await pause(this.#options.retryMs, signal);
+    }
+  }
+
+  /** From the beginning: what exists, a bookmark, changes. What was known before and is not listed again is gone. */
+  async #watchOnce(signal: AbortSignal): Promise<void> {
+    const missing = new Set(this.#objects.keys());
+    let listed = false;
+    for await (const event of this.#options.store.watch(this.#options.resource, { signal })) {
+      if (event.type === 'BOOKMARK') {
+        if (!listed) for (const key of missing) this.#remove(key);
+        listed = true;
+        this.#synced.resolve();
+        continue;
+      }
+      if (event.type === 'DELETED') {
+        this.#removed(event.object);
+        continue;
+      }
+      missing.delete(keyOf(event.object.metadata));
+      this.#set(event.object);
+    }
+    if (!signal.aborted) throw new Fault('Gone', 'the watch ended');
+  }
+
+  #set(whole: T): void {
+    const object = this.#options.keep?.(whole) ?? whole;
+    const key = keyOf(object.metadata);
+    const before = this.#objects.get(key);
+    if (before !== undefined && isOlder(object, before)) return;
+    this.#objects.set(key, object);
+    if (before?.metadata.resourceVersion === object.metadata.resourceVersion && before !== undefined) return;
+    this.#options.onChange(object, before);
+  }
+
+  /** A later object of the same name stays. */
+  #removed(object: T): void {
+    const key = keyOf(object.metadata);
+    if (this.#objects.get(key)?.metadata.uid === object.metadata.uid) this.#remove(key);
+  }
+
+  #remove(key: string): void {
+    const before = this.#objects.get(key);
+    if (before === undefined) return;
+    this.#objects.delete(key);
+    this.#options.onChange(undefined, before);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  signal.addEventListener(
+    'abort',
+    () => {
+      clearTimeout(timer);
+      resolve();
+    },
+    { once: true },
+  );
+  return promise;
+}

@@ -1,0 +1,87 @@
+// What the API may ask of the controller beside objects: digests of a volume as it is now, and what is wrong.
+import { Fault, toFault } from '../domain/fault.ts';
+import { resources } from '../domain/resources.ts';
+import { type ControllerContext, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
+import type { NodeConnections } from './node-connections.ts';
+
+/** One thing to look at. */
+export interface DoctorFinding {
+  node: string;
+  kind: string;
+  path: string;
+  bytes: number;
+  ageSeconds: number;
+  detail: string;
+}
+
+export interface DoctorReport {
+  nodes: { node: string; connected: boolean; pool?: Record<string, string | number | boolean> }[];
+  findings: DoctorFinding[];
+}
+
+export interface DigestReport {
+  contentDigest: string;
+  sha256?: string;
+  path: string;
+  node: string;
+}
+
+export interface ControllerOperations {
+  /** Reads the volume now. @throws Fault NotFound, SourceNotReady, NodeLost */
+  digest(namespace: string, name: string, sha256: boolean): Promise<DigestReport>;
+  doctor(): Promise<DoctorReport>;
+}
+
+const digestTimeoutMs = 24 * 3_600_000;
+
+export function controllerOperations(context: ControllerContext, connections: NodeConnections): ControllerOperations {
+  return {
+    digest: (namespace, name, sha256) => digest(context, { namespace, name }, sha256),
+    doctor: () => doctor(context, connections),
+  };
+}
+
+async function digest(
+  context: ControllerContext,
+  key: { namespace: string; name: string },
+  sha256: boolean,
+): Promise<DigestReport> {
+  const claim = context.caches.claims.get(key) ?? (await context.store.get(resources.claims, key));
+  if (claim === undefined) throw new Fault('NotFound', `persistentvolumeclaim ${key.namespace}/${key.name}`);
+  const volumeId = volumeOfClaim(claim);
+  const view = volumeId === undefined ? undefined : nodeOfClaim(context, claim, volumeId);
+  if (volumeId === undefined || view === undefined) {
+    throw new Fault('SourceNotReady', `${key.namespace}/${key.name} has no volume yet`);
+  }
+  const channel = channelOf(context, view.name);
+  const answer = await channel.call('volume.digest', { volumeId, sha256 }, { timeoutMs: digestTimeoutMs });
+  return { ...answer, node: view.name };
+}
+
+async function doctor(context: ControllerContext, connections: NodeConnections): Promise<DoctorReport> {
+  const kept = await connections.sweepOrphans();
+  const findings: DoctorFinding[] = kept.map(({ node, volumeId, createdAt }) => ({
+    node,
+    kind: 'volume without a claim',
+    path: `volumes/${volumeId}`,
+    bytes: 0,
+    ageSeconds: Math.max(0, Math.round((Date.now() - Date.parse(createdAt)) / 1_000)),
+    detail: 'it is older than the object store, which may have been lost; nothing was deleted',
+  }));
+  for (const view of context.nodes.all()) findings.push(...(await findingsOf(context, view.name)));
+  const nodes = [...context.nodes.all()].map(({ name, connected, pool }) => ({
+    ...{ node: name, connected },
+    ...(pool === undefined ? {} : { pool }),
+  }));
+  return { nodes, findings };
+}
+
+async function findingsOf(context: ControllerContext, node: string): Promise<DoctorFinding[]> {
+  try {
+    const { findings } = await channelOf(context, node).call('doctor', {});
+    return findings.map((finding) => ({ node, ...finding }));
+  } catch (error) {
+    const { detail } = toFault(error);
+    return [{ node, kind: 'worker', path: '', bytes: 0, ageSeconds: 0, detail }];
+  }
+}

@@ -1,0 +1,215 @@
+// Compares a DataVolume with its claim and says what to do next: make the claim, take over one that is there, write status and events. Pure.
+import { isDeepStrictEqual } from 'node:util';
+import { annotations } from '../domain/annotations.ts';
+import { cloneProblem } from '../domain/clone-validation.ts';
+import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
+import { Fault, faultRecord } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import type { OwnerReference } from '../domain/object-store.ts';
+import { isPhase, operationOf, type Phase } from '../domain/phases.ts';
+import type { ClaimProblem } from '../domain/render-claim.ts';
+import { volumeIdOf } from '../domain/volume-record.ts';
+import {
+  type AttemptState,
+  attemptAnnotation,
+  firstAttempt,
+  formatAttemptState,
+  parseAttemptState,
+} from './attempt-state.ts';
+import { isMadeFor, ownerOf } from './claim-content.ts';
+import { eventsOfConditions, type Hindrance, nextConditions } from './data-volume-conditions.ts';
+import { type EventText, eventOfPhase, nextPhase, phaseOfClaim } from './data-volume-phase.ts';
+import { longshoreStatus, progressText } from './longshore-status.ts';
+import type { LiveAttempt } from './node-views.ts';
+
+export interface DataVolumeFacts {
+  /** The claim of that name, whosever it is. */
+  claim: Claim | undefined;
+  /** The claim that is to be made. */
+  rendered: { claim: Claim } | { problem: ClaimProblem };
+  /** The claim that a clone names. */
+  cloneSource: Claim | undefined;
+  waitsForConsumer: boolean;
+  live: LiveAttempt | undefined;
+  now: Date;
+}
+
+export type DataVolumeAction =
+  | { kind: 'createClaim'; claim: Claim }
+  | { kind: 'ownClaim'; owner: OwnerReference }
+  | { kind: 'annotate'; annotations: Record<string, string> }
+  | ({ kind: 'event' } & EventText)
+  | { kind: 'status'; status: DataVolumeStatus };
+
+interface Outlook {
+  actions: DataVolumeAction[];
+  /** The claim that belongs to the DataVolume. */
+  claim?: Claim | undefined;
+  given?: boolean;
+  hindrance?: Hindrance;
+  /** Ends it before there is a claim. */
+  fault?: Fault;
+  phase?: Phase;
+}
+
+export function reconcileDataVolume(dataVolume: DataVolume, facts: DataVolumeFacts): DataVolumeAction[] {
+  if (dataVolume.metadata.deletionTimestamp !== undefined) return [];
+  const outlook = facts.claim === undefined ? withoutClaim(dataVolume, facts) : withClaim(dataVolume, facts.claim);
+  const actions = isTold(dataVolume, outlook.hindrance) ? withoutEvents(outlook.actions) : outlook.actions;
+  // The status is told by the next pass, which sees what these have changed.
+  if (actions.some(({ kind }) => kind !== 'event')) return actions;
+  return [...actions, ...statusActions(dataVolume, outlook, facts)];
+}
+
+/** The condition says it already, so the event was written. */
+function isTold(dataVolume: DataVolume, hindrance: Hindrance | undefined): boolean {
+  const bound = dataVolume.status?.conditions?.find(({ type }) => type === 'Bound');
+  return hindrance !== undefined && bound?.reason === hindrance.reason && bound.message === hindrance.message;
+}
+
+function withoutEvents(actions: readonly DataVolumeAction[]): DataVolumeAction[] {
+  return actions.filter(({ kind }) => kind !== 'event');
+}
+
+/** Makes the claim, unless it has to wait for somebody else's or its source. */
+function withoutClaim(dataVolume: DataVolume, facts: DataVolumeFacts): Outlook {
+  const told = dataVolume.metadata.annotations ?? {};
+  if (dataVolume.status?.phase === 'Failed') return { actions: [], phase: 'Failed' };
+  if (told[annotations.prePopulated] !== undefined) return { actions: [], phase: 'Pending' };
+  if (isCancelled(told)) return ended('Cancelled', new Fault('Cancelled', 'cancelled by annotation'));
+  const clone = waitForSource(dataVolume, facts);
+  if (clone !== undefined) return clone;
+  if ('problem' in facts.rendered) {
+    const { problem } = facts.rendered;
+    return hindered(problem, problem.reason === 'ErrClaimNotValid' ? '' : 'Pending');
+  }
+  return { actions: [{ kind: 'createClaim', claim: withFirstAttempt(dataVolume, facts.rendered.claim) }] };
+}
+
+export function isCancelled(told: Readonly<Record<string, string>>): boolean {
+  const wish = told[annotations.cancel];
+  return wish !== undefined && wish !== 'false';
+}
+
+/** The number of the first attempt is in the claim from its first moment; what a user wrote there is not taken. */
+function withFirstAttempt(dataVolume: DataVolume, claim: Claim): Claim {
+  const { [attemptAnnotation]: _, ...told } = claim.metadata.annotations ?? {};
+  const operation = operationOf(dataVolume.spec.source);
+  const attempt = operation === undefined ? {} : { [attemptAnnotation]: formatAttemptState(firstAttempt(operation)) };
+  return { ...claim, metadata: { ...claim.metadata, annotations: { ...told, ...attempt } } };
+}
+
+function hindered(problem: Hindrance, phase: Phase): Outlook {
+  const event: DataVolumeAction = { kind: 'event', type: 'Warning', ...problem };
+  return { actions: [event], hindrance: problem, phase };
+}
+
+function ended(reason: string, fault: Fault): Outlook {
+  return { actions: [], hindrance: { reason, message: fault.message }, fault, phase: 'Failed' };
+}
+
+function waitForSource(dataVolume: DataVolume, { cloneSource }: DataVolumeFacts): Outlook | undefined {
+  const source = dataVolume.spec.source?.pvc;
+  if (source === undefined) return undefined;
+  if (cloneSource === undefined || cloneSource.metadata.deletionTimestamp !== undefined) {
+    const message = `The source pvc ${source.name} doesn't exist`;
+    return hindered({ reason: 'CloneWithoutSource', message }, 'Pending');
+  }
+  const problem = cloneProblem(dataVolume, cloneSource);
+  if (problem === undefined) return undefined;
+  const message = `The clone doesn't meet the validation requirements: ${problem}`;
+  const fault = new Fault('InvalidRequest', message);
+  const event: DataVolumeAction = { kind: 'event', type: 'Warning', reason: 'CloneValidationFailed', message };
+  return { ...ended('CloneValidationFailed', fault), actions: [event] };
+}
+
+/** A claim is there: its own, one that it may take over, or one that stands in its way. */
+function withClaim(dataVolume: DataVolume, claim: Claim): Outlook {
+  const { name, uid = '' } = dataVolume.metadata;
+  const owner = ownerOf(claim);
+  const populatedFor = claim.metadata.annotations?.[annotations.populatedFor] === name;
+  if (owner?.uid === uid) return { actions: [], claim, given: populatedFor || !isMadeFor(claim, dataVolume) };
+  if (claim.metadata.deletionTimestamp !== undefined) {
+    return hindered(
+      { reason: 'ErrResourceMarkedForDeletion', message: `Resource "${name}" marked for deletion` },
+      'Pending',
+    );
+  }
+  const hasController = claim.metadata.ownerReferences?.some((reference) => reference.controller === true) === true;
+  if (hasController || !(populatedFor || mayAdopt(dataVolume))) {
+    const message = `Resource "${name}" already exists and is not managed by DataVolume`;
+    return hindered({ reason: 'ErrResourceExists', message }, 'Pending');
+  }
+  const note: DataVolumeAction[] = populatedFor
+    ? [{ kind: 'annotate', annotations: { [annotations.prePopulated]: claim.metadata.name } }]
+    : [];
+  return { actions: [{ kind: 'ownClaim', owner: referenceTo(dataVolume) }, ...note], claim, given: true };
+}
+
+function mayAdopt(dataVolume: DataVolume): boolean {
+  return dataVolume.metadata.annotations?.[annotations.allowClaimAdoption] === 'true';
+}
+
+function referenceTo({ apiVersion, kind, metadata }: DataVolume): OwnerReference {
+  const { name, uid = '' } = metadata;
+  return { apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true };
+}
+
+function statusActions(dataVolume: DataVolume, outlook: Outlook, facts: DataVolumeFacts): DataVolumeAction[] {
+  const before = dataVolume.status;
+  const status = nextStatus(dataVolume, outlook, facts);
+  if (isDeepStrictEqual(before, status)) return [];
+  const phase = status.phase ?? '';
+  const entered = phase !== (before?.phase ?? '') && isPhase(phase);
+  const ofPhase = entered ? eventOfPhase(dataVolume, phase, outlook.claim?.status?.phase) : undefined;
+  const events = [
+    ...(ofPhase === undefined ? [] : [ofPhase]),
+    ...eventsOfConditions(before?.conditions ?? [], status.conditions ?? []),
+  ];
+  return [{ kind: 'status', status }, ...events.map((event): DataVolumeAction => ({ kind: 'event', ...event }))];
+}
+
+function nextStatus(dataVolume: DataVolume, outlook: Outlook, facts: DataVolumeFacts): DataVolumeStatus {
+  const { claim, given = false } = outlook;
+  const state = parseAttemptState(claim?.metadata.annotations?.[attemptAnnotation]);
+  const phase = phaseFor(dataVolume, outlook, state, facts);
+  const transfer = { claim, state, live: facts.live };
+  const before = dataVolume.status;
+  const conditions = nextConditions(
+    before?.conditions ?? [],
+    { claimName: dataVolume.metadata.name, claim, phase, hindrance: hindranceShown(before, outlook, phase) },
+    facts.now,
+  );
+  const longshore = longshoreStatus(dataVolume, transfer);
+  const fault = outlook.fault === undefined ? undefined : faultRecord(outlook.fault);
+  const kept = claim === undefined && phase === 'Failed' ? before?.longshore : undefined;
+  return {
+    ...(claim === undefined ? {} : { claimName: claim.metadata.name }),
+    ...(phase === '' ? {} : { phase }),
+    progress: progressText(transfer, given),
+    ...(state === undefined || state.attempt === 1 ? {} : { restartCount: state.attempt - 1 }),
+    conditions,
+    longshore: { ...longshore, ...kept, ...(fault === undefined ? {} : { fault }) },
+  };
+}
+
+/** What ended it before there was a claim goes on being told. */
+function hindranceShown(before: DataVolumeStatus | undefined, outlook: Outlook, phase: Phase): Hindrance | undefined {
+  if (outlook.hindrance !== undefined || outlook.claim !== undefined || phase !== 'Failed') return outlook.hindrance;
+  const ready = before?.conditions?.find(({ type }) => type === 'Ready');
+  return ready?.reason === undefined ? undefined : { reason: ready.reason, message: ready.message ?? '' };
+}
+
+function phaseFor(
+  dataVolume: DataVolume,
+  outlook: Outlook,
+  state: AttemptState | undefined,
+  facts: DataVolumeFacts,
+): Phase {
+  const { claim, given = false } = outlook;
+  const wanted =
+    outlook.phase ?? phaseOfClaim(dataVolume, { claim, state, given, waitsForConsumer: facts.waitsForConsumer });
+  if (claim?.metadata.uid === undefined) return wanted;
+  const sameVolume = dataVolume.status?.longshore?.volumeId === volumeIdOf(claim.metadata.uid);
+  return nextPhase(dataVolume, wanted, state?.attempt ?? 0, sameVolume);
+}

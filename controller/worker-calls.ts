@@ -1,0 +1,138 @@
+// The controller's answers to workers. An attempt's inputs are given only to the node that holds it; a result is answered when it is in the store.
+import { Fault } from '../domain/fault.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import type { AttemptInputs, ControllerCalls, ParamsOf, Progress } from '../jobs/channel-protocol.ts';
+import { attemptInputs } from './attempt-inputs.ts';
+import { type AttemptState, attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
+import { contentOfClaim } from './claim-content.ts';
+import { cloneSourceOf } from './claim-facts.ts';
+import { type ControllerContext, cdiConfigOf, dataVolumeOfClaim, type NodeChannel } from './controller-context.ts';
+import { isCancelled } from './reconcile-data-volume.ts';
+
+export interface WorkerCallsOptions {
+  context: ControllerContext;
+  /** Resolves when the node's inventory has come. */
+  inventoryOf(channel: NodeChannel): Promise<void>;
+  /** Resolves when a round that begins from now on has ended. */
+  runClaim(key: { namespace: string; name: string }): Promise<void>;
+}
+
+export function answerWorker(node: string, channel: NodeChannel, options: WorkerCallsOptions): void {
+  channel.handle('attempt.inputs', async (asked) => {
+    await options.inventoryOf(channel);
+    return inputsFor(node, asked, options.context);
+  });
+  channel.handle('attempt.result', async (told) => {
+    await options.inventoryOf(channel);
+    await takeResult(node, told, options);
+    return {};
+  });
+  channel.handle('upload.received', async (told) => {
+    await options.inventoryOf(channel);
+    await takeReceived(node, told, options);
+    return {};
+  });
+  channel.onProgress((progress) => takeProgress(node, progress, options.context));
+}
+
+interface Held {
+  claim: Claim;
+  state: AttemptState;
+  volume: VolumeRecord;
+}
+
+function volumeIdIn({ volumeId }: { volumeId: string }): VolumeId {
+  if (!isVolumeId(volumeId)) throw new Fault('InvalidRequest', `${volumeId} is not the id of a volume`);
+  return volumeId;
+}
+
+function claimOf(context: ControllerContext, volumeId: VolumeId): Claim | undefined {
+  const place = context.claimsByVolume.get(volumeId);
+  return place === undefined ? undefined : context.caches.claims.get(place);
+}
+
+/** @throws Fault StaleAttempt unless that node holds this attempt and it is still wanted */
+function heldAttempt(node: string, volumeId: VolumeId, attempt: number, context: ControllerContext): Held {
+  const stale = (why: string) => new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId}: ${why}`);
+  const volume = context.nodes.view(node).volumes.get(volumeId);
+  if (volume === undefined) throw stale(`no such volume on node ${node}`);
+  if (volume.fence !== attempt || volume.state !== 'populating')
+    throw stale(`${volume.state}, attempt ${volume.fence}`);
+  const claim = claimOf(context, volumeId);
+  if (claim === undefined || claim.metadata.deletionTimestamp !== undefined) throw stale('the claim is gone');
+  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  if (state === undefined || isEnded(state) || state.attempt !== attempt) throw stale('it has ended');
+  if (isCancelled(claim.metadata.annotations ?? {})) throw stale('it is cancelled');
+  return { claim, state, volume };
+}
+
+async function inputsFor(
+  node: string,
+  asked: ParamsOf<ControllerCalls['attempt.inputs']>,
+  context: ControllerContext,
+): Promise<AttemptInputs> {
+  const volumeId = volumeIdIn(asked);
+  const { claim, state, volume } = heldAttempt(node, volumeId, asked.attempt, context);
+  const content = contentOfClaim(claim, dataVolumeOfClaim(context, claim));
+  const source = content.kind === 'clone' ? cloneSourceOf(context, claim, content) : undefined;
+  if (source?.ready === false) throw source.fault;
+  const inputs = await attemptInputs({
+    ...{ reader: context.store, claim, content, state },
+    sizeBytes: volume.sizeBytes,
+    cdiConfig: cdiConfigOf(context),
+    cloneSource: source?.volumeId,
+  });
+  context.nodes.view(node).live.set(volumeId, { attempt: asked.attempt, doing: 'running' });
+  context.wakeClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+  return inputs;
+}
+
+/** A result of an attempt that is not the current one any more, or of a claim that is gone, is answered and dropped. */
+async function takeResult(
+  node: string,
+  told: ParamsOf<ControllerCalls['attempt.result']>,
+  { context, runClaim }: WorkerCallsOptions,
+): Promise<void> {
+  const volumeId = volumeIdIn(told);
+  const claim = claimOf(context, volumeId);
+  const { live, volumes } = context.nodes.view(node);
+  const record = volumes.get(volumeId);
+  if (told.outcome.ok && record?.fence === told.attempt && record.state !== 'complete') {
+    const committedAt = new Date().toISOString();
+    volumes.set(volumeId, { ...record, state: 'complete', committedAt, report: told.outcome.report });
+  }
+  const progress = live.get(volumeId)?.progress;
+  if (live.get(volumeId)?.attempt === told.attempt) live.delete(volumeId);
+  context.enqueued.delete(volumeId);
+  if (claim === undefined) return;
+  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  if (state?.attempt !== told.attempt || isEnded(state)) return;
+  const sourceBytes = progress?.bytesTotal;
+  const { attempt, outcome } = told;
+  context.outcomes.set(volumeId, { attempt, outcome, ...(sourceBytes === undefined ? {} : { sourceBytes }) });
+  await runClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+  if (context.outcomes.get(volumeId)?.attempt === attempt)
+    throw new Fault('Conflict', 'the result is not in the store yet');
+}
+
+async function takeReceived(
+  node: string,
+  told: ParamsOf<ControllerCalls['upload.received']>,
+  { context, runClaim }: WorkerCallsOptions,
+): Promise<void> {
+  const volumeId = volumeIdIn(told);
+  const { claim } = heldAttempt(node, volumeId, told.attempt, context);
+  context.nodes.view(node).live.set(volumeId, { attempt: told.attempt, doing: 'received' });
+  context.enqueued.delete(volumeId);
+  await runClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+}
+
+function takeProgress(node: string, progress: Progress, context: ControllerContext): void {
+  if (!isVolumeId(progress.volumeId)) return;
+  const live = context.nodes.view(node).live.get(progress.volumeId);
+  if (live?.attempt !== progress.attempt) return;
+  live.progress = progress;
+  const place = context.claimsByVolume.get(progress.volumeId);
+  if (place !== undefined) context.wakeDataVolume(place);
+}
