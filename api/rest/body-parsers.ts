@@ -1,7 +1,8 @@
-// Bodies of requests: JSON in its several media types, YAML for apply. Protobuf and CBOR are refused with 415, and clients then send JSON.
+// Bodies of requests: JSON in its several media types, YAML for apply, and Kubernetes' protobuf for the kinds that kubectl sends so.
 import type { FastifyInstance } from 'fastify';
 import { parse } from 'yaml';
 import { badRequest } from './kube-status.ts';
+import { readProtobuf } from './protobuf-kinds.ts';
 
 const jsonTypes = [
   'application/json',
@@ -29,5 +30,10 @@ export function registerBodyParsers(app: FastifyInstance): void {
   // Aliases are few at most, so that a small text cannot become a large object.
   app.addContentTypeParser(yamlTypes, { parseAs: 'string' }, async (_request: unknown, text: string | Buffer) =>
     parseWith((body) => parse(body, { maxAliasCount: 20 }), String(text)),
+  );
+  app.addContentTypeParser(
+    'application/vnd.kubernetes.protobuf',
+    { parseAs: 'buffer' },
+    async (_request: unknown, body: string | Buffer) => readProtobuf(Buffer.from(body)),
   );
 }

@@ -107,15 +107,12 @@ export class ObjectService {
       throw badRequest(
         'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
       );
-    const configuration = readObject(kind, key, body, options);
+    const configuration = readObject(kind, key, body, options, true);
     if (configuration.metadata.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
     for (let tries = 1; ; tries += 1) {
       const stored = await this.#context.store.get(kind.ref, key);
-      const applied = applyConfiguration(kind, stored, configuration, {
-        manager: options.fieldManager,
-        force: options.force,
-        part,
-      });
+      const by = { manager: options.fieldManager, force: options.force, part };
+      const applied = readObject(kind, key, applyConfiguration(kind, stored, configuration, by), options);
       try {
         if (stored !== undefined) return await this.#commit(kind, stored, applied, part, options);
         validateName(kind, applied);

@@ -49,12 +49,16 @@ function tellUnknown(kind: ServedKind, unknown: readonly string[], options: Writ
   );
 }
 
-/** @throws Fault MalformedRequest, InvalidRequest */
+/**
+ * @param partial true for what is applied: members that the kind requires may come from elsewhere
+ * @throws Fault MalformedRequest, InvalidRequest
+ */
 export function readObject(
   kind: ServedKind,
   key: { namespace?: string | undefined; name?: string },
   body: unknown,
   options: WriteOptions,
+  partial = false,
 ): KubeObject {
   if (!isRecord(body)) throw badRequest('the body of the request must be an object');
   requireEnvelope(kind, body);
@@ -62,7 +66,8 @@ export function readObject(
   requireSamePlace(metadata, key);
   const checked = structuralCheck(kind.schema, { ...body, metadata });
   const name = key.name ?? (typeof metadata['name'] === 'string' ? metadata['name'] : '');
-  if (checked.causes.length > 0) throw refusedShape(kind.ref, name, checked.causes);
+  const causes = checked.causes.filter(({ type }) => !(partial && type === 'FieldValueRequired'));
+  if (causes.length > 0) throw refusedShape(kind.ref, name, causes);
   tellUnknown(kind, checked.unknown, options);
   // Safe: checked against the kind's schema just now; apiVersion, kind and place are set here.
   const object = checked.value as KubeObject;
