@@ -114,6 +114,7 @@ export class Attempts {
   /** Begins the work in a later turn, when the run is in the list. */
   async #worked(key: AttemptKey, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     await this.endEarlier(key.volumeId, key.attempt);
+    signal.throwIfAborted();
     await work(signal);
   }
 

@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import type { Progress } from '../jobs/channel-protocol.ts';
+import { ProgressReporter } from './progress-reporter.ts';
+
+const key = { volumeId: 'pvc-1', attempt: 3 };
+
+function reporter() {
+  const sent: Progress[] = [];
+  const clock = { now: 0 };
+  const progress = new ProgressReporter(
+    key,
+    (told) => sent.push(told),
+    () => clock.now,
+  );
+  const report = (now: number, bytesDone: number, step: Progress['step'] = 'transfer') => {
+    clock.now = now;
+    progress.report({ step, bytesDone, bytesTotal: 10_000, bytesFetched: bytesDone });
+  };
+  return { sent, progress, report };
+}
+
+describe('progress', () => {
+  test('goes out twice a second at most', () => {
+    const { sent, report } = reporter();
+    for (let now = 0; now < 2_000; now += 50) report(now, now);
+    expect(sent.length).toBeGreaterThanOrEqual(3);
+    expect(sent.length).toBeLessThanOrEqual(4);
+    expect(sent[0]).toMatchObject({ ...key, step: 'transfer', bytesDone: 0 });
+  });
+
+  test('tells rate and remaining time of the step', () => {
+    const { sent, report } = reporter();
+    report(0, 0);
+    report(1_000, 1_000);
+    expect(sent.at(-1)).toMatchObject({ bytesPerSecond: 1_000, etaSeconds: 9 });
+    report(2_000, 10_000, 'verify');
+    expect(sent.at(-1)?.etaSeconds).toBeUndefined();
+  });
+
+  test('keeps what was fetched, also between two messages', () => {
+    const { progress, report } = reporter();
+    report(0, 0);
+    report(1, 77);
+    expect(progress.bytesFetched).toBe(77);
+  });
+});
