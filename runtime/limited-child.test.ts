@@ -42,28 +42,29 @@ describe('a limited child', () => {
   });
 
   test.skipIf(!root)('isolated, is user 107 without rights, groups or network (needs root)', async () => {
-    const output = await outputOf('id -u; id -G; grep CapEff /proc/self/status; ls /sys/class/net; cat /proc/net/route', {
+    const output = await outputOf('id -u; id -G; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev', {
       isolate: true,
     });
-    expect(output).toMatch(/^107\n107\nCapEff:\t0000000000000000\n/);
-    const routes = await outputOf('wc -l < /proc/net/route', { isolate: true });
-    expect(routes.trim()).toBe('1'); // the heading alone
+    expect(output).toMatch(/^107\n107\nCapEff:\t0000000000000000\n +lo:[ 0]+\n$/);
   });
 
-  test.skipIf(!root)('isolated, opens anew the descriptors it is given, whatever the path allows (needs root)', async () => {
-    const place = await mkdtemp(join(tmpdir(), 'longshore-child-')); // 0700
-    const path = join(place, 'file');
-    const file = await open(path, 'wx+', 0o660);
-    await file.chown(107, 107);
-    try {
-      await outputOf('echo written > /proc/self/fd/3', { isolate: true, descriptors: [file.fd] });
-      expect((await stat(path)).size).toBe(8);
-      await expect(outputOf(`echo again > ${path}`, { isolate: true })).rejects.toMatchObject({ name: 'Fault' });
-    } finally {
-      await file.close();
-      await rm(place, { recursive: true });
-    }
-  });
+  test.skipIf(!root)(
+    'isolated, opens anew the descriptors it is given, whatever the path allows (needs root)',
+    async () => {
+      const place = await mkdtemp(join(tmpdir(), 'longshore-child-')); // 0700
+      const path = join(place, 'file');
+      const file = await open(path, 'wx+', 0o660);
+      await file.chown(107, 107);
+      try {
+        await outputOf('echo written > /proc/self/fd/3', { isolate: true, descriptors: [file.fd] });
+        expect((await stat(path)).size).toBe(8);
+        await expect(outputOf(`echo again > ${path}`, { isolate: true })).rejects.toMatchObject({ name: 'Fault' });
+      } finally {
+        await file.close();
+        await rm(place, { recursive: true });
+      }
+    },
+  );
 
   test('that fails says what it said, under the code that was asked', async () => {
     const child = shell('echo the words >&2; exit 3', { failure: 'CorruptCompression' });
@@ -147,7 +148,9 @@ describe('a limited child', () => {
       child.stdout.once('data', () => console.log(child.pid));
       setInterval(() => {}, 1000);
     `;
-    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = await once(parent.stdout, 'data');
     const child = identityOf(Number(String(line)));
     if (child === undefined) throw new Error('the child did not start');

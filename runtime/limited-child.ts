@@ -139,7 +139,7 @@ function faultOfEnd(end: ChildEnd, options: LimitedChildOptions): Fault {
   if (own !== undefined) return new Fault(own, `${name}: ${end.stderr || describe(end)}`, { facts });
   if (end.signal === 'SIGXCPU')
     return new Fault('TimedOut', `${name} used more than ${cpuSeconds} s of CPU`, { facts });
-  if (end.signal === 'SIGXFSZ') {
+  if (end.signal === 'SIGXFSZ' || (fileSizeBytes !== undefined && /File too large/.test(end.stderr))) {
     return new Fault('ImageTooLarge', `${name} wrote more than ${fileSizeBytes ?? 0} bytes`, { facts });
   }
   if (isOutOfMemory(end)) {
