@@ -52,7 +52,12 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
   const { totalBytes } = source;
   if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
   const head = await source.head(0xffff_ffff);
-  const reader = new RangeReader({ totalBytes, head, fetchRange: (start, end) => source.range(start, end) });
+  const reader = new RangeReader({
+    totalBytes,
+    head,
+    parts: source.parts,
+    fetchRange: (start, end) => source.range(start, end),
+  });
   const { timer } = transfer;
   try {
     await convertFromReader(

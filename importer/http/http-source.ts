@@ -39,6 +39,7 @@ export class HttpSource implements ByteStream {
   readonly servesRanges: boolean;
   /** While only the head is looked at, no more than that is asked for. */
   #wholeWanted = false;
+  readonly #parts: { offset: number; bytes: Buffer }[] = [];
   #fetchedBytes = 0;
   /** Told the bytes fetched so far, with each piece. */
   onFetched: (bytes: number) => void = () => undefined;
@@ -122,7 +123,13 @@ export class HttpSource implements ByteStream {
     const part = Buffer.allocUnsafe(Math.max(0, end - offset));
     let filled = 0;
     for await (const chunk of this.range(offset, end)) filled += chunk.copy(part, filled);
+    this.#parts.push({ offset, bytes: part.subarray(0, filled) });
     return part.subarray(0, filled);
+  }
+
+  /** What was read by `readAt` so far. */
+  get parts(): readonly { offset: number; bytes: Buffer }[] {
+    return this.#parts;
   }
 
   async close(): Promise<void> {

@@ -10,9 +10,20 @@ export interface RangeReaderOptions {
   totalBytes: number;
   /** Beginning of the source, which is known already. */
   head: Buffer;
+  /** Further parts that are known already, such as tables of the image. */
+  parts: readonly KnownPart[];
   fetchRange: FetchRange;
 }
 
+/** A piece of the source in memory. */
+export interface KnownPart {
+  offset: number;
+  bytes: Buffer;
+}
+
+/** A shorter read that is not where reading goes on is one of a table: fetched alone, and remembered. */
+const tableBytes = 256 * 1024;
+const tablesRemembered = 32;
 const segmentBytes = 4 * 1024 * 1024;
 const segmentsKept = 8;
 const segmentsAhead = 3;
@@ -25,6 +36,8 @@ interface Segment {
   filled: number;
   failure: unknown;
   complete: boolean;
+  /** Bytes that were read; at the end of the segment it is used up. */
+  readTo: number;
   /** Reads that need its memory now. */
   readers: number;
   lastUse: number;
@@ -35,40 +48,71 @@ interface Segment {
 export class RangeReader implements RandomReader {
   readonly #options: RangeReaderOptions;
   readonly #segments = new Map<number, Segment>();
-  readonly #free: Buffer[] = [];
+  readonly #tables: KnownPart[];
   #buffers = 0;
   #clock = 0;
-  #furthest = -1;
+  /** Where reading is. */
+  #current = 0;
   #closed = false;
   readonly #fetches = new Set<Promise<void>>();
 
   constructor(options: RangeReaderOptions) {
     this.#options = options;
+    this.#tables = [{ offset: 0, bytes: options.head }, ...options.parts];
   }
 
   prepare(offset: number, length: number): void {
-    if (offset >= this.#options.totalBytes || length === 0) return;
-    const index = Math.floor(offset / segmentBytes);
-    this.#obtain(index);
-    this.#fetchAhead(index);
+    if (offset >= this.#options.totalBytes || this.#isTable(offset, length)) return;
+    const last = Math.floor((Math.min(offset + length, this.#options.totalBytes) - 1) / segmentBytes);
+    for (let index = Math.floor(offset / segmentBytes); index <= last; index += 1) this.#begin(index, 'usedUp');
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
     const end = offset + length;
     const known = Math.min(end, this.#options.totalBytes);
     if (end - known > sectorSlackBytes || known <= offset) throw beyondEnd(end, this.#options.totalBytes);
-    for (let at = offset; at < known; ) {
+    if (this.#isTable(offset, known - offset)) yield await this.#table(offset, known);
+    else yield* this.#readSegments(offset, known);
+    if (end > known) yield Buffer.alloc(end - known);
+  }
+
+  async *#readSegments(offset: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+    for (let at = offset; at < end; ) {
       const segment = await this.#use(Math.floor(at / segmentBytes));
       try {
-        const until = Math.min(known, segment.end);
+        const until = Math.min(end, segment.end);
         await filledTo(segment, until);
         yield segment.memory.subarray(at - segment.start, until - segment.start);
         at = until;
+        segment.readTo = Math.max(segment.readTo, until);
       } finally {
         segment.readers -= 1;
       }
     }
-    if (end > known) yield Buffer.alloc(end - known);
+  }
+
+  #isTable(offset: number, length: number): boolean {
+    if (length > tableBytes) return false;
+    const index = Math.floor(offset / segmentBytes);
+    return !this.#segments.has(index) && (this.#remembered(offset, length) !== undefined || !this.#isNear(index));
+  }
+
+  #remembered(offset: number, length: number): Buffer | undefined {
+    const part = this.#tables.find(
+      (one) => one.offset <= offset && offset + length <= one.offset + one.bytes.byteLength,
+    );
+    return part?.bytes.subarray(offset - part.offset, offset - part.offset + length);
+  }
+
+  async #table(offset: number, end: number): Promise<Buffer> {
+    const known = this.#remembered(offset, end - offset);
+    if (known !== undefined) return known;
+    const bytes = Buffer.allocUnsafeSlow(end - offset);
+    let filled = 0;
+    for await (const chunk of this.#options.fetchRange(offset, end)) filled += chunk.copy(bytes, filled);
+    this.#tables.push({ offset, bytes });
+    if (this.#tables.length > tablesRemembered) this.#tables.shift();
+    return bytes;
   }
 
   /** Waits until no fetch runs any more; the source should be closed first. */
@@ -76,13 +120,13 @@ export class RangeReader implements RandomReader {
     this.#closed = true;
     await Promise.allSettled(this.#fetches);
     this.#segments.clear();
-    this.#free.length = 0;
   }
 
-  /** The segment, held until the caller lets go. Waits for memory where all of it is in use. */
+  /** The segment, held until the caller lets go. Waits for memory where all of it is being filled. */
   async #use(index: number): Promise<Segment> {
     for (;;) {
-      const segment = this.#obtain(index);
+      if (this.#closed) throw new Fault('Cancelled', 'the source was closed');
+      const segment = this.#segments.get(index) ?? this.#begin(index, 'any');
       if (segment !== undefined) {
         segment.readers += 1;
         segment.lastUse = ++this.#clock;
@@ -95,34 +139,40 @@ export class RangeReader implements RandomReader {
 
   /** Only where reading goes forward; a jump fetches what it needs and no more. */
   #fetchAhead(index: number): void {
-    const goesOn = index <= this.#furthest + 1 && index >= this.#furthest - segmentsAhead;
-    this.#furthest = goesOn ? Math.max(this.#furthest, index) : index;
+    const goesOn = this.#isNear(index);
+    this.#current = index;
     if (!goesOn) return;
     const last = Math.ceil(this.#options.totalBytes / segmentBytes) - 1;
-    for (let ahead = index + 1; ahead <= Math.min(index + segmentsAhead, last); ahead += 1) this.#obtain(ahead);
+    for (let ahead = index + 1; ahead <= Math.min(index + segmentsAhead, last); ahead += 1)
+      this.#begin(ahead, 'usedUp');
   }
 
-  /** The segment, begun where it is not there; undefined where no memory is free. */
-  #obtain(index: number): Segment | undefined {
-    const known = this.#segments.get(index);
-    if (known !== undefined) return known;
-    const memory = this.#takeMemory();
-    if (memory === undefined || this.#closed) return undefined;
+  #isNear(index: number): boolean {
+    return index >= this.#current - 1 && index <= this.#current + 1;
+  }
+
+  /**
+   * Begins to fetch a segment.
+   * @param victims whose memory may be taken: fetching ahead takes only that of segments that were read to their end
+   * @returns undefined where no memory is free, or for what is fetched ahead and there already
+   */
+  #begin(index: number, victims: 'usedUp' | 'any'): Segment | undefined {
+    if (this.#closed || this.#segments.has(index)) return undefined;
+    const memory = this.#takeMemory(victims);
+    if (memory === undefined) return undefined;
     const start = index * segmentBytes;
-    const end = Math.min(start + segmentBytes, this.#options.totalBytes);
-    const change = Promise.withResolvers<void>();
-    const lastUse = ++this.#clock;
-    const segment = {
+    const segment: Segment = {
       index,
       start,
-      end,
+      end: Math.min(start + segmentBytes, this.#options.totalBytes),
       memory,
       filled: 0,
       failure: undefined,
       complete: false,
+      readTo: 0,
       readers: 0,
-      lastUse,
-      change,
+      lastUse: ++this.#clock,
+      change: Promise.withResolvers<void>(),
     };
     this.#segments.set(index, segment);
     const fetching = this.#fetch(segment).finally(() => this.#fetches.delete(fetching));
@@ -130,15 +180,15 @@ export class RangeReader implements RandomReader {
     return segment;
   }
 
-  #takeMemory(): Buffer | undefined {
-    const free = this.#free.pop();
-    if (free !== undefined) return free;
+  #takeMemory(victims: 'usedUp' | 'any'): Buffer | undefined {
     if (this.#buffers < segmentsKept) {
       this.#buffers += 1;
       return Buffer.allocUnsafeSlow(segmentBytes);
     }
-    const idle = [...this.#segments.values()].filter((segment) => segment.complete && segment.readers === 0);
-    const oldest = idle.sort((one, other) => one.lastUse - other.lastUse)[0];
+    const idle = [...this.#segments.values()].filter(({ complete, readers }) => complete && readers === 0);
+    const usedUp = idle.filter(({ readTo, end }) => readTo === end);
+    const candidates = usedUp.length > 0 || victims === 'usedUp' ? usedUp : idle;
+    const oldest = candidates.sort((one, other) => one.lastUse - other.lastUse)[0];
     if (oldest === undefined) return undefined;
     this.#segments.delete(oldest.index);
     return oldest.memory;
