@@ -11,7 +11,7 @@ export const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const program = join(repository, 'bin', 'longshore');
 
 const startLimitMs = 30_000;
-const stopLimitMs = 20_000;
+const stopLimitMs = 70_000;
 const pollMs = 50;
 
 export interface Ran {
