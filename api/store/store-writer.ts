@@ -34,7 +34,12 @@ export class StoreWriter {
   ): Promise<{ writer: StoreWriter; version: number }> {
     // Compiled code stands beside compiled code, source beside source.
     const entry = import.meta.url.endsWith('.ts') ? './store-thread.ts' : './store-thread.js';
-    const thread = new Worker(new URL(entry, import.meta.url), { workerData: { storePath: path }, name: 'store' });
+    const thread = new Worker(new URL(entry, import.meta.url), {
+      workerData: { storePath: path },
+      name: 'store',
+      // Flags of the process are for its own entry, not for this one.
+      execArgv: [],
+    });
     const writer = new StoreWriter(thread);
     try {
       const version = await new Promise<number>((resolve, reject) => {
