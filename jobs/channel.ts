@@ -121,6 +121,8 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
     if (schemas === undefined) throw new Fault('Internal', `the protocol has no call ${name}`);
     const sent = checked(schemas.params, params, name);
     const timeoutMs = options.timeoutMs ?? this.#options.callTimeoutMs ?? 30_000;
+    // A channel that was made in this turn begins to listen at the end of it; it cannot ask before.
+    await Promise.resolve();
     const answer = await this.#ask(name, sent, timeoutMs, options.signal);
     // Safe: checked against the schema that the type is derived from.
     return checked(schemas.result, answer, `answer to ${name}`) as Result<Asks, N>;
