@@ -1,0 +1,86 @@
+// The API process: object store, Kubernetes-style REST, and on one machine the controller with its channel. `longshore up` starts it.
+import { startApi } from '../api/start-api.ts';
+import { SqliteStore } from '../api/store/sqlite-store.ts';
+import { Users } from '../api/users.ts';
+import { startController } from '../controller/start-controller.ts';
+import { Fault, toFault } from '../domain/fault.ts';
+import { openRedis, refuseEviction } from '../jobs/connection.ts';
+import { JobQueues } from '../jobs/job-queues.ts';
+import { keepAdminKubeconfig } from '../runtime/admin-kubeconfig.ts';
+import { loadTlsPair } from '../runtime/certificates.ts';
+import type { Config } from '../runtime/config.ts';
+import type { DataLayout } from '../runtime/data-directory.ts';
+import type { RunningProcess } from '../runtime/lifecycle.ts';
+import { formatAddress } from '../runtime/listen.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { startMetricsServer } from '../runtime/metrics-server.ts';
+import { dialHost } from '../runtime/service-addresses.ts';
+import { tlsNames } from '../runtime/service-certificates.ts';
+import { runServiceProcess } from '../runtime/service-process.ts';
+import { UploadTokens } from '../runtime/upload-tokens.ts';
+
+interface Tools {
+  config: Config;
+  layout: DataLayout;
+  logger: Logger;
+}
+
+async function start(tools: Tools): Promise<RunningProcess> {
+  const undo = new AsyncDisposableStack();
+  try {
+    const addresses = await build(tools, undo);
+    return { addresses, stop: () => undo.disposeAsync() };
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
+async function build({ config, layout, logger }: Tools, undo: AsyncDisposableStack): Promise<Record<string, string>> {
+  const tls = await loadTlsPair(layout.pki, tlsNames.api);
+  const channelTls = await loadTlsPair(layout.pki, tlsNames.controller);
+  const tokens = await UploadTokens.open(layout.pki, { lifetimeSeconds: config.tokenLifetimeSeconds });
+  const store = await SqliteStore.open(layout.root);
+  undo.defer(() => store.close());
+  const redis = await openRedis(config.redisUrl, { logger });
+  undo.defer(() => redis.disconnect());
+  await refuseEviction(redis, config, logger);
+  const queues = new JobQueues(redis);
+  undo.defer(() => queues.close());
+  const users = new Users(store);
+
+  const controller = await startController({ store, queues, channelTls, config, logger });
+  undo.defer(() => controller.stop());
+  const host = dialHost(config.listenHost);
+  const { operations } = controller;
+  const uploadProxyUrl = `https://${formatAddress({ host, port: config.uploadProxyPort })}`;
+  const api = await startApi({ config, store, users, tls, tokens, logger, operations, uploadProxyUrl });
+  undo.defer(() => api.close());
+  await keepAdminKubeconfig({
+    path: layout.kubeconfig,
+    server: `https://${formatAddress({ host, port: api.port })}`,
+    ca: tls.ca,
+    firstToken: api.adminToken,
+    isKnown: (token) => users.identify(token) !== undefined,
+    renew: () => users.renewToken('admin'),
+  }).catch((error: unknown) => {
+    const fault = toFault(error);
+    // The administrator may have removed that user on purpose; the service serves everybody else.
+    if (!(fault instanceof Fault && fault.code === 'NotFound')) throw fault;
+    logger.warn({ err: fault }, 'no kubeconfig is written');
+  });
+  const metrics = await startMetricsServer({
+    port: config.metricsPort,
+    live: () => undefined,
+    ready: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+  });
+  undo.defer(() => metrics.close());
+  return {
+    api: formatAddress({ host: api.host, port: api.port }),
+    channel: controller.channelAddress,
+    metrics: formatAddress(metrics.address),
+  };
+}
+
+await runServiceProcess({ name: 'api', environment: process.env, stopLimitMs: () => 10_000, start });
