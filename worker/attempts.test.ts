@@ -92,7 +92,7 @@ describe('attempts', () => {
     const heard = attempts.outcomeOf(key(1), never);
     const gone = attempts.outcomeOf(key(1), abort.signal);
     abort.abort(enough);
-    await expect(gone).rejects.toMatchObject({ code: "Cancelled" });
+    await expect(gone).rejects.toMatchObject({ code: 'Cancelled' });
     const outcome = { ok: false as const, fault: { ...enough, nextStep: '', retryable: false }, bytesFetched: 0 };
     attempts.announce(key(1), outcome);
     expect(await heard).toBe(outcome);
