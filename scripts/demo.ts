@@ -10,7 +10,7 @@ import { RunningService, repository } from './run-service.ts';
 
 const volumeBytes = 16 * 1024 * 1024;
 const size = '16Mi';
-const webBytesPerSecond = 4 * 1024 * 1024;
+const webBytesPerSecond = 1.5 * 1024 * 1024;
 
 interface Step {
   words: string[];

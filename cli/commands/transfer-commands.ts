@@ -3,9 +3,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { parseChecksum } from '../../domain/checksum.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
-import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
+import { createVolume } from '../create-volume.ts';
 import { followVolume } from '../follow-volume.ts';
 import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
@@ -88,7 +88,7 @@ function addBlank(program: Command, io: CommandIo): void {
 async function createAndFollow(io: CommandIo, command: Command, name: VolumeName, asked: DataVolume): Promise<void> {
   const started = performance.now();
   await withService(io, command, async (client) => {
-    const made = await client.create(resources.dataVolumes, asked);
+    const made = await createVolume(client, asked, io.stderr);
     if (command.opts()['wait'] !== true) {
       const next = `follow it with: longshore get ${showName(name)}`;
       return showValue(io.stdout, formatOf(command), made, () => `${showName(name)}: asked for; ${next}\n`);

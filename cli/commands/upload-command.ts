@@ -9,6 +9,7 @@ import { formatBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
+import { createVolume } from '../create-volume.ts';
 import { faultOf, followVolume } from '../follow-volume.ts';
 import { inspectLocalImage, type LocalImage } from '../local-image.ts';
 import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
@@ -58,7 +59,7 @@ async function uploadImage(
   const display = new ProgressDisplay(io.stderr);
   const following = { client, display, signal: io.signal };
   try {
-    await findOrMake(client, name, image, size);
+    await findOrMake(io, client, name, image, size);
     await followVolume(name, isWaiting, following);
     const url = `${await uploadProxyUrl(client)}${uploadPath}`;
     const token = await requestToken(client, name);
@@ -76,6 +77,7 @@ function isWaiting(volume: DataVolume): boolean {
 }
 
 async function findOrMake(
+  io: CommandIo,
   client: ApiClient,
   name: VolumeName,
   image: LocalImage,
@@ -89,7 +91,7 @@ async function findOrMake(
   const asked = size ?? (image.virtualSize === undefined ? undefined : formatBytes(image.virtualSize));
   if (asked === undefined)
     throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
-  await client.create(resources.dataVolumes, makeVolume(name, { upload: {} }, asked));
+  await createVolume(client, makeVolume(name, { upload: {} }, asked), io.stderr);
 }
 
 async function sendBytes(
