@@ -1,0 +1,225 @@
+// A web server that misbehaves on purpose. A path is `/<behaviour>/<name>`; what lies under the name is set by the test. Counts the requests
+// and the bytes of bodies that it handed out, so that a test can say how much a refusal may cost.
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface SeenRequest {
+  path: string;
+  range: string | undefined;
+  ifRange: string | undefined;
+  authorization: string | undefined;
+  userAgent: string | undefined;
+  extra: string | undefined;
+}
+
+type Behaviour = (content: Buffer, request: IncomingMessage, response: ServerResponse, server: HostileServer) => void;
+
+export class HostileServer {
+  readonly #server: Server;
+  readonly #contents = new Map<string, Buffer>();
+  readonly seen: SeenRequest[] = [];
+  /** Set by a test: `redirect` goes there. */
+  redirectTo = '';
+  sentBytes = 0;
+
+  private constructor() {
+    this.#server = createServer((request, response) => this.#answer(request, response));
+  }
+
+  static async start(): Promise<HostileServer> {
+    const server = new HostileServer();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    server.#server.listen(0, '127.0.0.1', () => resolve());
+    await promise;
+    return server;
+  }
+
+  set(name: string, content: Buffer): void {
+    this.#contents.set(name, content);
+  }
+
+  get origin(): string {
+    // Safe: it listens on TCP.
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  url(behaviour: string, name: string): string {
+    return `${this.origin}/${behaviour}/${name}`;
+  }
+
+  /** Forgets what was seen. */
+  forget(): void {
+    this.seen.length = 0;
+    this.sentBytes = 0;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.close(() => resolve());
+    await promise;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { range, 'if-range': ifRange, authorization, 'user-agent': userAgent, 'x-extra': extra } = request.headers;
+    const path = request.url ?? '/';
+    this.seen.push({ path, range, ifRange: one(ifRange), authorization, userAgent, extra: one(extra) });
+    const [, behaviour = '', name = ''] = path.split('/');
+    const act = behaviours[behaviour];
+    const content = this.#contents.get(name) ?? Buffer.alloc(0);
+    if (act === undefined || request.method !== 'GET') {
+      response.writeHead(act === undefined ? 404 : 405).end();
+      return;
+    }
+    response.on('error', () => undefined);
+    act(content, request, response, this);
+  }
+}
+
+function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function etagOf(content: Buffer): string {
+  return `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
+}
+
+/** Body of an honest answer with ranges; `change` may spoil it. */
+function ranged(
+  content: Buffer,
+  request: IncomingMessage,
+  response: ServerResponse,
+  server: HostileServer,
+  change: { etag?: string; noValidator?: boolean; total?: string } = {},
+): void {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  const etag = change.etag ?? etagOf(content);
+  const validator = change.noValidator === true ? {} : { etag };
+  const ifRange = one(request.headers['if-range']);
+  if (match === null || (ifRange !== undefined && ifRange !== etag)) {
+    response.writeHead(200, { 'content-length': content.length, 'accept-ranges': 'bytes', ...validator });
+    send(server, response, content);
+    return;
+  }
+  const start = Number(match[1]);
+  const end = Math.min(content.length, match[2] === '' ? content.length : Number(match[2]) + 1);
+  if (start >= content.length) {
+    response.writeHead(416, { 'content-range': `bytes */${content.length}` }).end();
+    return;
+  }
+  const total = change.total ?? String(content.length);
+  response.writeHead(206, {
+    'content-length': end - start,
+    'content-range': `bytes ${start}-${end - 1}/${total}`,
+    ...validator,
+  });
+  send(server, response, content.subarray(start, end));
+}
+
+function send(server: HostileServer, response: ServerResponse, bytes: Buffer): void {
+  server.sentBytes += bytes.length;
+  response.end(bytes);
+}
+
+/** Sends a part and breaks the connection. */
+function sendAndBreak(server: HostileServer, response: ServerResponse, bytes: Buffer): void {
+  server.sentBytes += bytes.length;
+  response.write(bytes, () => response.socket?.destroySoon());
+}
+
+function status(code: number): Behaviour {
+  return (_content, _request, response) => response.writeHead(code).end('no');
+}
+
+const behaviours: Readonly<Record<string, Behaviour>> = {
+  ranges: ranged,
+  'no-ranges': (content, _request, response, server) => {
+    response.writeHead(200, { 'content-length': content.length });
+    send(server, response, content);
+  },
+  'no-length': (content, _request, response, server) => {
+    response.writeHead(200, { 'transfer-encoding': 'chunked' });
+    send(server, response, content);
+  },
+  'close-delimited': (content, _request, response, server) => {
+    response.socket?.write('HTTP/1.0 200 OK\r\n\r\n');
+    response.socket?.end(content);
+    server.sentBytes += content.length;
+  },
+  'no-validator': (content, request, response, server) =>
+    ranged(content, request, response, server, { noValidator: true }),
+  'unknown-total': (content, request, response, server) => ranged(content, request, response, server, { total: '*' }),
+  'declares-more': (content, _request, response, server) => {
+    response.writeHead(200, { 'content-length': content.length + 100_000 });
+    sendAndBreak(server, response, content);
+  },
+  'declares-less': (content, _request, response, server) => {
+    const less = content.length - 1000;
+    response.socket?.write(`HTTP/1.1 200 OK\r\nContent-Length: ${less}\r\nConnection: close\r\n\r\n`);
+    response.socket?.end(content);
+    server.sentBytes += content.length;
+  },
+  'breaks-chunked': (content, _request, response, server) => {
+    response.writeHead(200, { 'transfer-encoding': 'chunked' });
+    sendAndBreak(server, response, content.subarray(0, content.length / 2));
+  },
+  /** The second request, which asks for the rest, is broken in the middle; the third is served. */
+  'drops-once': (content, request, response, server) => {
+    if (server.seen.length !== 2) return ranged(content, request, response, server);
+    const start = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    const end = start + Math.floor((content.length - start) / 2);
+    const range = `bytes ${start}-${content.length - 1}/${content.length}`;
+    response.writeHead(206, {
+      'content-range': range,
+      'content-length': content.length - start,
+      etag: etagOf(content),
+    });
+    sendAndBreak(server, response, content.subarray(start, end));
+  },
+  'always-drops': (content, request, response, server) => {
+    if (server.seen.length === 1) return ranged(content, request, response, server);
+    response.socket?.destroy();
+  },
+  'changes-etag': (content, request, response, server) =>
+    ranged(content, request, response, server, { etag: `"${server.seen.length}"` }),
+  /** Ignores If-Range and the change shows only in the ETag. */
+  'changes-silently': (content, request, response, server) => {
+    delete request.headers['if-range'];
+    ranged(content, request, response, server, { etag: `"${server.seen.length}"` });
+  },
+  shrinks: (content, request, response, server) => {
+    delete request.headers['if-range'];
+    const now = server.seen.length === 1 ? content : content.subarray(0, 65_536);
+    ranged(now, request, response, server, { etag: '"same"' });
+  },
+  stalls: (content, _request, response, server) => {
+    response.writeHead(200, { 'content-length': content.length });
+    response.write(content.subarray(0, 1000));
+    server.sentBytes += 1000;
+  },
+  'never-answers': () => undefined,
+  redirect: (_content, _request, response, server) => response.writeHead(302, { location: server.redirectTo }).end(),
+  'redirect-loop': (_content, request, response) => response.writeHead(302, { location: request.url ?? '/' }).end(),
+  'redirect-file': (_content, _request, response) => response.writeHead(301, { location: 'file:///etc/passwd' }).end(),
+  'redirect-nowhere': (_content, _request, response) => response.writeHead(301).end(),
+  password: (content, request, response, server) => {
+    const right = `Basic ${Buffer.from('user:secret').toString('base64')}`;
+    if (request.headers.authorization !== right) return void response.writeHead(401).end();
+    ranged(content, request, response, server);
+  },
+  'no-http': (_content, _request, response) => response.socket?.end('this is not HTTP\r\n\r\n'),
+  '400': status(400),
+  '403': status(403),
+  '404': status(404),
+  '408': status(408),
+  '410': status(410),
+  '416': (content, request, response, server) => {
+    if (request.headers.range !== undefined) return void response.writeHead(416).end();
+    ranged(content, request, response, server);
+  },
+  '429': status(429),
+  '451': status(451),
+  '500': status(500),
+  '503': status(503),
+};

@@ -1,0 +1,102 @@
+// A pool, an attempt and all that an import wants, for tests: one call imports a URL and tells how it ended and what lies in the staging.
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { Fault } from '../../domain/fault.ts';
+import type { TransferReport } from '../../domain/volume-record.ts';
+import { type ImportRequest, importImage } from '../../importer/import-image.ts';
+import type { TransferHooks, TransferProgress } from '../../importer/transfer-hooks.ts';
+import { type Config, loadConfig } from '../../runtime/config.ts';
+import { createLogger } from '../../runtime/logger.ts';
+import { findPrograms, type Programs } from '../../runtime/programs.ts';
+import type { Pool } from '../../volumes/pool.ts';
+import { QemuImg } from '../../volumes/qemu-img.ts';
+import type { Staging } from '../../volumes/staging.ts';
+import { populatingVolume, TemporaryPool } from '../temporary-pool.ts';
+
+export interface Ending {
+  /** `complete`, or the code of the fault. */
+  code: string;
+  detail: string;
+  report: TransferReport | undefined;
+  /** sha256 of the disk where the import was complete. */
+  sha256: string | undefined;
+  /** What lies in the staging at the end. */
+  left: string[];
+  lastProgress: TransferProgress | undefined;
+}
+
+const quick = { connectTimeoutMs: 2000, firstByteTimeoutMs: 400, idleTimeoutMs: 400 };
+
+export class ImportBench {
+  readonly #home: TemporaryPool;
+  readonly #pool: Pool;
+  readonly config: Config;
+  readonly programs: Programs;
+
+  private constructor(home: TemporaryPool, pool: Pool, config: Config, programs: Programs) {
+    this.#home = home;
+    this.#pool = pool;
+    this.config = config;
+    this.programs = programs;
+  }
+
+  static async make(options: { programs?: Programs; config?: Partial<Config> } = {}): Promise<ImportBench> {
+    const home = await TemporaryPool.make();
+    const config = { ...loadConfig({}), ...quick, ...options.config };
+    return new ImportBench(home, await home.open(), config, options.programs ?? findPrograms(['qemu-img']));
+  }
+
+  hooks(
+    signal: AbortSignal = new AbortController().signal,
+  ): TransferHooks & { last: () => TransferProgress | undefined } {
+    const { config, programs } = this;
+    let last: TransferProgress | undefined;
+    const onProgress = (progress: TransferProgress): void => {
+      last = progress;
+    };
+    const logger = createLogger({ logLevel: 'silent' }, 'test');
+    const qemuImg = new QemuImg({ programs, config });
+    return { signal, onProgress, logger, config, programs, qemuImg, last: () => last };
+  }
+
+  async staging(sizeBytes: number): Promise<Staging> {
+    return this.#pool.openStaging(await populatingVolume(this.#pool, sizeBytes), 1);
+  }
+
+  async import(
+    url: string,
+    sizeBytes: number,
+    more: Partial<ImportRequest> & { signal?: AbortSignal } = {},
+  ): Promise<Ending> {
+    const source = { kind: 'http' as const, url, headers: [], certificates: [], insecureSkipVerify: false };
+    const { signal, ...given } = more;
+    const hooks = this.hooks(signal);
+    const staging = await this.staging(sizeBytes);
+    const run = importImage({ source, sizeBytes, preallocation: false, ...given }, staging, hooks);
+    return { ...(await this.endingOf(run, staging)), lastProgress: hooks.last() };
+  }
+
+  async endingOf(run: Promise<TransferReport | undefined>, staging: Staging): Promise<Ending> {
+    const ending = await run.then(
+      (report) => ({ code: 'complete', detail: '', report }),
+      (error: unknown) => {
+        if (error instanceof Fault) return { code: error.code, detail: error.detail, report: undefined };
+        throw error;
+      },
+    );
+    const left = (await readdir(staging.directory)).sort();
+    const disk = ending.report === undefined ? undefined : await readFile(staging.diskPath);
+    const sha256 = disk === undefined ? undefined : createHash('sha256').update(disk).digest('hex');
+    await staging.discard();
+    return { ...ending, sha256, left, lastProgress: undefined };
+  }
+
+  /** What the pool holds beside its volumes' records: must be nothing when all attempts were discarded. */
+  stagings(): Promise<string[]> {
+    return this.#home.files('staging');
+  }
+
+  async close(): Promise<void> {
+    await this.#home[Symbol.asyncDispose]();
+  }
+}
