@@ -30,15 +30,16 @@ export async function makeBenchImages(cache: string, sizeMiB: number): Promise<B
   return { directory, raw, qcow2, sizeBytes: sizeMiB * mebibyte };
 }
 
-/** A piece of data, a hole of the same size, and so on; the data is what tar makes of this machine's own files, again and again. */
+/** A boot sector, then from 1 MiB on a piece of data, a hole of the same size, and so on; the data is what tar makes of this machine's own files, again and again. */
 async function makeRaw(raw: string, sizeMiB: number): Promise<void> {
   const part = `${raw}.part`;
   await rm(part, { force: true });
   const pieces = sizeMiB / (2 * pieceMiB);
   const script = `
     for again in $(seq 8); do tar -cf - -C / usr/lib usr/share usr/bin 2>/dev/null; done | for piece in $(seq 0 ${pieces - 1}); do
-      dd of="$1" bs=1M count=${pieceMiB} seek=$((piece * ${2 * pieceMiB})) iflag=fullblock conv=notrunc status=none
-    done`;
+      dd of="$1" bs=1M count=${pieceMiB} seek=$((1 + piece * ${2 * pieceMiB})) iflag=fullblock conv=notrunc status=none
+    done
+    printf '\\125\\252' | dd of="$1" bs=1 seek=510 conv=notrunc status=none`;
   await run('sh', ['-c', script, 'sh', part]);
   await truncate(part, sizeMiB * mebibyte);
   await rename(part, raw);
