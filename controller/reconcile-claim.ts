@@ -149,7 +149,8 @@ function beginning(state: AttemptState, node: string, facts: ClaimFacts, sizeByt
   const live = facts.live?.attempt === state.attempt ? facts.live : undefined;
   const delayMs = state.notBefore === undefined ? 0 : Math.max(0, Date.parse(state.notBefore) - facts.now.getTime());
   if (state.operation !== 'upload') {
-    if (live !== undefined || facts.enqueued) return [];
+    // One that ran and is not seen now is waited for, until its worker has told all it knows; see next-attempt-state.ts.
+    if (live !== undefined || facts.enqueued || state.stage === 'running') return [];
     return [{ kind: 'enqueue', node, payload: payloadOf(state, state.operation, facts), delayMs }];
   }
   if (state.stage !== 'received') {

@@ -1,6 +1,7 @@
 // The asking end of the queues: one BullMQ queue a node, made when it is first needed. Jobs are hints; adding one that is there changes
 // nothing, and a job that ended leaves no trace, so that it can be added again.
 import { Queue } from 'bullmq';
+import { Fault } from '../domain/fault.ts';
 import { type RedisConnection, redisFault } from './connection.ts';
 import { type JobPayload, jobIdOf, queueNameOf } from './payload.ts';
 
@@ -64,6 +65,10 @@ export class JobQueues {
   }
 
   async #asking<T>(ask: () => Promise<T>): Promise<T> {
+    // BullMQ would wait for the connection as long as it takes, before it gives a command that could fail.
+    if (this.#redis.status !== 'ready') {
+      throw new Fault('RedisUnavailable', `the connection is ${this.#redis.status}`);
+    }
     try {
       return await ask();
     } catch (error) {
