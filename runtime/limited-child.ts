@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import { debianPackageOf, programNames, systemSearchPath } from './programs.ts';
@@ -114,11 +115,11 @@ function exitOf(child: ChildProcess, program: string): Promise<Exit> {
     reject(missing ? new Fault('ProgramMissing', detail, { cause: error }) : toFault(error));
   };
   child.once('error', startFailed);
-  // `close`, not `exit`: stderr has been read to its end then. A pipe that nobody reads must not hold it up.
-  child.once('exit', () => {
-    if (child.stdout?.readableFlowing === null && child.killed) child.stdout.resume();
+  // Gone, and its words read to their end. Not `close`: that waits for stdout too, which somebody may have stopped reading.
+  const spoken = child.stderr === null ? Promise.resolve() : finished(child.stderr).catch(() => undefined);
+  child.once('exit', (code, signal) => {
+    spoken.then(() => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }), reject);
   });
-  child.once('close', (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
   return promise;
 }
 

@@ -51,7 +51,9 @@ export async function makeVolume(
   };
   const building = layout.temporary(randomBytes(8).toString('hex'));
   try {
-    await mkdir(join(building, 'data'), { recursive: true, mode: 0o755 });
+    // Not recursive: where the pool is not mounted nothing is made.
+    await mkdir(building, { mode: 0o755 });
+    await mkdir(join(building, 'data'), { mode: 0o755 });
     await ownership.giveDirectory(join(building, 'data'));
     await writeRecordIn(building, record);
     await rename(building, layout.volume(volumeId));

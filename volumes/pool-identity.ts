@@ -42,6 +42,14 @@ export async function openIdentity(layout: PoolLayout, options: IdentityOptions)
   return identity;
 }
 
+/** After something failed in an open pool: PoolMissing where its disk is not there any more, else undefined. */
+export async function whyGone(layout: PoolLayout, poolId: string, cause: unknown): Promise<Fault | undefined> {
+  if (cause instanceof Fault && cause.code !== 'Internal') return undefined;
+  const text = await readIfThere(layout.identity).catch(() => undefined); // EIO and the like: it is not there for us
+  if (text !== undefined && parseIdentity(layout, text).poolId === poolId) return undefined;
+  return new Fault('PoolMissing', `${layout.directory} is not there any more`, { cause });
+}
+
 async function createPool(
   layout: PoolLayout,
   options: IdentityOptions,

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
@@ -86,6 +86,17 @@ describe('the identity of a pool', () => {
     const again = await place.open();
     expect((await again.usage()).reservedBytes).toBe(mib);
   });
+});
+
+test('a pool whose disk went away while it was open says so, and makes nothing in its place', async () => {
+  await using place = await TemporaryPool.make();
+  const pool = await place.open();
+  const id = await populatingVolume(pool, mib);
+  await rename(place.directory, join(place.root, 'away'));
+  await mkdir(place.directory);
+  await expect(pool.reserve(reserveOf(newVolumeId(), mib))).rejects.toMatchObject({ code: 'PoolMissing' });
+  await expect(pool.openStaging(id, 1)).rejects.toMatchObject({ code: 'PoolMissing' });
+  expect(await place.files('.')).toEqual([]);
 });
 
 describe('reserving', () => {

@@ -9,6 +9,7 @@ import { syncDirectory } from './durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
+import { whyGone } from './pool-identity.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
@@ -228,7 +229,11 @@ export class Pool {
     return await this.#locks.run(id, async () => {
       if (this.#closed) throw new Fault('Interrupted', 'the pool is closed');
       if (this.readOnly !== undefined) throw this.readOnly;
-      return await action();
+      try {
+        return await action();
+      } catch (error) {
+        throw (await whyGone(this.#layout, this.poolId, error)) ?? error;
+      }
     });
   }
 

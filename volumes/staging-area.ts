@@ -43,7 +43,7 @@ export class StagingArea {
       throw new Fault('NotFound', `attempt ${attempt} of ${volumeId} has no received upload`);
     }
     const key = keyOf(volumeId, attempt);
-    this.#open.get(key)?.end(new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} was resumed`));
+    await this.#open.get(key)?.end(new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} was resumed`));
     await clearForResume(directory);
     this.#waiting.delete(key);
     return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, received }));
@@ -71,7 +71,7 @@ export class StagingArea {
 
   async #end(volumeId: VolumeId, attempt: number, reason: Fault): Promise<void> {
     const key = keyOf(volumeId, attempt);
-    this.#open.get(key)?.end(reason);
+    await this.#open.get(key)?.end(reason);
     await removeStaging(this.#layout.attempt(volumeId, attempt));
     this.#open.delete(key);
     this.#waiting.delete(key);

@@ -109,9 +109,10 @@ export class Staging {
     await this.#keeper.discard(this);
   }
 
-  /** The pool's own: no later call goes through. */
-  end(reason: Fault): void {
+  /** The pool's own: no later call goes through, and what was being recorded is when this returns. */
+  async end(reason: Fault): Promise<void> {
     if (!this.#ending.signal.aborted) this.#ending.abort(reason);
+    await this.#writing;
   }
 
   /** Writes of two children must not overtake each other. */
@@ -129,7 +130,8 @@ export class Staging {
  */
 export async function removeStaging(directory: string): Promise<void> {
   await endChildren(directory);
-  await rm(directory, { recursive: true, force: true });
+  // Whoever still writes here was told to stop, and may make one more file meanwhile.
+  await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }
 
 /** An unreadable children.json ends nobody: it was being written when the power went, and then no child lives. */
