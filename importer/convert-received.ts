@@ -37,8 +37,8 @@ export async function convertReceived(
       probeFile(staging.sourcePath, received.bytes, { hooks, signal, target }),
     );
     const transfer: Transfer = { probe, target, staging, hooks, signal, timer };
-    const settle = await timer.run('convert', () => convertReceivedFile(transfer, received.bytes));
-    const disk = await timer.run('resize', settle);
+    await using brought = await timer.run('convert', () => convertReceivedFile(transfer, received.bytes));
+    const disk = await timer.run('resize', () => brought.settle());
     return {
       virtualSizeBytes: inputs.sizeBytes,
       ...disk,

@@ -10,7 +10,7 @@ import { type ImportPlan, planImport } from './plan.ts';
 import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
 import { SourceDigest } from './source-digest.ts';
 import { StepTimer } from './step-timer.ts';
-import { convertByRanges, convertStaged, type Settle, streamToDisk, type Transfer } from './transfer.ts';
+import { type BroughtDisk, convertByRanges, convertStaged, streamToDisk, type Transfer } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
 /** The inputs of an import; those of jobs/channel-protocol.ts fit. */
@@ -57,9 +57,9 @@ async function importFromHttp(
     const plan = await timer.run('plan', () =>
       planImport(probe, abilitiesOf(source), { ...target, checksumAsked: checksum !== undefined }),
     );
-    const settle = await bringBytes(plan, source, digest, transfer);
+    await using brought = await bringBytes(plan, source, digest, transfer);
     const verified = await timer.run('verify', () => verifySource(plan, source, digest));
-    const disk = await timer.run('resize', settle);
+    const disk = await timer.run('resize', () => brought.settle());
     signal.throwIfAborted();
     return {
       virtualSizeBytes: target.sizeBytes,
@@ -101,7 +101,12 @@ function abilitiesOf(source: HttpSource): { totalBytes: number | undefined; prov
   return { totalBytes: source.totalBytes, provenRanges: source.servesRanges && source.validator !== undefined };
 }
 
-function bringBytes(plan: ImportPlan, source: HttpSource, digest: SourceDigest, transfer: Transfer): Promise<Settle> {
+function bringBytes(
+  plan: ImportPlan,
+  source: HttpSource,
+  digest: SourceDigest,
+  transfer: Transfer,
+): Promise<BroughtDisk> {
   const { timer } = transfer;
   switch (plan.strategy) {
     case 'stream':

@@ -54,9 +54,9 @@ export async function receiveUpload(
     const disk = { path: staging.diskPath, sizeBytes, preallocation };
     const transfer: Transfer = { probe, target: disk, staging, hooks, signal, timer };
     if (plan.strategy !== 'stream') return await stageUpload(source, digest, plan, transfer);
-    const settle = await timer.run('transfer', () => streamToDisk(source, digest, transfer));
+    await using brought = await timer.run('transfer', () => streamToDisk(source, digest, transfer));
     const checked = await timer.run('verify', () => digest.verify());
-    const settled = await timer.run('resize', settle);
+    const settled = await timer.run('resize', () => brought.settle());
     const report: TransferReport = {
       virtualSizeBytes: sizeBytes,
       ...settled,

@@ -1,5 +1,6 @@
 // How bytes get from a source into the disk: straight through, by ranges, or by way of a scratch file. Each leaves the disk unfinished in
 // the staging; a failure or abort leaves no child, socket or open file, and whatever lies in the staging is discarded with it.
+import { once } from 'node:events';
 import { Fault } from '../domain/fault.ts';
 import { DiskWriter } from '../volumes/disk-writer.ts';
 import type { Staging } from '../volumes/staging.ts';
@@ -27,11 +28,14 @@ export interface Transfer {
   timer: StepTimer;
 }
 
-/** Grows the disk to its size, makes it durable and tells its digest. */
-export type Settle = () => Promise<SettledDisk>;
+/** A disk whose bytes are all there. Disposing gives up what was not settled: its file is closed. */
+export interface BroughtDisk extends AsyncDisposable {
+  /** Grows the disk to its size, makes it durable and tells its digest. */
+  settle(): Promise<SettledDisk>;
+}
 
 /** Raw content: decompressed by native children, zeros left out, digests made on the way. */
-export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<Settle> {
+export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<BroughtDisk> {
   const { target, signal, hooks, timer, probe } = transfer;
   const writer = await DiskWriter.open(target.path, {
     capBytes: target.sizeBytes,
@@ -44,11 +48,18 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
     if (!writer.destroyed) writer.destroy();
     throw isTooLarge(error) ? imageTooLarge(undefined, target.sizeBytes) : error;
   }
-  return () => writer.finish(target.sizeBytes);
+  return {
+    settle: () => writer.finish(target.sizeBytes),
+    [Symbol.asyncDispose]: async () => {
+      if (writer.destroyed) return;
+      writer.destroy();
+      await once(writer, 'close');
+    },
+  };
 }
 
 /** An image that qemu-img reads by ranges, only where it has data. */
-export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<Settle> {
+export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<BroughtDisk> {
   const { totalBytes } = source;
   if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
   const head = await source.head(0xffff_ffff);
@@ -73,7 +84,7 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
     await source.close();
     await reader.close();
   }
-  return () => settleConvertedDisk(transfer.target, transfer.signal);
+  return convertedDisk(transfer);
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -82,7 +93,7 @@ export async function convertStaged(
   digest: SourceDigest,
   scratchBytes: number,
   transfer: Transfer,
-): Promise<Settle> {
+): Promise<BroughtDisk> {
   const { staging, hooks, timer, probe } = transfer;
   staging.reserveScratch(scratchBytes);
   const stop = new AbortController();
@@ -109,11 +120,11 @@ export async function convertStaged(
   } finally {
     await growing.close();
   }
-  return () => settleConvertedDisk(transfer.target, transfer.signal);
+  return convertedDisk(transfer);
 }
 
 /** An image that lies in the staging already. */
-export async function convertReceivedFile(transfer: Transfer, fileBytes: number): Promise<Settle> {
+export async function convertReceivedFile(transfer: Transfer, fileBytes: number): Promise<BroughtDisk> {
   const reader = await GrowingFile.open(transfer.staging.sourcePath, true);
   const onPercent = (percent: number): void =>
     transfer.timer.advance({ bytesDone: Math.floor((fileBytes * percent) / 100), bytesTotal: fileBytes });
@@ -122,7 +133,12 @@ export async function convertReceivedFile(transfer: Transfer, fileBytes: number)
   } finally {
     await reader.close();
   }
-  return () => settleConvertedDisk(transfer.target, transfer.signal);
+  return convertedDisk(transfer);
+}
+
+/** qemu-img has closed it already. */
+function convertedDisk({ target, signal }: Transfer): BroughtDisk {
+  return { settle: () => settleConvertedDisk(target, signal), [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 function conversionOf({ probe, target, signal }: Transfer) {

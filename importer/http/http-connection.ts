@@ -3,7 +3,7 @@
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
-import { faultOfHttpError, placeOf } from './http-faults.ts';
+import { cameAfterTheEnd, faultOfHttpError, placeOf } from './http-faults.ts';
 import { trustedContext } from './http-trust.ts';
 import { chooseProxy, type ProxySettings } from './proxy-choice.ts';
 
@@ -139,8 +139,7 @@ export class HttpConnection {
     if (known !== undefined) return known;
     const made = this.#makeDispatcher(url, proxy);
     made.on('disconnect', (_origin, _targets, error) => {
-      // Only the parser's codes say that there was more after a complete answer.
-      if ('code' in error && typeof error.code === 'string' && error.code.startsWith('HPE_')) this.#sentTooMuch = true;
+      if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
     });
     this.#dispatchers.set(key, made);
     return made;

@@ -67,6 +67,15 @@ export function isPassingFault(fault: Fault): boolean {
   return ['SourceInterrupted', 'SourceUnreachable', 'SourceStalled', 'SourceUnavailable'].includes(fault.code);
 }
 
+/**
+ * True where a connection ended because bytes came after an answer that was complete. undici has no code of its own for it, so this is the one
+ * place that looks at words; a test with such a server watches over them.
+ */
+export function cameAfterTheEnd(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : '';
+  return code.startsWith('HPE_') || (code === 'UND_ERR_SOCKET' && error.message === 'bad response');
+}
+
 function codeOfError(code: string): FaultCode | undefined {
   if (tlsCodes.test(code)) return 'SourceUntrusted';
   if (code.startsWith('HPE_')) return 'SourceRefused';

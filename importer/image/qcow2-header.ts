@@ -59,7 +59,7 @@ export function parseQcow2Header(head: Buffer, fileBytes: number | undefined): Q
   };
   if (header.snapshots > 0) header.snapshotsOffset = offsetOf(head, 64, clusterBits, 'snapshot table', 8);
   checkTables(header, fileBytes);
-  checkExtensions(head.subarray(0, 2 ** clusterBits), header.headerBytes, fileBytes);
+  checkExtensions(head, header.headerBytes, 2 ** clusterBits);
   return header;
 }
 
@@ -106,20 +106,16 @@ function checkTables(header: Qcow2Header, fileBytes: number | undefined): void {
   }
 }
 
-function checkExtensions(firstCluster: Buffer, headerBytes: number, fileBytes: number | undefined): void {
-  for (let offset = headerBytes; offset + 8 <= firstCluster.byteLength; ) {
-    const type = firstCluster.readUInt32BE(offset);
-    const length = firstCluster.readUInt32BE(offset + 4);
+/** Extensions lie between the header and the end of the first cluster, which may be longer than what the probe reads. */
+function checkExtensions(head: Buffer, headerBytes: number, clusterBytes: number): void {
+  for (let offset = headerBytes; offset + 8 <= Math.min(head.byteLength, clusterBytes); ) {
+    const type = head.readUInt32BE(offset);
+    const length = head.readUInt32BE(offset + 4);
     if (type === extensions.end) return;
     if (type === extensions.dataFile) throw hostile('it names another file for its data');
     if (type === extensions.encryption) throw new Fault('UnsupportedFormat', 'the qcow2 image is encrypted');
-    const next = offset + 8 + Math.ceil(length / 8) * 8;
-    const complete = fileBytes === undefined || firstCluster.byteLength < fileBytes;
-    if (next > firstCluster.byteLength) {
-      if (complete && firstCluster.byteLength >= qcow2HeadBytes) return; // clusters longer than what the probe reads
-      throw hostile(`a header extension of ${length} bytes`);
-    }
-    offset = next;
+    offset += 8 + Math.ceil(length / 8) * 8;
+    if (offset > clusterBytes) throw hostile(`a header extension of ${length} bytes`);
   }
 }
 

@@ -156,7 +156,7 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
   },
   'declares-less': (content, _request, response, server) => {
     const less = content.length - 1000;
-    response.socket?.write(`HTTP/1.1 200 OK\r\nContent-Length: ${less}\r\nConnection: close\r\n\r\n`);
+    response.socket?.write(`HTTP/1.1 200 OK\r\nContent-Length: ${less}\r\n\r\n`);
     response.socket?.end(content);
     server.sentBytes += content.length;
   },

@@ -225,7 +225,7 @@ describe('an import that is refused', () => {
     ['declares-more', 'qcow2', 'SourceInterrupted', 5 * mib],
     ['declares-less', 'raw', 'SourceTooLong', 5 * mib],
     ['breaks-chunked', 'raw', 'SourceInterrupted', 5 * mib],
-    ['always-drops', 'raw', 'SourceInterrupted', 5 * mib],
+    ['always-drops', 'raw', 'SourceUnreachable', 5 * mib],
     ['changes-etag', 'raw', 'SourceChanged', 5 * mib],
     ['changes-silently', 'raw', 'SourceChanged', 5 * mib],
     ['changes-silently', 'qcow2', 'SourceChanged', 5 * mib],

@@ -135,6 +135,6 @@ export function hostileQcow2Images(): HostileImage[] {
     spoiled('cut in its last cluster', 'CorruptImage', (image) => image.subarray(0, image.byteLength - 4096)),
     spoiled('cut in its tables', 'CorruptImage', (image) => image.subarray(0, l2At + 100)),
     spoiled('cut after its header', 'CorruptImage', (image) => image.subarray(0, 4096)),
-    spoiled('cut in its header', 'NotADiskImage', (image) => image.subarray(0, 60)),
+    spoiled('cut in its header', 'CorruptImage', (image) => image.subarray(0, 60)),
   ];
 }
