@@ -47,7 +47,7 @@ const view: readonly Rule[] = [
     groups: [''],
     resources: ['persistentvolumeclaims', 'persistentvolumeclaims/status', 'events', 'configmaps'],
   },
-  { verbs: read, groups: [''], resources: ['namespaces'] },
+  { verbs: read, groups: [''], resources: ['namespaces', 'pods'] },
   { verbs: read, groups: ['cdi.kubevirt.io'], resources: ['datavolumes', 'datavolumes/status'] },
   { verbs: ['get'], groups: ['longshore.dev'], resources: ['datavolumes/digest'] },
 ];

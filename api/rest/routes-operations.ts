@@ -1,4 +1,5 @@
-// What Longshore does besides keeping objects: the digest of a volume as it is now, and what lies on the pools without an owner.
+// What Longshore does besides keeping objects: the digest of a volume as it is now, and what lies on the pools without an owner. And the
+// one thing it never has: pods, for which `kubectl describe pvc` looks.
 import type { FastifyInstance } from 'fastify';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { isTrue, paramOf, queryOf, requireAllowed } from './api-request.ts';
@@ -7,6 +8,8 @@ import type { ApiContext } from './request-context.ts';
 const group = { group: 'longshore.dev', version: 'v1alpha1' };
 const dataVolumes: ResourceRef = { ...group, plural: 'datavolumes', kind: 'DataVolume', namespaced: true };
 const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namespaced: false };
+
+const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 export function registerOperations(app: FastifyInstance, context: ApiContext): void {
   app.get('/apis/longshore.dev/v1alpha1/namespaces/:namespace/datavolumes/:name/digest', (request) => {
@@ -17,5 +20,9 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
   app.get('/apis/longshore.dev/v1alpha1/doctor', (request) => {
     requireAllowed(request, 'get', { resource: doctor });
     return context.operations.doctor();
+  });
+  app.get('/api/v1/namespaces/:namespace/pods', (request) => {
+    requireAllowed(request, 'list', { resource: pods, namespace: paramOf(request, 'namespace') ?? '' });
+    return { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: context.store.version }, items: [] };
   });
 }
