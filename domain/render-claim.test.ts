@@ -192,6 +192,12 @@ describe('the claim of a DataVolume', () => {
     expect(found).toEqual(expected);
   });
 
+  test('says nothing that only the service may say of it', () => {
+    const facts = { [annotations.podPhase]: 'Succeeded', [annotations.podReady]: 'true', [annotations.path]: '/etc' };
+    const told = render({ source: http, storage: size('1Gi') }, { annotations: facts }).metadata.annotations ?? {};
+    expect(Object.keys(facts).filter((name) => name in told)).toEqual([]);
+  });
+
   test('numbers the headers of http', () => {
     const source = { http: { url: 'u', extraHeaders: ['A: 1', 'B: 2'], secretExtraHeaders: ['h'] } };
     const told = render({ source, storage: size('1Gi') }).metadata.annotations;

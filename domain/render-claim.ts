@@ -159,12 +159,27 @@ function claimLabels(dataVolume: DataVolume, mode: VolumeMode): Record<string, s
   };
 }
 
-/** Annotations of a DataVolume that its claim does not get: two that CDI keeps back, and kubectl's note of what was applied to another object. */
+/**
+ * Annotations of a DataVolume that its claim does not get: those that CDI keeps back, kubectl's note of what was applied to another object,
+ * and what only the service may tell of a claim, lest a copied manifest make an empty volume look filled.
+ */
 const notInherited: readonly string[] = [
   annotations.populatedFor,
   annotations.cloneToken,
   annotations.extendedCloneToken,
   'kubectl.kubernetes.io/last-applied-configuration',
+  annotations.podPhase,
+  annotations.podReady,
+  annotations.importFatalError,
+  annotations.preallocation,
+  annotations.cloneOf,
+  annotations.runningCondition,
+  annotations.runningConditionMessage,
+  annotations.runningConditionReason,
+  annotations.boundCondition,
+  annotations.boundConditionMessage,
+  annotations.boundConditionReason,
+  annotations.path,
 ];
 
 function claimAnnotations(dataVolume: DataVolume, cdiConfig: CdiConfig | undefined): Record<string, string> {
