@@ -26,3 +26,8 @@ export async function syncDirectory(path: string): Promise<void> {
   await using directory = await open(path, 'r');
   await directory.sync();
 }
+
+/** Whether a name is that of what a crash in writeDurably left beside a file; nobody reads it. */
+export function isLeftoverName(name: string): boolean {
+  return /\.\d+\.[0-9a-f]{8}$/.test(name);
+}

@@ -9,7 +9,8 @@ interface WasmMemory {
 declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => WasmMemory };
 
 const pageBytes = 65_536;
-const keptMemories = 16;
+/** Of each size; more than these are let go. */
+const keptMemories = 4;
 
 /** Some blocks of 1 MiB each, taken and given back together. */
 export class AlignedMemory {

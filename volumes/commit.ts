@@ -4,7 +4,7 @@ import { lstat, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeRecord } from '../domain/volume-record.ts';
-import { syncDirectory } from './durable-file.ts';
+import { syncDirectory } from '../runtime/durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import type { Staging } from './staging.ts';

@@ -4,7 +4,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { type VolumeId, type VolumeOwner, type VolumeRecord, volumeRecordVersion } from '../domain/volume-record.ts';
-import { syncDirectory } from './durable-file.ts';
+import { syncDirectory } from '../runtime/durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { writeRecordIn } from './volume-records.ts';

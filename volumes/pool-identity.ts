@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../domain/fault.ts';
-import { isLeftoverName, syncDirectory, writeDurably } from './durable-file.ts';
+import { isLeftoverName, syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 const poolVersion = 1;
@@ -37,7 +37,7 @@ export async function openIdentity(layout: PoolLayout, options: IdentityOptions)
   }
   await makeDirectories(layout);
   if (options.marker !== undefined && expected === undefined) {
-    await writeDurably(options.marker, `${identity.poolId}\n`);
+    await writeDurably(options.marker, `${identity.poolId}\n`, 0o644);
   }
   return identity;
 }
@@ -72,7 +72,7 @@ async function createPool(
     poolId: randomUUID(),
     createdAt: new Date().toISOString(),
   };
-  await writeDurably(layout.identity, `${JSON.stringify(identity, null, 2)}\n`);
+  await writeDurably(layout.identity, `${JSON.stringify(identity, null, 2)}\n`, 0o644);
   return identity;
 }
 

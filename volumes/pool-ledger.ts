@@ -6,8 +6,8 @@ import { rename } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../domain/fault.ts';
+import { writeDurably } from '../runtime/durable-file.ts';
 import { identityOf, isAlive, ProcessIdentity } from '../runtime/process-identity.ts';
-import { writeDurably } from './durable-file.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 const ledgerVersion = 1;
@@ -30,7 +30,7 @@ export class PoolLedger {
   static async open(layout: PoolLayout): Promise<PoolLedger> {
     const database = await openExclusively(layout);
     const me = identityOf(process.pid);
-    if (me !== undefined) await writeDurably(layout.owner, `${JSON.stringify(me)}\n`);
+    if (me !== undefined) await writeDurably(layout.owner, `${JSON.stringify(me)}\n`, 0o644);
     return new PoolLedger(database);
   }
 

@@ -3,7 +3,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
-import { isLeftoverName, syncDirectory } from './durable-file.ts';
+import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
 import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 

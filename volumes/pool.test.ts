@@ -328,6 +328,19 @@ describe('opening after a killed service', () => {
     expect(await place.files('staging')).toEqual([]);
   });
 
+  test('what a write of a record left when the power went is removed, and nothing else', async () => {
+    await using place = await TemporaryPool.make();
+    const pool = await place.open();
+    const id = newVolumeId();
+    await pool.reserve(reserveOf(id, mib));
+    await pool.close();
+    await writeFile(join(place.directory, 'volumes', id, 'volume.json.4711.0a1b2c3d'), '{"schema');
+    await mkdir(join(place.directory, 'staging', 'temporary-0011', 'data'), { recursive: true });
+    const again = await place.open();
+    expect(await place.files()).toEqual([`volumes/${id}`, `volumes/${id}/data`, `volumes/${id}/volume.json`]);
+    expect(await again.findings()).toEqual([]);
+  });
+
   test('an unreadable record is kept, told, and its volume refused', async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();

@@ -11,8 +11,8 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
+import { syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import { identityOf, killIfSame, ProcessIdentity } from '../runtime/process-identity.ts';
-import { syncDirectory, writeDurably } from './durable-file.ts';
 
 const stagingVersion = 1;
 

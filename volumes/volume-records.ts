@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Fault, toFault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId, VolumeRecord, volumeRecordVersion } from '../domain/volume-record.ts';
-import { writeDurably } from './durable-file.ts';
+import { writeDurably } from '../runtime/durable-file.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 const validator = Compile(VolumeRecord);
@@ -25,7 +25,7 @@ export async function writeRecord(layout: PoolLayout, record: VolumeRecord): Pro
 }
 
 export async function writeRecordIn(directory: string, record: VolumeRecord): Promise<void> {
-  await writeDurably(join(directory, 'volume.json'), `${JSON.stringify(record, null, 2)}\n`);
+  await writeDurably(join(directory, 'volume.json'), `${JSON.stringify(record, null, 2)}\n`, 0o644);
 }
 
 /** Reads all records; a few at a time, since a pool may hold ten thousand. */
