@@ -47,11 +47,7 @@ function addServiceCommands(program: Command): void {
     ['uploadproxy', 'run only the upload proxy'],
     ['worker', 'run only a worker'],
   ];
-  for (const [name, summary] of services)
-    program
-      .command(name, { hidden: name !== 'up' })
-      .summary(summary)
-      .description(summary);
+  for (const [name, summary] of services) program.command(name).summary(summary).description(summary);
 }
 
 function addCompletion(program: Command, io: CommandIo): void {

@@ -1,5 +1,6 @@
 // digest and doctor: is the content what it should be, and does anything lie about.
 import { type Command, InvalidArgumentError } from 'commander';
+import { Fault } from '../../domain/fault.ts';
 import { describeBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { CommandIo } from '../command-io.ts';
@@ -44,7 +45,7 @@ function volumeNamed(text: string): VolumeName {
     return parseVolumeName(text);
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
-    throw new InvalidArgumentError(`${text} is no file and no NAMESPACE/NAME.`);
+    throw new Fault('InvalidRequest', `${text} is no file and no NAMESPACE/NAME`, { cause: error });
   }
 }
 
