@@ -5,7 +5,7 @@ import { Fault, toFault } from '../domain/fault.ts';
 /** @returns `sha256:hex`. @throws Fault, or the reason of the abort */
 export async function sha256OfFile(path: string, { signal }: { signal: AbortSignal }): Promise<string> {
   if (signal.aborted) throw toFault(signal.reason, { signal });
-  const thread = new Worker(threadUrl(), { workerData: path });
+  const thread = new Worker(threadUrl(), { workerData: path, execArgv: [] });
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const abort = (): void => reject(toFault(signal.reason, { signal }));
   signal.addEventListener('abort', abort, { once: true });
