@@ -58,11 +58,12 @@ class Collector {
   #see(collection: string, change: Change): void {
     const resource = byCollection.get(collection);
     if (resource === undefined) return;
-    const { entry, type } = change;
+    const { entry, before, type } = change;
     this.#index.note(resource, change);
+    const left = before?.owners.filter((owner) => type === 'DELETED' || !entry.owners.includes(owner)) ?? [];
+    for (const owner of left) this.#askOwner(owner);
     if (type === 'DELETED') {
       for (const dependent of this.#index.dependentsOf(entry.uid)) this.#ask(dependent.resource, dependent.key);
-      for (const owner of entry.owners) this.#askOwner(owner);
       if (resource.namespaced) this.#ask(resources.namespaces, { name: entry.namespace });
     } else if (entry.owners.length > 0 || entry.text.includes('"deletionTimestamp"')) this.#ask(resource, entry);
   }

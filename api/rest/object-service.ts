@@ -52,7 +52,7 @@ export class ObjectService {
     body: unknown,
     options: WriteOptions,
   ): Promise<KubeObject> {
-    const stored = await this.#existing(kind, key);
+    const stored = this.#existing(kind, key);
     const read = readObject(kind, key, body, options);
     return this.#change(kind, stored, read, part, options);
   }
@@ -61,7 +61,7 @@ export class ObjectService {
   async patch(kind: ServedKind, key: ObjectKey, part: Part, patch: Patch, options: WriteOptions): Promise<KubeObject> {
     if (patch.form === 'apply') return this.#apply(kind, key, part, patch.body, options);
     for (let tries = 1; ; tries += 1) {
-      const stored = await this.#existing(kind, key);
+      const stored = this.#existing(kind, key);
       const patched = readObject(kind, key, applyPatch(kind, stored, patch), options);
       const pinned = patched.metadata.resourceVersion !== stored.metadata.resourceVersion;
       try {
@@ -74,7 +74,7 @@ export class ObjectService {
 
   /** @returns the object while finalizers keep it, with its deletionTimestamp; its last state where it disappeared */
   async delete(kind: ServedKind, key: ObjectKey, wish: DeleteWish): Promise<{ object: KubeObject; gone: boolean }> {
-    const stored = await this.#existing(kind, key);
+    const stored = this.#existing(kind, key);
     await admissionOf(kind).remove?.(stored, this.#context);
     const gone = (object: KubeObject): boolean => (object.metadata.finalizers ?? []).length === 0;
     if (wish.dryRun) return { object: stored, gone: gone(stored) };
@@ -89,8 +89,8 @@ export class ObjectService {
     return admissionOf(kind).create(named, this.#context, options);
   }
 
-  async #existing(kind: ServedKind, key: ObjectKey): Promise<KubeObject> {
-    const stored = await this.#context.store.get(kind.ref, key);
+  #existing(kind: ServedKind, key: ObjectKey): KubeObject {
+    const stored = this.#context.store.latest(kind.ref, key);
     if (stored !== undefined) return stored;
     const group = kind.ref.group === '' ? '' : `.${kind.ref.group}`;
     throw new Fault('NotFound', `${kind.ref.plural}${group} "${key.name}" not found`);
@@ -110,7 +110,7 @@ export class ObjectService {
     const configuration = readObject(kind, key, body, options, true);
     if (configuration.metadata.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
     for (let tries = 1; ; tries += 1) {
-      const stored = await this.#context.store.get(kind.ref, key);
+      const stored = this.#context.store.latest(kind.ref, key);
       const by = { manager: options.fieldManager, force: options.force, part };
       const applied = readObject(kind, key, applyConfiguration(kind, stored, configuration, by), options);
       try {

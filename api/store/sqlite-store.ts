@@ -101,6 +101,15 @@ export class SqliteStore implements ObjectStore {
     return this.#collection(collectionOf(resource)).list(options);
   }
 
+  /**
+   * The object as the next write will find it, which may not be durable yet: for changes that are made of what is there. A write made of
+   * it fails where an earlier one does.
+   */
+  latest<T extends KubeObject>(resource: ResourceRef<T>, key: ObjectKey): T | undefined {
+    const entry = this.#current(resource, key);
+    return entry === undefined ? undefined : objectOf<T>(entry);
+  }
+
   /** Tells what changed since the version, at once, then what changes. @throws Fault Gone */
   follow(resource: ResourceRef, options: ListOptions, since: string, listener: ChangeListener): () => void {
     const version = Number(since);
