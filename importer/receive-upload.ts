@@ -6,6 +6,7 @@ import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { decompressInto } from './decode/decompressor.ts';
 import { probeImage } from './image/probe-image.ts';
+import { interruptible } from './interruptible.ts';
 import { PeekedStream } from './peeked-stream.ts';
 import { type ImportPlan, planImport } from './plan.ts';
 import { ScratchWriter } from './scratch-writer.ts';
@@ -42,7 +43,7 @@ export async function receiveUpload(
   const timer = new StepTimer(hooks);
   try {
     const digest = new SourceDigest(target.checksum);
-    const source = new UploadSource(body, declaredBytes, signal);
+    const source = new UploadSource(body, declaredBytes, signal, (bytes) => timer.advance({ bytesFetched: bytes }));
     const surroundings = { ...hooks, signal };
     const probe = await timer.run('probe', () => probeImage(source, sizeBytes, surroundings));
     const plan = await timer.run('plan', () => planUpload());
@@ -84,7 +85,7 @@ async function stageUpload(
   staging.reserveScratch(plan.scratchBytes);
   const bytes = await timer.run('transfer', async () => {
     const writer = await ScratchWriter.open(staging.sourcePath, plan.scratchBytes);
-    const passing = digest.through(source.stream(), (done) => timer.advance({ bytesDone: done, bytesFetched: done }));
+    const passing = digest.through(source.stream(), (done) => timer.advance({ bytesDone: done }));
     await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
     return writer.bytesWritten;
   });
@@ -97,8 +98,13 @@ async function stageUpload(
 class UploadSource extends PeekedStream {
   readonly totalBytes: number | undefined;
 
-  constructor(body: Readable, declaredBytes: number | undefined, signal: AbortSignal) {
-    super(bytesOf(body, declaredBytes, signal));
+  constructor(
+    body: Readable,
+    declaredBytes: number | undefined,
+    signal: AbortSignal,
+    onBytes: (bytes: number) => void,
+  ) {
+    super(interruptible(bytesOf(body, declaredBytes, signal, onBytes), signal));
     this.totalBytes = declaredBytes;
   }
 }
@@ -108,6 +114,7 @@ async function* bytesOf(
   body: Readable,
   declaredBytes: number | undefined,
   signal: AbortSignal,
+  onBytes: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
   let bytes = 0;
   const cut = (cause?: unknown): Fault =>
@@ -124,6 +131,7 @@ async function* bytesOf(
         throw new Fault('SourceTooLong', `the upload declared ${declaredBytes} bytes and sent more`);
       }
       signal.throwIfAborted();
+      onBytes(bytes);
       yield chunk;
     }
   } catch (error) {
