@@ -2,10 +2,10 @@
 // empty pool: a new pool is made only where it was asked, in an absent or empty directory, and only if none was ever made for this service (the marker).
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { Fault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
 import { isLeftoverName, syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
@@ -24,22 +24,37 @@ export interface IdentityOptions {
   /** Make a pool where there is none. */
   create: boolean;
   /** File outside of the pool that remembers the id of the pool; where it exists, no other pool is taken and none is made. */
-  marker?: string;
+  marker: string;
+}
+
+/** Where the id of a pool is remembered unless somebody says otherwise: beside the directory, so below the mount point and not on the disk. */
+export function markerBeside(directory: string): string {
+  return join(dirname(directory), `.${basename(directory)}.pool-id`);
 }
 
 /** @throws Fault PoolMissing, NewerVersion */
 export async function openIdentity(layout: PoolLayout, options: IdentityOptions): Promise<PoolIdentity> {
-  const expected = options.marker === undefined ? undefined : await readIfThere(options.marker);
+  const expected = await readIfThere(options.marker);
   const text = await readIfThere(layout.identity);
   const identity = text === undefined ? await createPool(layout, options, expected) : parseIdentity(layout, text);
   if (expected !== undefined && expected.trim() !== identity.poolId) {
-    throw new Fault('PoolMissing', `${layout.directory} holds pool ${identity.poolId}, not ${expected.trim()}`);
+    throw new Fault(
+      'PoolMissing',
+      `${layout.directory} holds pool ${identity.poolId}, not ${expected.trim()} as ${options.marker} says`,
+    );
   }
   await makeDirectories(layout);
-  if (options.marker !== undefined && expected === undefined) {
-    await writeDurably(options.marker, `${identity.poolId}\n`, 0o644);
-  }
+  if (expected === undefined) await remember(options.marker, identity);
   return identity;
+}
+
+/** An ordinary user may not write beside a mount point of root's; then nothing is remembered, and pool.json alone tells. */
+async function remember(marker: string, identity: PoolIdentity): Promise<void> {
+  try {
+    await writeDurably(marker, `${identity.poolId}\n`, 0o644);
+  } catch (error) {
+    if (toFault(error).code !== 'PermissionDenied') throw error;
+  }
 }
 
 /** After something failed in an open pool: PoolMissing where its disk is not there any more, else undefined. */

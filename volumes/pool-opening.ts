@@ -1,10 +1,11 @@
 // How a pool is opened: whose it is, who holds it, what its volumes say, what a killed service left, what room there is. In this order, since
 // nothing is cleaned up before the lock is held, and nothing is promised before the records were read.
+import { resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
-import { openIdentity, type PoolIdentity } from './pool-identity.ts';
+import { markerBeside, openIdentity, type PoolIdentity } from './pool-identity.ts';
 import { PoolLayout } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
 import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
@@ -21,7 +22,7 @@ export interface OpenPoolOptions {
   directory: string;
   /** Make a pool in an absent or empty directory. */
   create: boolean;
-  /** File outside of the pool that remembers its id: see pool-identity.ts. */
+  /** File outside of the pool that remembers its id: see pool-identity.ts. By default `.NAME.pool-id` beside the directory. */
   marker?: string;
   /** How many times its capacity the pool may promise. */
   overcommit: number;
@@ -51,8 +52,9 @@ export interface OpenedPool {
 
 /** @throws Fault PoolMissing, PoolInUse, NewerVersion; then the pool is as it was and not held */
 export async function openPool(options: OpenPoolOptions): Promise<OpenedPool> {
-  const layout = new PoolLayout(options.directory);
-  const identity = await openIdentity(layout, options);
+  const layout = new PoolLayout(resolve(options.directory));
+  const marker = options.marker ?? markerBeside(layout.directory);
+  const identity = await openIdentity(layout, { create: options.create, marker });
   const ledger = await PoolLedger.open(layout);
   try {
     return await openHeld(options, layout, identity, ledger);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
@@ -38,6 +38,16 @@ describe('the identity of a pool', () => {
     await mkdir(place.directory);
     await expect(place.open()).rejects.toMatchObject({ code: 'PoolMissing' });
     expect(await place.files('.')).toEqual([]);
+  });
+
+  test('without a marker of the caller, the pool is remembered beside its directory', async () => {
+    await using place = await TemporaryPool.make();
+    const options = { directory: place.directory, create: true, overcommit: 1, logger: silentLogger };
+    await (await Pool.open(options)).close();
+    expect(await readdir(place.root)).toEqual(['.pool.pool-id', 'pool']);
+    await rm(place.directory, { recursive: true });
+    await expect(Pool.open(options)).rejects.toMatchObject({ code: 'PoolMissing' });
+    expect(await readdir(place.root)).toEqual(['.pool.pool-id']);
   });
 
   test('another pool in the same place is PoolMissing', async () => {
