@@ -117,27 +117,25 @@ function declaredBytesOf(request: IncomingMessage): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** Answers without waiting for the rest of the body, then lets the connection go. */
+/** Answers without waiting for the rest of the body. */
 async function refuse(reply: FastifyReply, fault: Fault): Promise<void> {
   if (reply.sent || reply.raw.destroyed) return;
   const { status, body } = replyOf(fault);
-  const bodyIsLeft = !reply.request.raw.complete;
-  if (bodyIsLeft) lingerAfter(reply.request.raw, reply.raw);
-  await reply
-    .code(status)
-    .headers({ [faultHeader]: fault.code, ...(bodyIsLeft ? { connection: 'close' } : {}) })
-    .type('text/plain; charset=utf-8')
-    .send(body);
+  if (!reply.request.raw.complete) lingerAfter(reply.request.raw, reply.raw);
+  await reply.code(status).header(faultHeader, fault.code).type('text/plain; charset=utf-8').send(body);
 }
 
 const lingerMs = 1_000;
 
-/** A connection that is cut with bytes unread would reset, and the client lose the answer: what comes is thrown away for a moment first. */
+/**
+ * A connection that is cut with bytes unread resets, and the client may lose the answer: for a moment what still comes is thrown away. A body that ends
+ * in that time leaves the connection as it is.
+ */
 function lingerAfter(request: IncomingMessage, response: ServerResponse): void {
-  const socket = request.socket;
-  request.resume();
   response.once('finish', () => {
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once('close', () => clearTimeout(timer));
+    request.removeAllListeners('readable');
+    request.resume();
+    const timer = setTimeout(() => request.socket.destroy(), lingerMs);
+    for (const end of ['end', 'close'] as const) request.once(end, () => clearTimeout(timer));
   });
 }
