@@ -1,0 +1,141 @@
+// Redis is emptied at each step of imports, uploads and clones, and a worker is frozen past the lock of its job: everything ends well, and nothing
+// runs twice into the same volume.
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { startTimeOf } from '../../runtime/process-identity.ts';
+import { until } from '../service-fixture.ts';
+import { PacedServer } from './paced-server.ts';
+import { createVolume, endsOf, listVolumes, phaseOf, Service, strays, untilAllEnded, upload } from './storm.ts';
+import { makeStormImages, type StormImages } from './storm-images.ts';
+
+const run = promisify(execFile);
+
+let directory: string;
+let images: StormImages;
+let web: PacedServer;
+let service: Service;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'lq-'));
+  images = await makeStormImages(directory);
+  web = await PacedServer.start(directory, 60 * 1024 * 1024);
+  const environment = {
+    LONGSHORE_BACKOFF_BASE_MS: '100',
+    LONGSHORE_LOCK_DURATION_MS: '1500',
+    LONGSHORE_LOG_LEVEL: 'debug',
+    LONGSHORE_IMPORT_CONCURRENCY: '20',
+  };
+  service = await Service.start({ directory: join(directory, 'data'), environment });
+  await createVolume(service, 'golden', { http: { url: web.urlOf(images.raw) } });
+  await until('the first volume is there', async () => (await phaseOf(service, 'golden')) === 'Succeeded');
+});
+
+beforeEach(() => {
+  web.bytesPerSecond = 60 * 1024 * 1024;
+});
+
+afterAll(async () => {
+  await service.stop();
+  await web.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function flushall(): Promise<void> {
+  await run('redis-cli', ['-s', join(service.directory, 'run/redis.sock'), 'flushall']);
+}
+
+/** Two attempts never commit, and never write at once: each commit line of the worker's log is of another volume. */
+function committedTwice(): string[] {
+  const lines = readFileSync(join(service.directory, 'log/worker.log'), 'utf8').split('\n');
+  const committed = lines
+    .filter((line) => line.includes('"outcome":"succeeded"'))
+    .map((line) => /"volumeId":"([^"]+)"/.exec(line)?.[1] ?? '');
+  return committed.filter((id, index) => committed.indexOf(id) !== index);
+}
+
+async function expectAllWell(): Promise<void> {
+  await untilAllEnded(service, images);
+  expect((await endsOf(service, images)).filter(({ end }) => end !== 'Succeeded')).toEqual([]);
+  expect(await strays(service)).toEqual([]);
+  expect(committedTwice()).toEqual([]);
+}
+
+test.each([
+  ['qcow2', () => ({ http: { url: web.urlOf(images.qcow2) } })],
+  ['raw', () => ({ http: { url: web.urlOf(images.raw) } })],
+  ['gz', () => ({ http: { url: web.urlOf(images.gz) } })],
+  ['clone', () => ({ pvc: { namespace: 'default', name: 'golden' } })],
+] as const)('FLUSHALL at every moment of a life: %s', async (name, source) => {
+  web.bytesPerSecond = 40 * 1024 * 1024;
+  for (const afterMs of [0, 20, 60, 150, 400, 800]) {
+    const volume = `flush-${name}-${afterMs}`;
+    await createVolume(service, volume, source());
+    await delay(afterMs);
+    await flushall();
+  }
+  await expectAllWell();
+});
+
+test('FLUSHALL before, during and after an upload', async () => {
+  for (const [index, afterMs] of [0, 10, 50, 150].entries()) {
+    const name = `flush-upload-${index}`;
+    await createVolume(service, name, { upload: {} });
+    await until('the upload is ready', async () => (await phaseOf(service, name)) === 'UploadReady');
+    const sent = upload(service, name, join(images.directory, images.qcow2));
+    await delay(afterMs);
+    await flushall();
+    await sent;
+    await flushall();
+  }
+  await expectAllWell();
+});
+
+test('FLUSHALL during 20 running imports: all end well, none twice into the same volume', async () => {
+  web.bytesPerSecond = 6 * 1024 * 1024;
+  const names = Array.from({ length: 20 }, (_, index) => `many-${index}`);
+  for (const name of names) await createVolume(service, name, { http: { url: web.urlOf(images.gz) } });
+  await until('most of them run', async () => {
+    const running = (await listVolumes(service)).filter(({ status }) => status?.phase === 'ImportInProgress');
+    return running.length >= 15;
+  });
+  await flushall();
+  web.bytesPerSecond = 60 * 1024 * 1024;
+  await expectAllWell();
+});
+
+async function frozenImport(name: string): Promise<{ pid: number; staging: string }> {
+  web.bytesPerSecond = 4 * 1024 * 1024;
+  await createVolume(service, name, { http: { url: web.urlOf(images.raw) } });
+  await until('bytes come', async () => {
+    const volume = (await listVolumes(service)).find(({ metadata }) => metadata.name === name);
+    return (volume?.status?.longshore?.bytesDone ?? 0) > 2 * 1024 * 1024;
+  });
+  const [staging = ''] = await readdir(join(service.state.pool, 'staging'));
+  const pid = service.state.processes['worker']?.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  web.bytesPerSecond = 60 * 1024 * 1024;
+  return { pid, staging };
+}
+
+test('a worker frozen past its lock and resumed writes no further byte for the old attempt', async () => {
+  const { pid, staging } = await frozenImport('resumed');
+  await delay(4_000);
+  process.kill(pid, 'SIGCONT');
+  await until('the old staging is gone', () => !existsSync(join(service.state.pool, 'staging', staging)), 10_000);
+  await expectAllWell();
+  const volume = (await listVolumes(service)).find(({ metadata }) => metadata.name === 'resumed');
+  expect(volume?.status?.longshore?.attempt).toBeGreaterThan(1);
+});
+
+test('a worker that stays frozen is ended by its supervisor, and the next attempt does the work', async () => {
+  const { pid } = await frozenImport('replaced');
+  const startTime = startTimeOf(pid);
+  await until('the frozen worker is gone', () => startTimeOf(pid) !== startTime, 60_000);
+  await expectAllWell();
+});
