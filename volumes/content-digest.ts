@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { blockBytes, blockCount } from '../domain/digest.ts';
-import { toFault } from '../domain/fault.ts';
+import { type Fault, toFault } from '../domain/fault.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { BlockHasher, isZero } from './block-hasher.ts';
 import { openDirect } from './direct-file.ts';
@@ -39,6 +39,7 @@ class DataReader {
   readonly #blockCount: number;
   readonly #sizeBytes: number;
   #next = 0;
+  #failure: Fault | undefined;
 
   constructor(file: FileHandle, hasher: BlockHasher, sizeBytes: number) {
     this.#file = file;
@@ -50,37 +51,44 @@ class DataReader {
   async readAll(path: string, signal: AbortSignal): Promise<void> {
     const memory = AlignedMemory.take(blocksInFlight);
     const free = [...memory.blocks];
-    let inOrder: Promise<void> = Promise.resolve();
     const running = new Set<Promise<void>>();
+    let before: Promise<void> = Promise.resolve();
     try {
       for await (const index of this.#dataBlocks(path, signal)) {
         signal.throwIfAborted();
         while (free.length === 0) await Promise.race(running);
         const block = free.pop();
-        if (block === undefined) break;
-        const zeros = index - this.#next;
-        this.#next = index + 1;
-        const before = inOrder;
-        const reading = this.#read(block, index);
-        const { promise: queued, resolve: queue } = Promise.withResolvers<void>();
-        inOrder = queued;
-        const work = (async () => {
-          const [, zero] = await Promise.all([before, reading]);
-          this.#hasher.addZeroBlocks(zeros);
-          const added = zero ? this.#hasher.addZeroBlocks(1) : this.#hasher.addBlock(block);
-          queue();
-          await added;
-        })().finally(() => {
-          running.delete(work);
+        if (block === undefined || this.#failure !== undefined) break;
+        const { work, inOrder } = this.#addBlock(block, index, before);
+        before = inOrder;
+        const ended = work.finally(() => {
+          running.delete(ended);
           free.push(block);
         });
-        running.add(work);
+        running.add(ended);
       }
-      await Promise.all(running);
     } finally {
-      await Promise.allSettled(running);
+      await Promise.all(running);
       memory.giveBack();
     }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Reads beside the blocks before it, and hashes after them. Never rejects: the first failure is kept. */
+  #addBlock(block: Buffer, index: number, before: Promise<void>): { work: Promise<void>; inOrder: Promise<void> } {
+    const zeros = index - this.#next;
+    this.#next = index + 1;
+    const reading = this.#read(block, index).catch((error: unknown) => {
+      this.#failure ??= toFault(error);
+      return true;
+    });
+    const added = (async () => {
+      const [zero] = await Promise.all([reading, before]);
+      this.#hasher.addZeroBlocks(zeros);
+      if (zero) this.#hasher.addZeroBlocks(1);
+      return zero ? undefined : { hashed: this.#hasher.addBlock(block) };
+    })();
+    return { work: added.then((adding) => adding?.hashed), inOrder: added.then(() => undefined) };
   }
 
   /** Indexes of the blocks that an extent touches, each once and in order. */
