@@ -113,6 +113,19 @@ test('an upload carries token, length and the bytes', async () => {
   expect(seen).toEqual([['POST', '/v1beta1/upload-async', 'Bearer once', '11', 'boot sector']]);
 });
 
+test('an upload that is refused is the fault that the headers tell of', async () => {
+  const server = await serve((request, response) => {
+    request.resume();
+    const headers = { 'longshore-fault': 'ImageTooLarge', 'longshore-detail': encodeURIComponent('it needs 5 GiB') };
+    response.writeHead(400, headers).end('Saving stream failed: effective image size is larger …');
+  });
+  async function* bytes() {
+    yield Buffer.from('boot');
+  }
+  const upload = clientOf(server).upload(`${server}/v1beta1/upload-async`, 'once', bytes(), 4);
+  await expect(upload).rejects.toMatchObject({ code: 'ImageTooLarge', detail: 'it needs 5 GiB' });
+});
+
 describe('following a volume', () => {
   const volume = (status: object) => ({ type: 'MODIFIED', object: { ...makeVolume(name, { blank: {} }), status } });
 

@@ -88,7 +88,7 @@ export class ApiClient {
     const body = Readable.from(bytes, { objectMode: false });
     const answer = await this.#dispatch(new URL(url), { method: 'POST', headers, body });
     const text = await answer.body.text();
-    if (answer.statusCode !== 200) throw faultOfAnswer(answer.statusCode, text);
+    if (answer.statusCode !== 200) throw faultOfUpload(answer.headers, answer.statusCode, text);
   }
 
   /** @returns the JSON of an answer that is none of the collections above */
@@ -180,7 +180,16 @@ const codeOfStatus: Readonly<Record<number, FaultCode>> = {
   503: 'ServiceUnreachable',
 };
 
-/** A Status of the API, problem+json, or plain text of the upload proxy. */
+const wordsOfCdi = /^Saving stream failed: (effective image size is larger than the reported available storage: )?/;
+
+/** The upload proxy answers in CDI's words; our own code and detail come in headers. */
+function faultOfUpload(headers: Dispatcher.ResponseData['headers'], status: number, text: string): Fault {
+  const [code, detail] = [headers['longshore-fault'], headers['longshore-detail']];
+  if (!isFaultCode(code)) return faultOfAnswer(status, text);
+  return new Fault(code, typeof detail === 'string' ? decodeURIComponent(detail) : text.trim().replace(wordsOfCdi, ''));
+}
+
+/** A Status of the API, problem+json, or plain text. */
 function faultOfAnswer(status: number, text: string): Fault {
   const body = parsed(text);
   const said = memberOf(body, 'message') ?? memberOf(body, 'detail') ?? text.trim();

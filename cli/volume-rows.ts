@@ -57,6 +57,8 @@ export function eventRow(event: KubeEvent, now: Date): string[] {
   ];
 }
 
+/** The oldest first; within a second in the order in which the service wrote them. */
 export function byTime(one: KubeEvent, other: KubeEvent): number {
-  return (one.lastTimestamp ?? '').localeCompare(other.lastTimestamp ?? '');
+  const order = (one.lastTimestamp ?? '').localeCompare(other.lastTimestamp ?? '');
+  return order || Number(one.metadata.resourceVersion ?? 0) - Number(other.metadata.resourceVersion ?? 0);
 }
