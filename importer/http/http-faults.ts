@@ -17,6 +17,8 @@ const byCode: Readonly<Record<string, FaultCode>> = {
   EPIPE: 'SourceUnreachable',
   UND_ERR_CONNECT_TIMEOUT: 'SourceUnreachable',
   UND_ERR_SOCKET: 'SourceUnreachable',
+  // Our own aborts are told before: this is a proxy that refused to tunnel, with a status that undici tells by words only, so it is tried again.
+  UND_ERR_ABORTED: 'SourceUnreachable',
   UND_ERR_HEADERS_TIMEOUT: 'SourceStalled',
   UND_ERR_BODY_TIMEOUT: 'SourceStalled',
   UND_ERR_HEADERS_OVERFLOW: 'SourceRefused',
@@ -51,7 +53,8 @@ export function faultOfHttpError(
   if (options.signal.aborted || error instanceof Fault) return toFault(error, { signal: options.signal });
   const codes = codesOf(error);
   const code = codes.map(codeOfError).find((found) => found !== undefined);
-  const where = `${placeOf(url)}: ${codes[0] ?? 'failed'}`;
+  const tunnel = codes[0] === 'UND_ERR_ABORTED' ? ' (the proxy refused the tunnel)' : '';
+  const where = `${placeOf(url)}: ${codes[0] ?? 'failed'}${tunnel}`;
   if (options.bodyBegan && (code === undefined || code === 'SourceUnreachable')) {
     return new Fault('SourceInterrupted', `${where} while the content was read`, { cause: error });
   }
