@@ -141,19 +141,41 @@ lockfile_digest() {
   sha256sum <package-lock.json
 }
 
-# Fresh: the stamp names this lockfile, or npm itself installed after the lockfile was last written.
+# Fresh: the stamp names this lockfile, or npm itself installed after the lockfile was last written, under a Node new enough for all of it.
 npm_packages_are_fresh() {
   [ -x "$node_home/bin/node" ] || return 1
   [ "$(cat $stamp 2>/dev/null)" != "$(lockfile_digest)" ] || return 0
+  [ -e "node_modules/@rolldown/binding-linux-$arch-gnu" ] || return 1
   [ -e node_modules/.package-lock.json ] && [ -z "$(find package-lock.json -newer node_modules/.package-lock.json)" ]
 }
 
 install_npm_packages() {
   command -v npm >/dev/null 2>&1 || fail 'npm is missing; run as root: apt-get install --no-install-recommends nodejs npm'
   say 'installing npm packages from the lockfile'
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || fail 'npm ci failed; see above for the reason, then run it again.'
+  clean_install
   [ -x "$node_home/bin/node" ] || fail "npm left out $node_home; run it again when the registry can be reached."
+  if ! node_is_new_enough; then install_with_pinned_node; fi
   lockfile_digest >$stamp
+}
+
+clean_install() {
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+    fail 'npm ci failed; see above for the reason, then run it again.'
+}
+
+node_is_new_enough() {
+  [ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 24' 2>/dev/null)" = true ]
+}
+
+# npm under an old Node silently leaves out optional packages that want a newer one. So it fetched the pinned Node, and does it again under that.
+install_with_pinned_node() {
+  apart=$(mktemp -d)
+  cp "$node_home/bin/node" "$apart/node"
+  former_path=$PATH
+  PATH="$apart:$PATH"
+  clean_install
+  PATH=$former_path
+  rm -rf "$apart"
 }
 
 # npm 9 loses the link to Node where the lockfile lists more than one architecture; no npm links a package's own bin.
