@@ -23,7 +23,7 @@ interface ReviewKind {
 }
 
 /** Kinds that are only ever created, and never stored. */
-export const reviewKinds: readonly ReviewKind[] = [
+const reviewKinds: readonly ReviewKind[] = [
   {
     group: 'upload.cdi.kubevirt.io',
     version: 'v1beta1',

@@ -17,7 +17,7 @@ const OwnerReference = Type.Object({
   blockOwnerDeletion: Type.Optional(Type.Boolean()),
 });
 
-export const ObjectMetaSchema = Type.Object(
+const ObjectMetaSchema = Type.Object(
   {
     name: text('unique within a namespace'),
     generateName: text('prefix of a name that the server completes'),

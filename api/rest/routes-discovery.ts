@@ -8,7 +8,7 @@ import { acceptClauses } from './media-type.ts';
 const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
 /** The Kubernetes whose API this is like, and who it is. */
-export const serverVersion = {
+const serverVersion = {
   major: '1',
   minor: '34',
   gitVersion: 'v1.34.0+longshore',

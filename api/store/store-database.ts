@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault, toFault } from '../../domain/fault.ts';
 
-export const storeSchemaVersion = 1;
+const storeSchemaVersion = 1;
 
 export interface StoreRow {
   collection: string;
