@@ -6,7 +6,7 @@ import { DiskWriter } from '../volumes/disk-writer.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { convertFromReader } from './conversion.ts';
 import { decompressInto } from './decode/decompressor.ts';
-import type { HttpSource } from './http/http-source.ts';
+import { firstRequestBytes, type HttpSource } from './http/http-source.ts';
 import type { ImageProbe } from './image/probe-image.ts';
 import { imageTooLarge } from './image/too-large.ts';
 import { GrowingFile } from './nbd/growing-file.ts';
@@ -62,7 +62,7 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
 export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<BroughtDisk> {
   const { totalBytes } = source;
   if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
-  const head = await source.head(0xffff_ffff);
+  const head = await source.head(firstRequestBytes);
   const reader = new RangeReader({
     totalBytes,
     head,

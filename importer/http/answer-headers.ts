@@ -15,7 +15,7 @@ export interface ContentRange {
   total: number | undefined;
 }
 
-export function headerOf(answer: HttpAnswer, name: string): string | undefined {
+function headerOf(answer: HttpAnswer, name: string): string | undefined {
   const value = answer.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

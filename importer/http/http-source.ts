@@ -21,7 +21,7 @@ import { faultOfHttpError, faultOfStatus, isPassingFault, placeOf } from './http
 export const firstRequestBytes = 65_536;
 
 /** Most that the probe may ask of the beginning. */
-export const longestHeadBytes = 524_288;
+const longestHeadBytes = 524_288;
 
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;

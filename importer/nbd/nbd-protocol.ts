@@ -1,6 +1,6 @@
 // The messages of the NBD protocol that a read-only server needs: fixed newstyle handshake, NBD_OPT_GO, simple replies (NBD's doc/proto.md). Pure.
 
-export const handshakeFlags = { fixedNewstyle: 1, noZeroes: 2 };
+const handshakeFlags = { fixedNewstyle: 1, noZeroes: 2 };
 export const options = { exportName: 1, abort: 2, list: 3, info: 6, go: 7 };
 export const replies = { ack: 1, server: 2, info: 3, unsupported: 0x80000001, invalid: 0x80000003 };
 export const commands = { read: 0, write: 1, disconnect: 2, flush: 3 };
