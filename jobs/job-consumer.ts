@@ -105,6 +105,8 @@ export class JobConsumer {
 
   async #take(job: Job<JobPayload>): Promise<void> {
     this.#watch.took();
+    // Taken in the moment of stopping: what it was for is scheduled again.
+    if (this.#stopping) return;
     const id = job.id ?? '';
     const payload: unknown = job.data;
     if (!payloadCheck.Check(payload)) {

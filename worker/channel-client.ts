@@ -35,7 +35,7 @@ const connectTimeoutMs = 10_000;
 const longestPauseMs = 5_000;
 
 /** True where the channel, and not the controller's answer, is why a call failed: it is to be asked again. */
-export function isChannelTrouble(fault: Fault): boolean {
+function isChannelTrouble(fault: Fault): boolean {
   return fault.code === 'ServiceUnreachable' || fault.code === 'TimedOut';
 }
 

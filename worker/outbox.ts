@@ -37,10 +37,6 @@ export class Outbox {
     this.#post({ call: 'upload.received', params: { ...key, bytes } });
   }
 
-  get isEmpty(): boolean {
-    return this.#pending.size === 0;
-  }
-
   /** Resolves when everything so far was answered. */
   async delivered(): Promise<void> {
     await Promise.all(this.#pending.values());

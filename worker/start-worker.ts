@@ -102,16 +102,31 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
     },
     stop: async () => {
       clearInterval(measuring);
-      receiver.refuseNew();
-      const drainMs = config.drainSeconds * 1_000;
-      await Promise.all([consumer.close({ withinMs: drainMs }), within(attempts.settled(), drainMs)]);
-      const why = new Fault('Interrupted', 'the worker stops');
-      ending.abort(why);
-      await attempts.endAll(why);
-      await within(outbox.delivered(), channel.isConnected ? deliverWithinMs : 0);
+      await drain({ config, receiver, consumer, attempts, ending, outbox, channel });
       await undo.disposeAsync();
     },
   };
+}
+
+interface Draining {
+  config: Config;
+  receiver: UploadReceiver;
+  consumer: JobConsumer;
+  attempts: Attempts;
+  ending: AbortController;
+  outbox: Outbox;
+  channel: ChannelClient;
+}
+
+/** Lets what runs go on for a while, ends the rest, and tells the controller how it ended. */
+async function drain({ config, receiver, consumer, attempts, ending, outbox, channel }: Draining): Promise<void> {
+  receiver.refuseNew();
+  const drainMs = config.drainSeconds * 1_000;
+  await Promise.all([consumer.close({ withinMs: drainMs }), within(attempts.settled(), drainMs)]);
+  const why = new Fault('Interrupted', 'the worker stops');
+  ending.abort(why);
+  await attempts.endAll(why);
+  await within(outbox.delivered(), channel.isConnected ? deliverWithinMs : 0);
 }
 
 async function within(work: Promise<void>, limitMs: number): Promise<void> {
