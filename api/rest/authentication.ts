@@ -1,6 +1,6 @@
 // Who sends a request: a client certificate of our own CA, or a bearer token of a user. Everybody else is nobody.
 import type { IncomingMessage } from 'node:http';
-import { TLSSocket } from 'node:tls';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { uploadClientName } from '../../runtime/certificates.ts';
 import type { Identity } from '../authorizer.ts';
 import type { Users } from '../users.ts';
@@ -11,7 +11,9 @@ const workerPrefix = `${ownPrefix}worker:`;
 
 function certificateName(socket: unknown): string | undefined {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-  const name = socket.getPeerCertificate().subject?.CN;
+  // Null on a socket that was closed meanwhile.
+  const certificate: PeerCertificate | null = socket.getPeerCertificate();
+  const name = certificate?.subject?.CN;
   return typeof name === 'string' ? name : name?.[0];
 }
 

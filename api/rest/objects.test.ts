@@ -35,8 +35,8 @@ function patch(path: string, headers: Record<string, string>, body: unknown): Pr
 }
 
 /** Lines of a watch as they come. The caller ends it. */
-function watch(path: string): { next(): Promise<unknown>; end(): void } {
-  const headers = { authorization: `Bearer ${under.adminToken}` };
+function watch(path: string, token = under.adminToken): { next(): Promise<unknown>; end(): void } {
+  const headers = { authorization: `Bearer ${token}` };
   const options = { headers, ca: under.authority.certificate, agent: false };
   let asking: ReturnType<typeof request> | undefined;
   const lines = new Promise<AsyncIterator<string>>((resolve, reject) => {
@@ -259,6 +259,16 @@ describe('watching', () => {
       object: { kind: 'ConfigMap', metadata: { annotations: { 'k8s.io/initial-events-end': 'true' } } },
     });
     events.end();
+  });
+
+  test('it ends when its user is removed', async () => {
+    const token = await under.user('wendy', 'view');
+    const events = watch(`${watchPath}&resourceVersion=${under.store.version}`, token);
+    await patch(`${mapsPath}/w2`, merge, { data: { a: 'd' } });
+    expect(await events.next()).toMatchObject({ type: 'MODIFIED' });
+    await under.ask({ method: 'DELETE', path: '/apis/longshore.dev/v1alpha1/users/wendy' });
+    await patch(`${mapsPath}/w2`, merge, { data: { a: 'e' } });
+    expect(await events.next()).toBe('end');
   });
 
   test('it ends when its time is over', async () => {

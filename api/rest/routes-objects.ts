@@ -1,9 +1,11 @@
 // Get, list, watch, create, update, patch and delete of every served kind, on Kubernetes' paths.
+import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
 import type { KubeObject, ListOptions, ObjectKey } from '../../domain/object-store.ts';
 import { parseFieldSelector } from '../store/selectors.ts';
 import { identityOf, isTrue, paramOf, queryOf, requireAllowed, tellWarnings, writeOptionsOf } from './api-request.ts';
+import { authenticate } from './authentication.ts';
 import { readDeleteOptions } from './delete-options.ts';
 import { deletedStatus } from './kube-status.ts';
 import { pageOf } from './list-page.ts';
@@ -75,7 +77,11 @@ class KindRoutes {
     // A selector that cannot be read is told before a stream begins.
     const entries = this.#context.store.entries(this.#kind.ref, options);
     if (watches) {
-      new WatchStream(this.#context.store, this.#kind, wantedOf(request), reply).run(options, query);
+      const { store, users } = this.#context;
+      const before = identityOf(request);
+      // A user that was removed, or whose role changed, comes back with another request or not at all.
+      const mayStill = (): boolean => isDeepStrictEqual(authenticate(request.raw, users), before);
+      new WatchStream(store, this.#kind, wantedOf(request), reply, mayStill).run(options, query);
       return undefined;
     }
     const page = pageOf(entries, query['limit'], query['continue']);

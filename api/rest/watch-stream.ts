@@ -28,9 +28,12 @@ export class WatchStream {
   readonly #kind: ServedKind;
   readonly #wanted: Wanted;
   readonly #reply: FastifyReply;
+  readonly #mayStill: () => boolean;
   #first = true;
 
-  constructor(store: SqliteStore, kind: ServedKind, wanted: Wanted, reply: FastifyReply) {
+  /** @param mayStill asked before each event: whether the client may still see what it asked for */
+  constructor(store: SqliteStore, kind: ServedKind, wanted: Wanted, reply: FastifyReply, mayStill: () => boolean) {
+    this.#mayStill = mayStill;
     this.#store = store;
     this.#kind = kind;
     this.#wanted = wanted;
@@ -41,6 +44,8 @@ export class WatchStream {
   run(options: ListOptions, query: Query): void {
     const { raw } = this.#reply;
     this.#reply.hijack();
+    // The client may have gone before its request was read.
+    if (raw.destroyed) return;
     raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
     raw.flushHeaders();
     const stop = this.#follow(options, query);
@@ -95,6 +100,10 @@ export class WatchStream {
   #write(type: string, objectText: string): void {
     const { raw } = this.#reply;
     if (raw.destroyed || raw.writableEnded) return;
+    if (!this.#mayStill()) {
+      raw.end();
+      return;
+    }
     raw.write(`{"type":"${type}","object":${objectText}}\n`);
     if (raw.writableLength > backlogBytes) raw.destroy();
   }
