@@ -35,7 +35,7 @@ const logger = createLogger({ logLevel: process.env['TEST_LOG'] ?? 'silent' }, '
 export type ControllerChannel = Channel<WorkerCalls, ControllerCalls>;
 
 /** What the worker told, and what it is told when it asks. */
-export class ControllerEnd {
+class ControllerEnd {
   readonly inputs = new Map<string, AttemptInputs>();
   readonly outcomes: { volumeId: string; attempt: number; outcome: Outcome }[] = [];
   readonly received: { volumeId: string; attempt: number; bytes: number }[] = [];
