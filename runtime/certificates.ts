@@ -6,6 +6,7 @@
 // The library that makes certificates is loaded only where one has to be made: the processes that merely use them stay small.
 import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { writeDurably } from './durable-file.ts';
@@ -100,11 +101,13 @@ export class CertificateAuthority {
     const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
     const lasts = to - Date.now() > (to - from) / 3;
     const ours = leaf.verify(new X509Certificate(this.certificate).publicKey);
-    const covers = request.hosts.every(
-      (host) => leaf.checkHost(host) !== undefined || leaf.checkIP(host) !== undefined,
-    );
+    const covers = request.hosts.every((host) => isNamed(leaf, host));
     return lasts && ours && covers && leaf.subject.split('\n').includes(`CN=${request.cn}`);
   }
+}
+
+function isNamed(leaf: X509Certificate, host: string): boolean {
+  return (isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(host)) !== undefined;
 }
 
 async function readPem(path: string): Promise<string | undefined> {
