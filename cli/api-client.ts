@@ -136,7 +136,7 @@ export class ApiClient {
   }
 }
 
-export function pathOf(resource: ResourceRef, namespace?: string, name?: string): string {
+function pathOf(resource: ResourceRef, namespace?: string, name?: string): string {
   const group = resource.group === '' ? `/api/${resource.version}` : `/apis/${resource.group}/${resource.version}`;
   const inside = namespace === undefined || !resource.namespaced ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
   return `${group}${inside}/${resource.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;

@@ -37,7 +37,7 @@ function sizeOf(volume: DataVolume): string {
   return bytes === undefined ? '-' : describeBytes(bytes);
 }
 
-export function ageOf(time: string | undefined, now: Date): string {
+function ageOf(time: string | undefined, now: Date): string {
   if (time === undefined) return '-';
   return describeSeconds(Math.max(0, (now.getTime() - Date.parse(time)) / 1000));
 }

@@ -100,7 +100,7 @@ async function createAndFollow(io: CommandIo, command: Command, name: VolumeName
 }
 
 /** @returns the volume in phase Succeeded. @throws its fault */
-export async function followToEnd(io: CommandIo, client: ApiClient, name: VolumeName): Promise<DataVolume> {
+async function followToEnd(io: CommandIo, client: ApiClient, name: VolumeName): Promise<DataVolume> {
   const display = new ProgressDisplay(io.stderr);
   try {
     return await followVolume(name, isDone, { client, display, signal: io.signal });
