@@ -113,7 +113,7 @@ async function readinessOf(
   return missing === undefined ? { ready: true } : { ready: false, fault: missing };
 }
 
-/** Annotations by which a claim that is not ours would be told apart; exported for the sweep. */
+/** Its content is complete, as its annotations say. */
 export function isFilled(claim: Claim): boolean {
   return claim.metadata.annotations?.[annotations.podPhase] === 'Succeeded';
 }

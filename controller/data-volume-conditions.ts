@@ -89,7 +89,9 @@ export function eventsOfConditions(before: readonly Condition[], after: readonly
     conditions.find((condition) => condition.type === type);
   const [bound, running, ready] = [find(after, 'Bound'), find(after, 'Running'), find(after, 'Ready')];
   const events: EventText[] = [];
-  if (bound !== undefined && bound.status !== find(before, 'Bound')?.status) {
+  // Anything else that stands in Bound has a Warning of its own.
+  const isPlain = ['Bound', 'Pending', 'ClaimLost'].includes(bound?.reason ?? '');
+  if (bound !== undefined && isPlain && bound.status !== find(before, 'Bound')?.status) {
     events.push({ type: 'Normal', reason: bound.reason ?? '', message: bound.message ?? '' });
   }
   const stopped = running?.status === 'False' && ready?.status === 'False' && bound?.status === 'True';

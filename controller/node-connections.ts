@@ -83,7 +83,7 @@ export class NodeConnections {
   }
 
   /** Looks for volumes whose claim is gone. @returns those that were kept because the store may have been lost */
-  async sweepOrphans(): Promise<{ node: string; volumeId: string; createdAt: string }[]> {
+  async sweepOrphans(options: { onlyLook: boolean }): Promise<{ node: string; volumeId: string; createdAt: string }[]> {
     const { nodes, claimsByVolume } = this.#context;
     const kept: { node: string; volumeId: string; createdAt: string }[] = [];
     for (const view of nodes.all()) {
@@ -97,8 +97,9 @@ export class NodeConnections {
       }
       const storeBirth = await this.#birthOfStore();
       const plan = planOrphans({ volumes, hasClaim, storeBirth, before: this.#orphans.get(view.name) ?? new Set() });
-      this.#orphans.set(view.name, plan.found);
       kept.push(...plan.keep.map(({ volumeId, createdAt }) => ({ node: view.name, volumeId, createdAt })));
+      if (options.onlyLook) continue;
+      this.#orphans.set(view.name, plan.found);
       for (const { volumeId } of plan.remove) await this.#remove(view, volumeId);
     }
     return kept;

@@ -59,7 +59,7 @@ async function digest(
 }
 
 async function doctor(context: ControllerContext, connections: NodeConnections): Promise<DoctorReport> {
-  const kept = await connections.sweepOrphans();
+  const kept = await connections.sweepOrphans({ onlyLook: true });
   const findings: DoctorFinding[] = kept.map(({ node, volumeId, createdAt }) => ({
     node,
     kind: 'volume without a claim',

@@ -242,7 +242,7 @@ async function sweepOnce(context: ControllerContext, connections: NodeConnection
     for (const dataVolume of context.caches.dataVolumes.values()) {
       if (!isAtRest(dataVolume)) context.wakeDataVolume(placeOf(dataVolume.metadata));
     }
-    await connections.sweepOrphans();
+    await connections.sweepOrphans({ onlyLook: false });
   } catch (error) {
     context.logger.warn({ err: toFault(error) }, 'sweep failed');
   }
