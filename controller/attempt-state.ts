@@ -21,7 +21,6 @@ const Stage = Type.Union([
   Type.Literal('succeeded'),
   Type.Literal('failed'),
 ]);
-export type Stage = Static<typeof Stage>;
 
 const StateShape = Type.Object({
   schemaVersion: Type.Literal(stateVersion),

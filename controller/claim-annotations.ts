@@ -14,7 +14,7 @@ const completeMessage: Record<Operation, string> = {
 };
 
 /** Where the disk lies on its node; a claim that nobody fills has its directory. */
-export function pathOf(facts: ClaimFacts): string | undefined {
+function pathOf(facts: ClaimFacts): string | undefined {
   const directory = facts.node?.directory;
   if (directory === undefined || facts.volume === undefined) return undefined;
   const data = `${directory}/volumes/${facts.volumeId}/data`;
@@ -36,7 +36,7 @@ function faultReason(fault: FaultRecord): string {
 }
 
 /** What the running condition is to say. */
-export function runningNote(state: AttemptState, facts: ClaimFacts): RunningNote {
+function runningNote(state: AttemptState, facts: ClaimFacts): RunningNote {
   if (state.stage === 'succeeded') {
     return { running: false, reason: 'Completed', message: completeMessage[state.operation] };
   }
@@ -72,7 +72,7 @@ function whatItWaitsFor(facts: ClaimFacts): RunningNote | undefined {
 }
 
 /** What keeps a claim from being bound; undefined where nothing does. */
-export function boundNote(claim: Claim, facts: ClaimFacts): { reason: string; message: string } | undefined {
+function boundNote(claim: Claim, facts: ClaimFacts): { reason: string; message: string } | undefined {
   const pending = `PVC ${claim.metadata.name} Pending`;
   if (facts.volume !== undefined) return undefined;
   if (!facts.readiness.ready) {

@@ -15,7 +15,7 @@ export interface CacheOptions<T extends KubeObject> {
   onChange(after: T | undefined, before: T | undefined): void;
 }
 
-export function keyOf(key: ObjectKey): string {
+function keyOf(key: ObjectKey): string {
   return `${key.namespace ?? ''}/${key.name}`;
 }
 

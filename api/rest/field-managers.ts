@@ -2,19 +2,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { timestamp } from '../store/object-lifecycle.ts';
+import type { FieldManager } from './field-manager.ts';
 import { decodeFields, encodeFields, type FieldPath, fieldPathsOf, valueAt } from './field-paths.ts';
 import { isRecord } from './read-object.ts';
 import type { ServedKind } from './served-kinds.ts';
 import { planApply } from './server-side-apply.ts';
-
-export interface FieldManager {
-  readonly manager: string;
-  readonly operation: 'Apply' | 'Update';
-  readonly subresource: string;
-  readonly apiVersion: string;
-  readonly time: string;
-  readonly fields: ReadonlySet<FieldPath>;
-}
 
 type Part = 'object' | 'status';
 

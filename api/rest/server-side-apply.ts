@@ -2,7 +2,7 @@
 // else set it too, and what another manager set otherwise is a conflict. Lists are one value but keyed lists and sets (list-keys.ts).
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../../domain/object-store.ts';
-import type { FieldManager } from './field-managers.ts';
+import type { FieldManager } from './field-manager.ts';
 import {
   elementsOf,
   type FieldPath,
