@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
+import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { ControllerFixture } from '../test/controller-fixture.ts';
 import { report } from '../test/scripted-worker.ts';
 
@@ -392,22 +393,36 @@ describe('other claims', () => {
     expect(claim?.metadata.ownerReferences?.[0]?.uid).toBe(done?.metadata.uid);
   });
 
-  test('volumes of a lost store are kept and reported, orphans of this one are deleted', async () => {
+  test('content whose claim is unknown is kept and told of with its owner; only an empty volume goes', async () => {
     const worker = await fixture.worker();
     await worker.disconnect();
-    const record = {
-      ...{ schemaVersion: 1 as const, owner: { namespace: 'default', name: 'x', uid: 'x' }, sizeBytes: 1 },
-      ...{ mode: 'Filesystem' as const, generation: 1, state: 'complete' as const, fence: 1 },
+    const owner = { namespace: 'shop', name: 'disk', uid: '00000000-0000-4000-8000-000000000001' };
+    const hold = (last: string, state: VolumeRecord['state'], createdAt: string) => {
+      const volumeId = volumeIdOf(`00000000-0000-4000-8000-00000000000${last}`);
+      const record = { schemaVersion: 1 as const, owner, sizeBytes: 1_048_576, mode: 'Filesystem' as const };
+      const told = state === 'complete' ? { report, committedAt: createdAt } : {};
+      worker.volumes.set(volumeId, { ...record, ...told, volumeId, generation: 1, state, fence: 1, createdAt });
+      return volumeId;
     };
-    const old = 'pvc-00000000-0000-4000-8000-000000000001' as const;
-    const orphan = 'pvc-00000000-0000-4000-8000-000000000002' as const;
-    const { volumeIdOf } = await import('../domain/volume-record.ts');
-    const of = (id: string) => volumeIdOf(id.slice('pvc-'.length));
-    worker.volumes.set(old, { ...record, volumeId: of(old), createdAt: '2020-01-01T00:00:00Z' });
-    worker.volumes.set(orphan, { ...record, volumeId: of(orphan), createdAt: '2999-01-01T00:00:00Z' });
+    const kept = [
+      hold('1', 'complete', '2020-01-01T00:00:00Z'),
+      hold('2', 'complete', new Date().toISOString()),
+      hold('3', 'plain', '2020-01-01T00:00:00Z'),
+      hold('4', 'populating', new Date().toISOString()),
+    ];
+    const received = hold('5', 'populating', '2020-01-01T00:00:00Z');
+    worker.received.set(received, 1);
+    hold('6', 'populating', '2020-01-01T00:00:00Z');
+    hold('7', 'empty', '2020-01-01T00:00:00Z');
     await worker.connect();
-    await vi.waitFor(() => expect([...worker.volumes.keys()]).toEqual([old]), { timeout: 5_000 });
+    await vi.waitFor(() => expect([...worker.volumes.keys()].toSorted()).toEqual([...kept, received]), {
+      timeout: 5_000,
+    });
     const found = await fixture.controller?.operations.doctor();
-    expect(found?.findings).toMatchObject([{ kind: 'volume without a claim', path: `volumes/${old}` }]);
+    expect(found?.findings.map(({ path }) => path)).toEqual(
+      [kept[0], kept[1], kept[2], received].map((volumeId) => `volumes/${volumeId}`),
+    );
+    expect(found?.findings[0]).toMatchObject({ kind: 'volume without a claim', bytes: report.allocatedBytes });
+    for (const word of ['shop/disk', '1.00 MiB', report.contentDigest]) expect(found?.findings[0]?.detail).toContain(word);
   });
 });

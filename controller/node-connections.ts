@@ -3,6 +3,7 @@
 import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
+import type { VolumeRecord } from '../domain/volume-record.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { isFilled } from './claim-facts.ts';
 import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
@@ -17,7 +18,6 @@ export class NodeConnections {
   readonly #inventories = new WeakMap<NodeChannel, Promise<void>>();
   readonly #orphans = new Map<string, Set<string>>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  #storeBirth: Date | undefined;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -82,48 +82,40 @@ export class NodeConnections {
     }
   }
 
-  /** Looks for volumes whose claim is gone. @returns those that were kept because the store may have been lost */
-  async sweepOrphans(options: { onlyLook: boolean }): Promise<{ node: string; volumeId: string; createdAt: string }[]> {
+  /** Looks for volumes whose claim is not known. @returns those that hold something, which are kept */
+  async sweepOrphans(options: { onlyLook: boolean }): Promise<{ node: string; volume: VolumeRecord }[]> {
     const { nodes, claimsByVolume } = this.#context;
-    const kept: { node: string; volumeId: string; createdAt: string }[] = [];
+    const kept: { node: string; volume: VolumeRecord }[] = [];
     for (const view of nodes.all()) {
       if (!view.known) continue;
-      const volumes = [...view.volumes.values()];
-      const hasClaim = (volume: { volumeId: (typeof volumes)[number]['volumeId'] }) =>
-        claimsByVolume.has(volume.volumeId);
-      if (volumes.every(hasClaim)) {
-        this.#orphans.delete(view.name);
-        continue;
-      }
-      const storeBirth = await this.#birthOfStore();
-      const plan = planOrphans({ volumes, hasClaim, storeBirth, before: this.#orphans.get(view.name) ?? new Set() });
-      kept.push(...plan.keep.map(({ volumeId, createdAt }) => ({ node: view.name, volumeId, createdAt })));
+      const plan = planOrphans({
+        volumes: [...view.volumes.values()],
+        hasClaim: ({ volumeId }) => claimsByVolume.has(volumeId),
+        hasUpload: ({ volumeId }) => view.live.get(volumeId)?.doing === 'received',
+        before: this.#orphans.get(view.name) ?? new Set(),
+        now: new Date(),
+      });
+      kept.push(...plan.keep.map((volume) => ({ node: view.name, volume })));
       if (options.onlyLook) continue;
       this.#orphans.set(view.name, plan.found);
-      for (const { volumeId } of plan.remove) await this.#remove(view, volumeId);
+      for (const volume of plan.remove) await this.#remove(view, volume);
     }
     return kept;
   }
 
-  async #remove(view: NodeView, volumeId: Parameters<NodeView['volumes']['delete']>[0]): Promise<void> {
-    const { channels, logger } = this.#context;
+  /** Asks the store itself once more: what a watch has not told may be there all the same. */
+  async #remove(view: NodeView, { volumeId, owner }: VolumeRecord): Promise<void> {
+    const { channels, logger, store } = this.#context;
     try {
+      const claim = await store.get(resources.claims, { namespace: owner.namespace, name: owner.name });
+      if (claim !== undefined && volumeOfClaim(claim) === volumeId) return;
       await channels.get(view.name)?.call('volume.delete', { volumeId });
       view.volumes.delete(volumeId);
       view.live.delete(volumeId);
-      logger.warn({ node: view.name, volumeId }, 'deleted a volume whose claim is gone');
+      logger.warn({ node: view.name, volumeId, owner }, 'deleted an empty volume whose claim is gone');
     } catch (error) {
       logger.warn({ node: view.name, volumeId, err: toFault(error) }, 'volume without a claim not deleted');
     }
-  }
-
-  /** The first namespaces are made with the store. */
-  async #birthOfStore(): Promise<Date | undefined> {
-    if (this.#storeBirth !== undefined) return this.#storeBirth;
-    const { items } = await this.#context.store.list(resources.namespaces);
-    const times = items.map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? '')).filter(Number.isFinite);
-    if (times.length > 0) this.#storeBirth = new Date(Math.min(...times));
-    return this.#storeBirth;
   }
 }
 

@@ -3,6 +3,7 @@ import { Fault, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { type ControllerContext, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
 import type { NodeConnections } from './node-connections.ts';
+import { describeOrphan } from './orphans.ts';
 
 /** One thing to look at. */
 export interface DoctorFinding {
@@ -60,13 +61,13 @@ async function digest(
 
 async function doctor(context: ControllerContext, connections: NodeConnections): Promise<DoctorReport> {
   const kept = await connections.sweepOrphans({ onlyLook: true });
-  const findings: DoctorFinding[] = kept.map(({ node, volumeId, createdAt }) => ({
+  const findings: DoctorFinding[] = kept.map(({ node, volume }) => ({
     node,
     kind: 'volume without a claim',
-    path: `volumes/${volumeId}`,
-    bytes: 0,
-    ageSeconds: Math.max(0, Math.round((Date.now() - Date.parse(createdAt)) / 1_000)),
-    detail: 'it is older than the object store, which may have been lost; nothing was deleted',
+    path: `volumes/${volume.volumeId}`,
+    bytes: volume.report?.allocatedBytes ?? volume.sizeBytes,
+    ageSeconds: Math.max(0, Math.round((Date.now() - Date.parse(volume.createdAt)) / 1_000)),
+    detail: describeOrphan(volume),
   }));
   for (const view of context.nodes.all()) findings.push(...(await findingsOf(context, view.name)));
   const nodes = [...context.nodes.all()].map(({ name, connected, pool }) => ({
