@@ -1,7 +1,7 @@
 // Measures the steps of a clone and tells how far it is. A copy is made by another program, so what it has done is read from its target.
 import { stat } from 'node:fs/promises';
 import type { TransferReport, TransferStep } from '../domain/volume-record.ts';
-import type { CloneHooks } from './clone-volume.ts';
+import type { CloneHooks } from './clone-hooks.ts';
 
 const lookEveryMs = 500;
 

@@ -10,7 +10,8 @@ import { createLogger } from '../runtime/logger.ts';
 import { contentDigestOfFile } from '../volumes/content-digest.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { Staging } from '../volumes/staging.ts';
-import { type CloneHooks, cloneVolume } from './clone-volume.ts';
+import type { CloneHooks } from './clone-hooks.ts';
+import { cloneVolume } from './clone-volume.ts';
 
 const logger = createLogger({ logLevel: 'silent' }, 'test');
 const mebibyte = 1024 * 1024;

@@ -2,12 +2,12 @@
 // reflink is checked by length and by a source that stayed as it was; a copy by the content digests of both.
 import { stat, truncate } from 'node:fs/promises';
 import { Fault, toFault } from '../domain/fault.ts';
-import type { TransferReport, TransferStep, VolumeRecord } from '../domain/volume-record.ts';
-import type { Logger } from '../runtime/logger.ts';
+import type { TransferReport, VolumeRecord } from '../domain/volume-record.ts';
 import { contentDigestOfFile } from '../volumes/content-digest.ts';
 import { copyDisk } from '../volumes/copy-disk.ts';
 import { allocate } from '../volumes/preallocation.ts';
 import type { Staging } from '../volumes/staging.ts';
+import type { CloneHooks } from './clone-hooks.ts';
 import { planClone } from './clone-plan.ts';
 import { CloneSteps } from './clone-steps.ts';
 
@@ -20,12 +20,6 @@ export interface CloneRequest {
 export interface CloneSource {
   path: string;
   record: VolumeRecord;
-}
-
-export interface CloneHooks {
-  signal: AbortSignal;
-  onProgress(progress: { step: TransferStep; bytesDone: number; bytesTotal?: number; bytesFetched: number }): void;
-  logger: Logger;
 }
 
 /**

@@ -1,5 +1,5 @@
 // The structure of DESIGN: imports go downwards only, each library stays in its folders, main is imported by none.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -101,5 +101,18 @@ describe('the structure', () => {
       .map((path) => ({ path: relative(root, path), lines: readFileSync(path, 'utf8').split('\n').length }))
       .filter(({ lines }) => lines > 320);
     expect(long).toEqual([]);
+  });
+
+  test('what ARCHITECTURE.md names is there', () => {
+    const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8');
+    const named = [...page.matchAll(/`(\w+)` \(([\w/-]+\.ts)\)/g)].map(([, name = '', file = '']) => ({ name, file }));
+    expect(named.length).toBeGreaterThan(20);
+    const missing = named.filter(({ name, file }) => {
+      const path = join(root, file);
+      return !existsSync(path) || !new RegExp(`\\b${name}\\b`).test(readFileSync(path, 'utf8'));
+    });
+    expect(missing).toEqual([]);
+    const rooms = [...page.matchAll(/^\| `(\w+)\/` /gm)].map(([, room = '']) => room);
+    expect(rooms.sort()).toEqual(Object.keys(mayImport).sort());
   });
 });
