@@ -43,7 +43,10 @@ function runningNote(state: AttemptState, facts: ClaimFacts): RunningNote {
   if (state.stage === 'failed' && state.fault !== undefined) return stopped(state.fault);
   const waits = whatItWaitsFor(facts);
   if (waits !== undefined) return waits;
-  if (facts.live?.attempt === state.attempt && facts.live.doing !== 'received') {
+  const { live } = facts;
+  // A slot that waits after a failed upload tells of it until the next one begins.
+  const failedBefore = live?.doing === 'waiting' && state.fault !== undefined;
+  if (live?.attempt === state.attempt && live.doing !== 'received' && !failedBefore) {
     return { running: true, reason: 'Pod is running', message: '' };
   }
   if (state.fault !== undefined) return retrying(state, state.fault);

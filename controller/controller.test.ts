@@ -1,6 +1,7 @@
 // The controller as a whole: a real store, a real Redis, real TLS to a worker whose pool is scripted.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
+import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
@@ -209,6 +210,27 @@ describe('a worker that goes', () => {
     expect(done?.status?.longshore?.attempt).toBe(1);
   });
 
+  test('a permanent fault that is told long after the worker came back makes no second attempt', async () => {
+    const worker = await fixture.worker();
+    worker.script = async () => undefined;
+    await fixture.dataVolume('late', http);
+    await fixture.phase('late', 'ImportInProgress');
+    const [volumeId = ''] = worker.volumes.keys();
+    await fixture.dataVolume('lost', http);
+    await fixture.phase('lost', 'ImportInProgress');
+    await worker.disconnect();
+    worker.running.clear();
+    worker.undelivered.set(volumeId, 1);
+    worker.script = async () => ({ ok: true, report });
+    await worker.connect();
+    // What the worker knows nothing of is begun anew by now.
+    await fixture.phase('lost', 'Succeeded');
+    await worker.tell(volumeId, 1, failure('SourceNotFound'));
+    const failed = await fixture.phase('late', 'Failed');
+    expect(failed?.status?.longshore).toMatchObject({ attempt: 1, fault: { code: 'SourceNotFound' } });
+    expect(worker.inputs).toHaveLength(3);
+  });
+
   test('a claim that is deleted waits for the worker and says so', async () => {
     const worker = await fixture.worker();
     await fixture.dataVolume('leaving', { source: { blank: {} } });
@@ -297,6 +319,38 @@ describe('an upload', () => {
     await vi.waitFor(() => expect(worker.slots.get(volumeId)).toBe(2));
     await worker.tell(volumeId, 2, { ok: true, report });
     await fixture.phase('bad', 'Succeeded');
+  });
+
+  test('one that leaves nothing behind is told while its slot waits for the next', async () => {
+    const worker = await fixture.worker();
+    await fixture.dataVolume('again', { source: { upload: {} } });
+    await fixture.phase('again', 'UploadReady');
+    const [volumeId = ''] = worker.volumes.keys();
+    await worker.channel?.call('upload.failed', { volumeId, attempt: 1, fault: faultOf('HostileImage') });
+    const running = (found?: DataVolume) => found?.status?.conditions?.find(({ type }) => type === 'Running');
+    const failed = await fixture.until(
+      resources.dataVolumes,
+      key('again'),
+      (found) => found?.status?.longshore?.fault?.code === 'HostileImage' && running(found)?.status === 'False',
+    );
+    expect(running(failed)).toMatchObject({ reason: 'Error', message: expect.stringContaining('HostileImage') });
+    expect(failed?.status).toMatchObject({ phase: 'UploadReady', longshore: { attempt: 1 } });
+    const claim = await fixture.store.get(resources.claims, key('again'));
+    expect(claim?.metadata.annotations).toMatchObject({
+      [annotations.podPhase]: 'Running',
+      [annotations.podReady]: 'true',
+    });
+    await vi.waitFor(async () => {
+      const events = await fixture.eventsOf('DataVolume', 'again');
+      expect(events).toContainEqual(expect.objectContaining({ type: 'Warning', reason: 'Error' }));
+    });
+    const told = { volumeId, attempt: 1, step: 'transfer' as const, bytesDone: 1, bytesFetched: 1 };
+    worker.channel?.sendProgress(told);
+    await fixture.until(resources.dataVolumes, key('again'), (found) => running(found)?.status === 'True');
+    await worker.tell(volumeId, 1, { ok: true, report });
+    const done = await fixture.phase('again', 'Succeeded');
+    expect(done?.status?.longshore?.fault).toBeUndefined();
+    expect(done?.status?.restartCount).toBeUndefined();
   });
 
   test('into a claim without a DataVolume, as virtctl makes one', async () => {
@@ -423,6 +477,7 @@ describe('other claims', () => {
       [kept[0], kept[1], kept[2], received].map((volumeId) => `volumes/${volumeId}`),
     );
     expect(found?.findings[0]).toMatchObject({ kind: 'volume without a claim', bytes: report.allocatedBytes });
-    for (const word of ['shop/disk', '1.00 MiB', report.contentDigest]) expect(found?.findings[0]?.detail).toContain(word);
+    for (const word of ['shop/disk', '1.00 MiB', report.contentDigest])
+      expect(found?.findings[0]?.detail).toContain(word);
   });
 });

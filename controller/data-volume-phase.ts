@@ -56,7 +56,9 @@ function phaseOfBound(operation: Operation | undefined, told: Readonly<Record<st
 export function nextPhase(dataVolume: DataVolume, wanted: Phase, attempt: number, sameVolume: boolean): Phase {
   const shown = dataVolume.status?.phase ?? '';
   if (!isPhase(shown) || !sameVolume) return wanted;
-  const newAttempt = attempt > (dataVolume.status?.longshore?.attempt ?? 0) && shown !== 'Failed';
+  // A failed upload leaves the DataVolume waiting for the next one.
+  const goesBack = operationOf(dataVolume.spec.source) !== 'upload' && shown !== 'Failed';
+  const newAttempt = goesBack && attempt > (dataVolume.status?.longshore?.attempt ?? 0);
   return canFollow(shown, wanted, newAttempt && wanted !== 'Pending') ? wanted : shown;
 }
 

@@ -39,12 +39,13 @@ function decided(state: AttemptState, facts: ClaimFacts): AttemptState | undefin
 
 function withOutcome(state: AttemptState, facts: ClaimFacts): AttemptState | undefined {
   if (facts.outcome?.attempt !== state.attempt) return undefined;
-  const { outcome } = facts.outcome;
+  const { outcome, slotStays } = facts.outcome;
   if (outcome.ok) return succeeded(state, outcome.report, facts.now.toISOString());
   const fault = faultFromRecord(outcome.fault);
   if (fault.code === 'Cancelled') return failed(state, fault);
   // Another attempt took over; what it does is told by the volume's record.
   if (fault.code === 'StaleAttempt') return undefined;
+  if (slotStays === true) return { ...state, fault: faultRecord(fault) };
   return state.operation === 'upload'
     ? afterFailedUpload(state, fault, facts)
     : afterFailedAttempt(state, fault, outcome, facts);

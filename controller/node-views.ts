@@ -61,6 +61,8 @@ export class NodeView {
     this.#takeAttempts(inventory.waiting, 'waiting');
     this.#takeAttempts(inventory.received, 'received');
     this.#takeAttempts(inventory.running, 'running');
+    // They have ended, but how is told by a message that comes next: until then nothing is to be begun or given up.
+    this.#takeAttempts(inventory.undelivered ?? [], 'running');
     this.pool = inventory.pool;
     this.directory = inventory.pool.directory;
     this.known = true;
@@ -110,6 +112,8 @@ export class NodeViews {
 export interface PendingOutcome {
   attempt: number;
   outcome: Outcome;
+  /** An upload that failed in a slot that waits for the next one: the attempt goes on. */
+  slotStays?: boolean;
   /** Size of the source, where progress told it. */
   sourceBytes?: number;
 }

@@ -191,5 +191,7 @@ function eventsOf(before: AttemptState | undefined, state: AttemptState | undefi
 
 function isSameFailure(before: AttemptState | undefined, state: AttemptState): boolean {
   if (before?.fault === undefined) return false;
-  return before.attempt === state.attempt && before.stage === state.stage && before.failures === state.failures;
+  const { code, detail } = before.fault;
+  if (code !== state.fault?.code || detail !== state.fault.detail) return false;
+  return before.attempt === state.attempt && before.failures === state.failures && isEnded(before) === isEnded(state);
 }

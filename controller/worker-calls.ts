@@ -7,7 +7,13 @@ import { attemptInputs } from './attempt-inputs.ts';
 import { type AttemptState, attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
 import { contentOfClaim } from './claim-content.ts';
 import { cloneSourceOf } from './claim-facts.ts';
-import { type ControllerContext, cdiConfigOf, dataVolumeOfClaim, type NodeChannel } from './controller-context.ts';
+import {
+  type ControllerContext,
+  cdiConfigOf,
+  dataVolumeOfClaim,
+  type NodeChannel,
+  placeOf,
+} from './controller-context.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
 
 export interface WorkerCallsOptions {
@@ -31,6 +37,11 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
   channel.handle('upload.received', async (told) => {
     await options.inventoryOf(channel);
     await takeReceived(node, told, options);
+    return {};
+  });
+  channel.handle('upload.failed', async (told) => {
+    await options.inventoryOf(channel);
+    await takeFailedUpload(node, told, options);
     return {};
   });
   channel.onProgress((progress) => takeProgress(node, progress, options.context));
@@ -84,7 +95,7 @@ async function inputsFor(
     cloneSource: source?.volumeId,
   });
   context.nodes.view(node).live.set(volumeId, { attempt: asked.attempt, doing: 'running' });
-  context.wakeClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+  context.wakeClaim(placeOf(claim.metadata));
   return inputs;
 }
 
@@ -111,9 +122,27 @@ async function takeResult(
   const sourceBytes = progress?.bytesTotal;
   const { attempt, outcome } = told;
   context.outcomes.set(volumeId, { attempt, outcome, ...(sourceBytes === undefined ? {} : { sourceBytes }) });
-  await runClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+  await runClaim(placeOf(claim.metadata));
   if (context.outcomes.get(volumeId)?.attempt === attempt)
     throw new Fault('Conflict', 'the result is not in the store yet');
+}
+
+/** The slot is open again; the object tells why. A failure of an attempt that is not the current one any more is dropped. */
+async function takeFailedUpload(
+  node: string,
+  told: ParamsOf<ControllerCalls['upload.failed']>,
+  { context, runClaim }: WorkerCallsOptions,
+): Promise<void> {
+  const volumeId = volumeIdIn(told);
+  const { attempt, fault } = told;
+  const claim = claimOf(context, volumeId);
+  const state = parseAttemptState(claim?.metadata.annotations?.[attemptAnnotation]);
+  if (claim === undefined || state?.attempt !== attempt || isEnded(state)) return;
+  const live = context.nodes.view(node).live.get(volumeId);
+  if (live?.attempt === attempt) context.nodes.view(node).live.set(volumeId, { attempt, doing: 'waiting' });
+  const outcome = { ok: false as const, fault, bytesFetched: 0 };
+  context.outcomes.set(volumeId, { attempt, outcome, slotStays: true });
+  await runClaim(placeOf(claim.metadata));
 }
 
 async function takeReceived(
@@ -125,7 +154,7 @@ async function takeReceived(
   const { claim } = heldAttempt(node, volumeId, told.attempt, context);
   context.nodes.view(node).live.set(volumeId, { attempt: told.attempt, doing: 'received' });
   context.enqueued.delete(volumeId);
-  await runClaim({ namespace: claim.metadata.namespace ?? '', name: claim.metadata.name });
+  await runClaim(placeOf(claim.metadata));
 }
 
 function takeProgress(node: string, progress: Progress, context: ControllerContext): void {
@@ -134,5 +163,10 @@ function takeProgress(node: string, progress: Progress, context: ControllerConte
   if (live?.attempt !== progress.attempt) return;
   live.progress = progress;
   const place = context.claimsByVolume.get(progress.volumeId);
-  if (place !== undefined) context.wakeDataVolume(place);
+  if (place === undefined) return;
+  if (live.doing === 'waiting') {
+    live.doing = 'running';
+    context.wakeClaim(place);
+  }
+  context.wakeDataVolume(place);
 }

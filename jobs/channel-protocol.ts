@@ -89,6 +89,8 @@ export const Inventory = Type.Object({
   waiting: Type.Array(Type.Object(Attempt)),
   /** Uploads whose bytes are durable and that still have to be converted. */
   received: Type.Array(Type.Object({ ...Attempt, bytes: Type.Integer() })),
+  /** Attempts that have ended and whose result the controller has not answered yet: it comes over this connection. */
+  undelivered: Type.Optional(Type.Array(Type.Object(Attempt))),
   pool: PoolUsage,
 });
 export type Inventory = Static<typeof Inventory>;
@@ -209,6 +211,12 @@ export const controllerCalls = {
     about:
       'The bytes of an upload are durable; conversion is to be scheduled as job `convert` of the same attempt. Repeated until it is answered.',
     params: Type.Object({ ...Attempt, bytes: Type.Integer() }),
+    result: Empty,
+  },
+  'upload.failed': {
+    about:
+      'An upload left nothing behind; the slot of the attempt waits for the next one. Repeated until it is answered.',
+    params: Type.Object({ ...Attempt, fault: FaultShape }),
     result: Empty,
   },
 } as const satisfies Record<string, Call>;

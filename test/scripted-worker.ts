@@ -52,6 +52,8 @@ export class ScriptedWorker {
   readonly running = new Map<string, number>();
   readonly slots = new Map<string, number>();
   readonly received = new Map<string, number>();
+  /** Ended, but the controller has not been told. */
+  readonly undelivered = new Map<string, number>();
   /** Names of the calls that came, in order. */
   readonly calls: string[] = [];
   /** Every set of inputs that was given. */
@@ -100,6 +102,7 @@ export class ScriptedWorker {
   /** Tells the result of an attempt, as the worker does when it ended. */
   async tell(volumeId: string, attempt: number, outcome: Outcome): Promise<void> {
     this.running.delete(volumeId);
+    this.undelivered.delete(volumeId);
     const record = this.volumes.get(volumeId);
     if (outcome.ok && record !== undefined) {
       const done: VolumeRecord = { ...record, state: 'complete', committedAt: new Date().toISOString() };
@@ -174,6 +177,7 @@ export class ScriptedWorker {
       running: list(this.running),
       waiting: list(this.slots),
       received: list(this.received).map((one) => ({ ...one, bytes: 1 })),
+      undelivered: list(this.undelivered),
       pool: {
         ...{ directory: '/pool', capacityBytes: 1e12, reservedBytes: 0, usedBytes: 0, freeBytes: 1e12 },
         ...{ enforcement: 'none', reflink: false, largestVolumeBytes: 1e12 },

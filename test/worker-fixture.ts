@@ -39,6 +39,7 @@ class ControllerEnd {
   readonly inputs = new Map<string, AttemptInputs>();
   readonly outcomes: { volumeId: string; attempt: number; outcome: Outcome }[] = [];
   readonly received: { volumeId: string; attempt: number; bytes: number }[] = [];
+  readonly failedUploads: { volumeId: string; attempt: number; fault: { code: string } }[] = [];
   readonly progress: Progress[] = [];
   hellos = 0;
   channel: ControllerChannel | undefined;
@@ -84,6 +85,10 @@ class ControllerEnd {
     channel.handle('upload.received', async (told) => {
       this.received.push(told);
       await this.#onReceived(told);
+      return {};
+    });
+    channel.handle('upload.failed', async (told) => {
+      this.failedUploads.push(told);
       return {};
     });
     channel.onProgress((progress) => this.progress.push(progress));

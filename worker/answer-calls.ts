@@ -57,13 +57,15 @@ function volumeIdIn({ volumeId }: { volumeId: string }): VolumeId {
   return volumeId;
 }
 
-async function inventoryOf({ pool, attempts, slots }: AnswerOptions): Promise<Inventory> {
+async function inventoryOf({ pool, attempts, slots, outbox }: AnswerOptions): Promise<Inventory> {
+  const usage = await pool.usage();
   return {
     volumes: pool.list(),
     running: attempts.list(),
     waiting: slots.waiting().map(({ volumeId, attempt }) => ({ volumeId, attempt })),
     received: pool.received(),
-    pool: { directory: pool.directory, ...(await pool.usage()) },
+    undelivered: outbox.undelivered(),
+    pool: { directory: pool.directory, ...usage },
   };
 }
 

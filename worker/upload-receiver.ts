@@ -1,7 +1,7 @@
 // One upload, from the body of a request to the committed volume or to bytes that wait durably for their conversion. A request that fails or is
 // abandoned leaves nothing, and the slot open for the next one.
 import type { Readable } from 'node:stream';
-import { Fault, toFault } from '../domain/fault.ts';
+import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { receiveUpload } from '../importer/receive-upload.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
@@ -28,6 +28,9 @@ export interface IncomingUpload {
 
 /** `committed`: the volume is complete. `staged`: the bytes are durable, a job converts them. */
 export type ReceivedUpload = 'committed' | 'staged';
+
+/** Ends of an upload that the controller knows of, or that say nothing about it. */
+const ordered: ReadonlySet<string> = new Set(['StaleAttempt', 'Cancelled', 'Interrupted', 'UploadBusy']);
 
 export class UploadReceiver {
   readonly #options: UploadReceiverOptions;
@@ -79,6 +82,7 @@ export class UploadReceiver {
         bytesFetched: progress.bytesFetched,
         end,
       });
+      this.#tellFailure(key, fault);
       throw fault;
     } finally {
       slots.giveBack(slot, received === undefined ? 'waiting' : 'finished');
@@ -150,6 +154,12 @@ export class UploadReceiver {
     attempts.announce(key, outcome);
     outbox.result(key, outcome);
     recordTransfer(logger, { ...this.#ended(key, record, started), bytesFetched, end: { report: record.report } });
+  }
+
+  /** Not where another attempt or another upload goes on, nor where the end was ordered. */
+  #tellFailure(key: AttemptKey, fault: Fault): void {
+    if (ordered.has(fault.code)) return;
+    this.#options.outbox.uploadFailed(key, faultRecord(fault));
   }
 
   #ended(key: AttemptKey, record: VolumeRecord | undefined, started: number) {

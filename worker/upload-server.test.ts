@@ -182,6 +182,10 @@ describe('a bad upload', () => {
     expect(answer).toMatchObject({ status: 400, fault: 'NotADiskImage' });
     expect(answer.body).toContain('Saving stream failed: ');
     expect(await fixture.stagings()).toEqual([]);
+    await vi.waitFor(() => {
+      const told = fixture.controller.failedUploads.find((one) => one.volumeId === volumeId);
+      expect(told).toMatchObject({ attempt: 1, fault: { code: 'NotADiskImage' } });
+    }, waiting);
     expect(await fixture.upload(volumeId, image)).toMatchObject({ status: 200 });
     await expectCommitted(volumeId);
   });
