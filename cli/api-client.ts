@@ -78,12 +78,12 @@ export class ApiClient {
     }
   }
 
-  /** Sends the bytes of an upload and waits for the answer, which means that they are durable. */
-  async upload(url: string, token: string, bytes: AsyncIterable<Buffer>, length: number): Promise<void> {
+  /** Sends the bytes of an upload, in chunks where their length is not known, and waits for the answer: they are durable then. */
+  async upload(url: string, token: string, bytes: AsyncIterable<Buffer>, length?: number): Promise<void> {
     const headers = {
       authorization: `Bearer ${token}`,
       'content-type': 'application/octet-stream',
-      'content-length': String(length),
+      ...(length === undefined ? {} : { 'content-length': String(length) }),
     };
     const body = Readable.from(bytes, { objectMode: false });
     const answer = await this.#dispatch(new URL(url), { method: 'POST', headers, body });

@@ -40,7 +40,7 @@ const libraryFolders: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['jobs', 'worker'],
   fastify: ['api', 'uploadproxy', 'worker'],
   commander: ['cli', 'main'],
-  'zstd-napi': ['importer'],
+  'zstd-napi': ['cli'],
   '@peculiar/x509': ['runtime'],
   jose: ['runtime'],
   pino: ['runtime'],

@@ -9,6 +9,7 @@ import { formatBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
+import { compressedBytes } from '../compressed-bytes.ts';
 import { createVolume } from '../create-volume.ts';
 import { faultOf, followVolume } from '../follow-volume.ts';
 import { inspectLocalImage, type LocalImage } from '../local-image.ts';
@@ -23,6 +24,11 @@ import { parseSize } from './transfer-commands.ts';
 const chunkBytes = 1024 * 1024;
 const uploadPath = '/v1beta1/upload-async';
 
+interface UploadWishes {
+  size?: string;
+  compress?: boolean;
+}
+
 export function addUploadCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('upload')
@@ -32,13 +38,14 @@ export function addUploadCommand(program: Command, io: CommandIo): void {
     )
     .argument('<file>', 'image file')
     .argument('<name>', 'NAMESPACE/NAME of the volume', parseVolumeName)
-    .option('--size <quantity>', 'size of the volume; default: what the image says', parseSize);
+    .option('--size <quantity>', 'size of the volume; default: what the image says', parseSize)
+    .option('--compress', 'compress the bytes on their way (zstd)');
   addFormatOption(command).action(async (path: string, name: VolumeName) => {
     const image = await inspectLocalImage(path);
-    const { size } = command.opts<{ size?: string }>();
+    const wishes = command.opts<UploadWishes>();
     const started = performance.now();
     await withService(io, command, async (client) => {
-      const done = await uploadImage(io, client, name, image, size);
+      const done = await uploadImage(io, client, name, image, wishes);
       const seconds = (performance.now() - started) / 1000;
       await showValue(io.stdout, formatOf(command), done, () => doneSentence(name, done, seconds));
     });
@@ -54,16 +61,16 @@ async function uploadImage(
   client: ApiClient,
   name: VolumeName,
   image: LocalImage,
-  size: string | undefined,
+  wishes: UploadWishes,
 ): Promise<DataVolume> {
   const display = new ProgressDisplay(io.stderr);
   const following = { client, display, signal: io.signal };
   try {
-    await findOrMake(io, client, name, image, size);
+    await findOrMake(io, client, name, image, wishes.size);
     await followVolume(name, isWaiting, following);
     const url = `${await uploadProxyUrl(client)}${uploadPath}`;
     const token = await requestToken(client, name);
-    await sendBytes(client, name, image, { url, token }, display);
+    await sendBytes(client, name, image, { url, token, compress: wishes.compress === true }, display);
     return await followVolume(name, isDone, following);
   } finally {
     display.clear();
@@ -98,7 +105,7 @@ async function sendBytes(
   client: ApiClient,
   name: VolumeName,
   image: LocalImage,
-  to: { url: string; token: string },
+  to: { url: string; token: string; compress: boolean },
   display: ProgressDisplay,
 ): Promise<void> {
   const file = createReadStream(image.path, { highWaterMark: chunkBytes });
@@ -115,7 +122,8 @@ async function sendBytes(
     });
   });
   try {
-    await client.upload(to.url, to.token, bytes, image.bytes);
+    if (to.compress) await client.upload(to.url, to.token, compressedBytes(bytes));
+    else await client.upload(to.url, to.token, bytes, image.bytes);
   } catch (error) {
     throw await reasonOf(client, name, error);
   } finally {
