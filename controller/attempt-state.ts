@@ -11,7 +11,6 @@ import { type FaultRecord, isFaultCode } from '../domain/fault.ts';
 import { type Operation, operationPhases } from '../domain/phases.ts';
 import { TransferReport } from '../domain/volume-record.ts';
 
-export const attemptAnnotation = 'longshore.dev/attempt';
 const stateVersion = 1;
 
 const Stage = Type.Union([

@@ -4,7 +4,7 @@ import type { FaultRecord } from '../domain/fault.ts';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
-import { type AttemptState, attemptAnnotation, formatAttemptState } from './attempt-state.ts';
+import { type AttemptState, formatAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, RunningNote } from './claim-actions.ts';
 
 const completeMessage: Record<Operation, string> = {
@@ -138,7 +138,7 @@ function pathAnnotation(facts: ClaimFacts): Record<string, string> {
 function attemptAnnotations(state: AttemptState, facts: ClaimFacts): Record<string, string | null> {
   const running = facts.volume === undefined && state.stage !== 'failed' ? undefined : runningNote(state, facts);
   return {
-    [attemptAnnotation]: formatAttemptState(state),
+    [annotations.attempt]: formatAttemptState(state),
     [annotations.podRestarts]: String(state.attempt - 1),
     ...(running === undefined
       ? {}

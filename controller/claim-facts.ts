@@ -6,7 +6,7 @@ import { quantityBytes } from '../domain/quantity.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { planRetry } from '../jobs/retry-policy.ts';
 import { missingOf, namesOf } from './attempt-inputs.ts';
-import { attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
+import { isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, Readiness } from './claim-actions.ts';
 import { type ClaimContent, contentOfClaim } from './claim-content.ts';
 import { type CloneSource, cloneSource } from './clone-source.ts';
@@ -37,7 +37,7 @@ export async function claimFacts(
   const waits = waitsForConsumer(storageClass, claim);
   const view =
     placed ?? (waits || claim.metadata.deletionTimestamp !== undefined ? undefined : chosenNode(context, source));
-  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   return {
     content,
     ours: isOurs(storageClass),
@@ -101,7 +101,7 @@ async function readinessOf(
   source: CloneSource | undefined,
   runs: boolean,
 ): Promise<Readiness> {
-  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   const done = state !== undefined && (isEnded(state) || state.stage === 'received');
   if (runs || done || claim.metadata.deletionTimestamp !== undefined) return { ready: true };
   if (source !== undefined) return source.ready ? { ready: true } : source;

@@ -1,6 +1,7 @@
 // One round for a DataVolume: gather facts, decide, write. Status in which only progress moved is written at most once a second.
 
 import { isDeepStrictEqual } from 'node:util';
+import { adoptsClaims } from '../domain/admission.ts';
 import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
 import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
@@ -64,6 +65,7 @@ export class DataVolumeRounds {
     const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);
     return {
       ...{ claim, rendered, cloneSource },
+      adoptsClaims: adoptsClaims(cdiConfigOf(context)),
       waitsForConsumer: claim !== undefined && waitsForConsumer(storageClassOf(context, claim), claim),
       live: volumeId === undefined ? undefined : context.nodes.holderOf(volumeId)?.live.get(volumeId),
       now: new Date(),

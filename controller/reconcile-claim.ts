@@ -1,13 +1,13 @@
 // Compares a claim with its volume and with what its worker does, and says what to do next. Pure: the same claim and facts give the same actions.
 // A round repeats until nothing is left to do, so each pass tells only the next steps. What must outlive a crash is written before what depends on
 // it: the number of an attempt before its fence, a result before it is acknowledged. An own first attempt is written when the claim is made.
-import { volumeFinalizer } from '../domain/annotations.ts';
+import { annotations, volumeFinalizer } from '../domain/annotations.ts';
 import { Fault, faultRecord } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
 import { formatBytes, quantityBytes } from '../domain/quantity.ts';
 import { type JobOperation, type JobPayload, jobVersion } from '../jobs/payload.ts';
-import { type AttemptState, attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
+import { type AttemptState, isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimAction, ClaimFacts, ClaimPatch } from './claim-actions.ts';
 import { claimAnnotations, faultMessage } from './claim-annotations.ts';
 import { nextAttemptState } from './next-attempt-state.ts';
@@ -19,7 +19,7 @@ export function reconcileClaim(claim: Claim, facts: ClaimFacts): ClaimAction[] {
   if (claim.metadata.deletionTimestamp !== undefined) return endClaim(claim, facts);
   if (!facts.ours || facts.content.kind === 'unknown')
     return facts.outcome === undefined ? [] : [{ kind: 'outcomeTaken' }];
-  const annotation = claim.metadata.annotations?.[attemptAnnotation];
+  const annotation = claim.metadata.annotations?.[annotations.attempt];
   const before = parseAttemptState(annotation);
   const sizeBytes = sizeOf(claim);
   const sized: ClaimFacts =

@@ -36,7 +36,8 @@ function claim(phase: string | undefined, told: Record<string, string> = {}): Cl
 
 function facts(found: Claim | undefined, more: Partial<DataVolumeFacts> = {}): DataVolumeFacts {
   const rendered = { claim: claim(undefined) };
-  return { claim: found, rendered, cloneSource: undefined, waitsForConsumer: false, live: undefined, now, ...more };
+  const nothing = { cloneSource: undefined, adoptsClaims: false, waitsForConsumer: false, live: undefined };
+  return { claim: found, rendered, ...nothing, now, ...more };
 }
 
 const statusOf = (actions: readonly DataVolumeAction[]) => actions.find((action) => action.kind === 'status')?.status;

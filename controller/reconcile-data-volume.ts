@@ -1,5 +1,6 @@
 // Compares a DataVolume with its claim and says what to do next: make the claim, take over one that is there, write status and events. Pure.
 import { isDeepStrictEqual } from 'node:util';
+import { mayAdoptClaim } from '../domain/admission.ts';
 import { annotations } from '../domain/annotations.ts';
 import { cloneProblem } from '../domain/clone-validation.ts';
 import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
@@ -9,13 +10,7 @@ import type { OwnerReference } from '../domain/object-store.ts';
 import { isPhase, operationOf, type Phase } from '../domain/phases.ts';
 import type { ClaimProblem } from '../domain/render-claim.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
-import {
-  type AttemptState,
-  attemptAnnotation,
-  firstAttempt,
-  formatAttemptState,
-  parseAttemptState,
-} from './attempt-state.ts';
+import { type AttemptState, firstAttempt, formatAttemptState, parseAttemptState } from './attempt-state.ts';
 import { isMadeFor, ownerOf } from './claim-content.ts';
 import { eventsOfConditions, type Hindrance, nextConditions } from './data-volume-conditions.ts';
 import { type EventText, eventOfPhase, nextPhase, phaseOfClaim } from './data-volume-phase.ts';
@@ -29,6 +24,8 @@ export interface DataVolumeFacts {
   rendered: { claim: Claim } | { problem: ClaimProblem };
   /** The claim that a clone names. */
   cloneSource: Claim | undefined;
+  /** The feature gate DataVolumeClaimAdoption. */
+  adoptsClaims: boolean;
   waitsForConsumer: boolean;
   live: LiveAttempt | undefined;
   now: Date;
@@ -54,7 +51,8 @@ interface Outlook {
 
 export function reconcileDataVolume(dataVolume: DataVolume, facts: DataVolumeFacts): DataVolumeAction[] {
   if (dataVolume.metadata.deletionTimestamp !== undefined) return [];
-  const outlook = facts.claim === undefined ? withoutClaim(dataVolume, facts) : withClaim(dataVolume, facts.claim);
+  const outlook =
+    facts.claim === undefined ? withoutClaim(dataVolume, facts) : withClaim(dataVolume, facts.claim, facts);
   const actions = isTold(dataVolume, outlook.hindrance) ? withoutEvents(outlook.actions) : outlook.actions;
   // The status is told by the next pass, which sees what these have changed.
   if (actions.some(({ kind }) => kind !== 'event')) return actions;
@@ -91,12 +89,11 @@ export function isCancelled(told: Readonly<Record<string, string>>): boolean {
   return wish !== undefined && wish !== 'false';
 }
 
-/** The number of the first attempt is in the claim from its first moment; what a user wrote there is not taken. */
+/** The number of the first attempt is in the claim from its first moment. */
 function withFirstAttempt(dataVolume: DataVolume, claim: Claim): Claim {
-  const { [attemptAnnotation]: _, ...told } = claim.metadata.annotations ?? {};
   const operation = operationOf(dataVolume.spec.source);
-  const attempt = operation === undefined ? {} : { [attemptAnnotation]: formatAttemptState(firstAttempt(operation)) };
-  return { ...claim, metadata: { ...claim.metadata, annotations: { ...told, ...attempt } } };
+  const attempt = operation === undefined ? {} : { [annotations.attempt]: formatAttemptState(firstAttempt(operation)) };
+  return { ...claim, metadata: { ...claim.metadata, annotations: { ...claim.metadata.annotations, ...attempt } } };
 }
 
 function hindered(problem: Hindrance, phase: Phase): Outlook {
@@ -124,7 +121,7 @@ function waitForSource(dataVolume: DataVolume, { cloneSource }: DataVolumeFacts)
 }
 
 /** A claim is there: its own, one that it may take over, or one that stands in its way. */
-function withClaim(dataVolume: DataVolume, claim: Claim): Outlook {
+function withClaim(dataVolume: DataVolume, claim: Claim, facts: DataVolumeFacts): Outlook {
   const { name, uid = '' } = dataVolume.metadata;
   const owner = ownerOf(claim);
   const populatedFor = claim.metadata.annotations?.[annotations.populatedFor] === name;
@@ -136,7 +133,7 @@ function withClaim(dataVolume: DataVolume, claim: Claim): Outlook {
     );
   }
   const hasController = claim.metadata.ownerReferences?.some((reference) => reference.controller === true) === true;
-  if (hasController || !(populatedFor || mayAdopt(dataVolume))) {
+  if (hasController || !mayAdoptClaim(dataVolume, claim, facts.adoptsClaims)) {
     const message = `Resource "${name}" already exists and is not managed by DataVolume`;
     return hindered({ reason: 'ErrResourceExists', message }, 'Pending');
   }
@@ -144,10 +141,6 @@ function withClaim(dataVolume: DataVolume, claim: Claim): Outlook {
     ? [{ kind: 'annotate', annotations: { [annotations.prePopulated]: claim.metadata.name } }]
     : [];
   return { actions: [{ kind: 'ownClaim', owner: referenceTo(dataVolume) }, ...note], claim, given: true };
-}
-
-function mayAdopt(dataVolume: DataVolume): boolean {
-  return dataVolume.metadata.annotations?.[annotations.allowClaimAdoption] === 'true';
 }
 
 function referenceTo({ apiVersion, kind, metadata }: DataVolume): OwnerReference {
@@ -171,7 +164,7 @@ function statusActions(dataVolume: DataVolume, outlook: Outlook, facts: DataVolu
 
 function nextStatus(dataVolume: DataVolume, outlook: Outlook, facts: DataVolumeFacts): DataVolumeStatus {
   const { claim, given = false } = outlook;
-  const state = parseAttemptState(claim?.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim?.metadata.annotations?.[annotations.attempt]);
   const phase = phaseFor(dataVolume, outlook, state, facts);
   const transfer = { claim, state, live: facts.live };
   const before = dataVolume.status;

@@ -1,10 +1,11 @@
 // The controller's answers to workers. An attempt's inputs are given only to the node that holds it; a result is answered when it is in the store.
+import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import type { AttemptInputs, ControllerCalls, ParamsOf, Progress } from '../jobs/channel-protocol.ts';
 import { attemptInputs } from './attempt-inputs.ts';
-import { type AttemptState, attemptAnnotation, isEnded, parseAttemptState } from './attempt-state.ts';
+import { type AttemptState, isEnded, parseAttemptState } from './attempt-state.ts';
 import { contentOfClaim } from './claim-content.ts';
 import { cloneSourceOf } from './claim-facts.ts';
 import {
@@ -72,7 +73,7 @@ function heldAttempt(node: string, volumeId: VolumeId, attempt: number, context:
     throw stale(`${volume.state}, attempt ${volume.fence}`);
   const claim = claimOf(context, volumeId);
   if (claim === undefined || claim.metadata.deletionTimestamp !== undefined) throw stale('the claim is gone');
-  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   if (state === undefined || isEnded(state) || state.attempt !== attempt) throw stale('it has ended');
   if (isCancelled(claim.metadata.annotations ?? {})) throw stale('it is cancelled');
   return { claim, state, volume };
@@ -117,7 +118,7 @@ async function takeResult(
   if (live.get(volumeId)?.attempt === told.attempt) live.delete(volumeId);
   context.enqueued.delete(volumeId);
   if (claim === undefined) return;
-  const state = parseAttemptState(claim.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   if (state?.attempt !== told.attempt || isEnded(state)) return;
   const sourceBytes = progress?.bytesTotal;
   const { attempt, outcome } = told;
@@ -136,7 +137,7 @@ async function takeFailedUpload(
   const volumeId = volumeIdIn(told);
   const { attempt, fault } = told;
   const claim = claimOf(context, volumeId);
-  const state = parseAttemptState(claim?.metadata.annotations?.[attemptAnnotation]);
+  const state = parseAttemptState(claim?.metadata.annotations?.[annotations.attempt]);
   if (claim === undefined || state?.attempt !== attempt || isEnded(state)) return;
   const live = context.nodes.view(node).live.get(volumeId);
   if (live?.attempt === attempt) context.nodes.view(node).live.set(volumeId, { attempt, doing: 'waiting' });

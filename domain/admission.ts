@@ -7,7 +7,7 @@ import { annotations } from './annotations.ts';
 import { type Cause, invalid } from './cause.ts';
 import { formatChecksum, parseChecksum } from './checksum.ts';
 import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
-import type { Claim } from './kube-shapes.ts';
+import type { CdiConfig, Claim } from './kube-shapes.ts';
 import { longestName } from './object-name.ts';
 import { parseQuantity } from './quantity.ts';
 
@@ -37,13 +37,21 @@ export function validateDataVolume(dataVolume: DataVolume, lookups: DataVolumeLo
   return spec.length > 0 ? spec : checkChecksumWish(dataVolume);
 }
 
-/** Whether a claim that exists already may become the one of a new DataVolume. */
-function mayAdoptClaim(dataVolume: DataVolume, claim: Claim, adoptsClaims: boolean): boolean {
+/** Whether the feature gate DataVolumeClaimAdoption is on. */
+export function adoptsClaims(config: CdiConfig | undefined): boolean {
+  return config?.spec.featureGates?.includes('DataVolumeClaimAdoption') ?? false;
+}
+
+/**
+ * Whether a claim that exists already may become the one of a DataVolume: one that was filled for it, else by its annotation, else by the gate.
+ * @param gate adoptsClaims()
+ */
+export function mayAdoptClaim(dataVolume: DataVolume, claim: Claim, gate: boolean): boolean {
   if (claim.metadata.annotations?.[annotations.populatedFor] === dataVolume.metadata.name) return true;
   const createdFor = claim.metadata.annotations?.[annotations.createdForDataVolume];
   if (createdFor !== undefined && createdFor === (dataVolume.metadata.uid ?? '')) return false;
   const wish = dataVolume.metadata.annotations?.[annotations.allowClaimAdoption];
-  return wish === undefined ? adoptsClaims : isTrue(wish);
+  return wish === undefined ? gate : isTrue(wish);
 }
 
 /** Texts that Go's ParseBool takes for true. */
@@ -55,8 +63,8 @@ function checkLength(name: string): Cause[] {
   return name.length > longestName ? [invalid('', `Name cannot be longer than ${longestName} characters`)] : [];
 }
 
-function checkClaim(dataVolume: DataVolume, claim: Claim | undefined, adoptsClaims: boolean): Cause[] {
-  if (claim === undefined || mayAdoptClaim(dataVolume, claim, adoptsClaims)) return [];
+function checkClaim(dataVolume: DataVolume, claim: Claim | undefined, gate: boolean): Cause[] {
+  if (claim === undefined || mayAdoptClaim(dataVolume, claim, gate)) return [];
   const owner = claim.metadata.ownerReferences?.find((reference) => reference.controller === true);
   if (owner?.kind === 'DataVolume') return [];
   const { namespace = '', name } = claim.metadata;

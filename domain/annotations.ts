@@ -60,7 +60,27 @@ export const annotations = {
   // Ours: facts
   requester: 'longshore.dev/requester',
   path: 'longshore.dev/path',
+  /** State of the attempt that fills a claim; see controller/attempt-state.ts. */
+  attempt: 'longshore.dev/attempt',
 } as const;
+
+/** What only the service says of a claim. Users neither set nor change it, lest an empty volume be taken for a filled one. */
+export const statedAnnotations: readonly string[] = [
+  annotations.podPhase,
+  annotations.podReady,
+  annotations.podRestarts,
+  annotations.importFatalError,
+  annotations.preallocation,
+  annotations.cloneOf,
+  annotations.runningCondition,
+  annotations.runningConditionMessage,
+  annotations.runningConditionReason,
+  annotations.boundCondition,
+  annotations.boundConditionMessage,
+  annotations.boundConditionReason,
+  annotations.path,
+  annotations.attempt,
+];
 
 /** Keeps a claim until its volume is gone. */
 export const volumeFinalizer = 'longshore.dev/volume';

@@ -2,7 +2,7 @@
 // `pvc` is taken as it is written; in `storage` what is missing is filled in from the class, and the size grows by its overhead.
 import { checksumWish } from './admission.ts';
 import { smallestVolumeBytes } from './admission-claim.ts';
-import { annotations, labels, volumeFinalizer } from './annotations.ts';
+import { annotations, labels, provisionerName, statedAnnotations, volumeFinalizer } from './annotations.ts';
 import type { DataVolume } from './data-volume.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import { sourceAnnotations } from './import-annotations.ts';
@@ -28,7 +28,7 @@ export function renderClaim(
   dataVolume: DataVolume,
   context: ClaimContext,
 ): { claim: Claim } | { problem: ClaimProblem } {
-  const rendered = renderSpec(dataVolume, context);
+  const rendered = withoutForeignVolume(renderSpec(dataVolume, context), context);
   if ('problem' in rendered) return rendered;
   const { namespace = '', name } = dataVolume.metadata;
   const claim: Claim = {
@@ -70,6 +70,20 @@ type RenderedSpec = { spec: ClaimSpec } | { problem: ClaimProblem };
 
 function notValid(message: string): { problem: ClaimProblem } {
   return { problem: { reason: 'ErrClaimNotValid', message } };
+}
+
+/** A volume of our own classes is made for its claim: another one that is named would never be bound. */
+function withoutForeignVolume(rendered: RenderedSpec, context: ClaimContext): RenderedSpec {
+  if ('problem' in rendered || (rendered.spec.volumeName ?? '') === '') return rendered;
+  const { volumeName, storageClassName } = rendered.spec;
+  const storageClass = context.storageClasses.find(({ metadata }) => metadata.name === storageClassName);
+  if (storageClass?.provisioner !== provisionerName) return rendered;
+  return notValid(`PVC Spec is not valid - volumeName ${volumeName}: ${volumeNameProblem(storageClassName ?? '')}`);
+}
+
+/** Why a claim of one of our classes names no volume itself. */
+export function volumeNameProblem(storageClassName: string): string {
+  return `a volume of class ${storageClassName} is made for its claim and cannot be named`;
 }
 
 function renderSpec(dataVolume: DataVolume, context: ClaimContext): RenderedSpec {
@@ -168,18 +182,7 @@ const notInherited: readonly string[] = [
   annotations.cloneToken,
   annotations.extendedCloneToken,
   'kubectl.kubernetes.io/last-applied-configuration',
-  annotations.podPhase,
-  annotations.podReady,
-  annotations.importFatalError,
-  annotations.preallocation,
-  annotations.cloneOf,
-  annotations.runningCondition,
-  annotations.runningConditionMessage,
-  annotations.runningConditionReason,
-  annotations.boundCondition,
-  annotations.boundConditionMessage,
-  annotations.boundConditionReason,
-  annotations.path,
+  ...statedAnnotations,
 ];
 
 function claimAnnotations(dataVolume: DataVolume, cdiConfig: CdiConfig | undefined): Record<string, string> {

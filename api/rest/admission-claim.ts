@@ -1,15 +1,17 @@
 // What a claim must be, as Kubernetes' own validation says, and what it gets where it says nothing: storage class and volume mode.
 import { isDeepStrictEqual } from 'node:util';
-import { annotations, labels } from '../../domain/annotations.ts';
+import { annotations, labels, provisionerName } from '../../domain/annotations.ts';
 import { type Cause, invalid } from '../../domain/cause.ts';
 import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
+import { volumeNameProblem } from '../../domain/render-claim.ts';
 import { resources } from '../../domain/resources.ts';
 import { chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
 import { authorizeClaimClone, withRequester } from './clone-requester.ts';
 import { refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
+import { keepStated } from './stated-annotations.ts';
 
 const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
 const volumeModes = ['Block', 'Filesystem'];
@@ -66,14 +68,23 @@ async function withDefaults(claim: Claim, context: ApiContext): Promise<Claim> {
   return { ...claim, spec };
 }
 
+/** Which volume a claim of our own classes gets is the service's to say. */
+async function volumeNameCauses({ spec }: Claim, context: ApiContext): Promise<Cause[]> {
+  const { storageClassName = '', volumeName = '' } = spec;
+  if (volumeName === '') return [];
+  const storageClass = await context.store.get(resources.storageClasses, { name: storageClassName });
+  if (storageClass?.provisioner !== provisionerName) return [];
+  return [invalid('spec.volumeName', `Forbidden: ${volumeNameProblem(storageClassName)}`)];
+}
+
 /** @throws Fault InvalidRequest */
 export async function admitClaim(asked: KubeObject, context: ApiContext, options: WriteOptions): Promise<KubeObject> {
   // Safe: checked against the schema of claims before.
   const claim = { ...asked, spec: asked['spec'] ?? {} } as Claim;
-  const full = await withDefaults(claim, context);
-  const causes = claimCauses(full.spec);
+  const full = await withDefaults(keepStated(claim, undefined, options.identity), context);
+  const causes = [...claimCauses(full.spec), ...(await volumeNameCauses(full, context))];
   if (causes.length > 0) throw refusedShape(resources.claims, asked.metadata.name, causes);
-  const requester = authorizeClaimClone(full, options.identity);
+  const requester = authorizeClaimClone(full, { ...options, ...context });
   return withRequester(full, requester);
 }
 
@@ -90,11 +101,12 @@ function sizeOf(spec: ClaimSpec): number {
 export function admitClaimUpdate(
   asked: KubeObject,
   stored: KubeObject,
-  _context: ApiContext,
+  context: ApiContext,
   options: WriteOptions,
 ): KubeObject {
   // Safe: both were checked against the schema of claims.
-  const [next, former] = [{ ...asked, spec: asked['spec'] ?? {} } as Claim, stored as Claim];
+  const [wished, former] = [{ ...asked, spec: asked['spec'] ?? {} } as Claim, stored as Claim];
+  const next = keepStated(wished, former, options.identity);
   const { name } = stored.metadata;
   if (!isDeepStrictEqual(fixedPart(next.spec), fixedPart(former.spec))) {
     const message =
@@ -109,5 +121,5 @@ export function admitClaimUpdate(
   const request = (claim: Claim): string | undefined => claim.metadata.annotations?.[annotations.cloneRequest];
   const kept = former.metadata.annotations?.[annotations.requester];
   const changed = request(next) !== request(former);
-  return withRequester(next, changed ? authorizeClaimClone(next, options.identity) : kept);
+  return withRequester(next, changed ? authorizeClaimClone(next, { ...options, ...context }) : kept);
 }

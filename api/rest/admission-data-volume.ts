@@ -1,6 +1,6 @@
 // CDI's admission of DataVolumes: shape, validating rules, and the authorisation of clones.
 
-import { validateDataVolume } from '../../domain/admission.ts';
+import { adoptsClaims, validateDataVolume } from '../../domain/admission.ts';
 import { annotations } from '../../domain/annotations.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { readDataVolume } from '../../domain/data-volume-shape.ts';
@@ -9,16 +9,12 @@ import { resources } from '../../domain/resources.ts';
 import { authorizeClone, withRequester } from './clone-requester.ts';
 import { refusedAdmission, refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
+import { keepStated } from './stated-annotations.ts';
 
 function read(asked: KubeObject): DataVolume {
   const result = readDataVolume(asked);
   if ('causes' in result) throw refusedShape(resources.dataVolumes, asked.metadata.name, result.causes);
   return result.dataVolume;
-}
-
-async function adoptsClaims(context: ApiContext): Promise<boolean> {
-  const config = await context.store.get(resources.cdiConfigs, { name: 'config' });
-  return config?.spec.featureGates?.includes('DataVolumeClaimAdoption') ?? false;
 }
 
 /** @throws Fault InvalidRequest */
@@ -27,29 +23,29 @@ export async function admitDataVolume(
   context: ApiContext,
   options: WriteOptions,
 ): Promise<KubeObject> {
-  const dataVolume = read(asked);
+  const dataVolume = keepStated(read(asked), undefined, options.identity);
   const { namespace = '', name } = dataVolume.metadata;
   const causes = validateDataVolume(dataVolume, {
     operation: 'create',
     claim: await context.store.get(resources.claims, { namespace, name }),
-    adoptsClaims: await adoptsClaims(context),
+    adoptsClaims: adoptsClaims(await context.store.get(resources.cdiConfigs, { name: 'config' })),
   });
   if (causes.length > 0) throw refusedAdmission(causes);
-  return withRequester(dataVolume, authorizeClone(dataVolume, options.identity));
+  return withRequester(dataVolume, authorizeClone(dataVolume, { ...options, ...context }));
 }
 
 /** @throws Fault InvalidRequest */
 export function admitDataVolumeUpdate(
   asked: KubeObject,
   stored: KubeObject,
-  _context: ApiContext,
+  context: ApiContext,
   options: WriteOptions,
 ): KubeObject {
-  const [dataVolume, former] = [read(asked), stored];
+  const [dataVolume, former] = [keepStated(read(asked), stored, options.identity), stored];
   // Safe: stored by this API under the same rules.
   const causes = validateDataVolume(dataVolume, { operation: 'update', former: former as DataVolume });
   if (causes.length > 0) throw refusedAdmission(causes);
   // A clone that was let in unauthorised, because nothing was to be copied, is asked again: the reason may be gone with this update.
   const kept = former.metadata.annotations?.[annotations.requester];
-  return withRequester(dataVolume, kept ?? authorizeClone(dataVolume, options.identity));
+  return withRequester(dataVolume, kept ?? authorizeClone(dataVolume, { ...options, ...context }));
 }

@@ -5,20 +5,33 @@ import { cloneAuthorization, cloneRefusal, isCloneAllowed, needsNoClone } from '
 import type { DataVolume } from '../../domain/data-volume.ts';
 import type { Claim } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
+import { resources } from '../../domain/resources.ts';
 import { type Identity, isAllowed } from '../authorizer.ts';
-import { refusedAdmission } from './kube-status.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import { badRequest, refusedAdmission } from './kube-status.ts';
 
-/** @returns who may clone; undefined where nothing is cloned. @throws Fault InvalidRequest with CDI's cause */
-export function authorizeClone(dataVolume: DataVolume, identity: Identity): string | undefined {
+interface Asker {
+  readonly identity: Identity;
+  readonly store: SqliteStore;
+}
+
+/**
+ * @returns who may clone; undefined where nothing is cloned
+ * @throws Fault InvalidRequest with CDI's cause; MalformedRequest as in CDI where the namespace of the source does not exist, told only to who may clone there
+ */
+export function authorizeClone(dataVolume: DataVolume, { identity, store }: Asker): string | undefined {
   const needed = cloneAuthorization(dataVolume);
   if (needed === undefined) return undefined;
-  if (isCloneAllowed(needed, (review) => isAllowed(identity, review))) return identity.name;
+  const allowed = isCloneAllowed(needed, (review) => isAllowed(identity, review));
+  const exists = store.entry(resources.namespaces, { name: needed.sourceNamespace }) !== undefined;
+  if (allowed && exists) return identity.name;
   if (needsNoClone(dataVolume)) return undefined;
+  if (allowed) throw badRequest(`namespaces "${needed.sourceNamespace}" not found`);
   throw refusedAdmission([cloneRefusal(needed, identity.name)]);
 }
 
 /** A claim that asks for a clone by annotation `k8s.io/CloneRequest: namespace/name` needs the same rights. */
-export function authorizeClaimClone(claim: Claim, identity: Identity): string | undefined {
+export function authorizeClaimClone(claim: Claim, asker: Asker): string | undefined {
   const request = claim.metadata.annotations?.[annotations.cloneRequest];
   if (request === undefined) return undefined;
   const [first = '', second] = request.split('/');
@@ -31,7 +44,7 @@ export function authorizeClaimClone(claim: Claim, identity: Identity): string | 
       metadata: { name, namespace },
       spec: { source: { pvc: source } },
     },
-    identity,
+    asker,
   );
 }
 

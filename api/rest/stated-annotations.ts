@@ -1,0 +1,29 @@
+// Annotations by which the service tells the state of a claim: users neither set nor change them. What they send is dropped without an error, as CDI's
+// and Kubernetes' own status is, so that an exported manifest can be applied again.
+import { annotations, statedAnnotations } from '../../domain/annotations.ts';
+import type { KubeObject } from '../../domain/object-store.ts';
+import type { Identity } from '../authorizer.ts';
+
+const everyStated: ReadonlySet<string> = new Set(statedAnnotations);
+const withNode: ReadonlySet<string> = new Set([...statedAnnotations, annotations.selectedNode]);
+
+/**
+ * @param stored undefined where the object is to be created
+ * @returns the object that is asked, with these annotations as they are stored. The node of a claim is a wish until it has its volume.
+ */
+export function keepStated<T extends KubeObject>(asked: T, stored: KubeObject | undefined, identity: Identity): T {
+  if (identity.role === 'everything') return asked;
+  const kept = hasVolume(stored) ? withNode : everyStated;
+  const isKept = ([name]: [string, string]) => kept.has(name);
+  const given = Object.entries(asked.metadata.annotations ?? {}).filter((entry) => !isKept(entry));
+  const told = Object.entries(stored?.metadata.annotations ?? {}).filter(isKept);
+  const { annotations: before, ...metadata } = asked.metadata;
+  const all = Object.fromEntries([...given, ...told]);
+  const hasNone = before === undefined && told.length === 0;
+  return { ...asked, metadata: hasNone ? metadata : { ...metadata, annotations: all } };
+}
+
+function hasVolume(stored: KubeObject | undefined): boolean {
+  const spec = stored?.['spec'];
+  return typeof spec === 'object' && spec !== null && 'volumeName' in spec;
+}
