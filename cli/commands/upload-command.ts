@@ -67,11 +67,11 @@ async function uploadImage(
   const following = { client, display, signal: io.signal };
   try {
     await findOrMake(io, client, name, image, wishes.size);
-    await followVolume(name, isWaiting, following);
+    const waiting = await followVolume(name, isWaiting, following);
     const url = `${await uploadProxyUrl(client)}${uploadPath}`;
     const token = await requestToken(client, name);
     await sendBytes(client, name, image, { url, token, compress: wishes.compress === true }, display);
-    return await followVolume(name, isDone, following);
+    return await followVolume(name, (volume) => isConverted(volume, waiting), following);
   } finally {
     display.clear();
   }
@@ -81,6 +81,14 @@ function isWaiting(volume: DataVolume): boolean {
   const phase = volume.status?.phase;
   if (phase === 'Succeeded') throw new Fault('UploadFinished', 'it is in phase Succeeded');
   return phase === 'UploadReady';
+}
+
+/** @throws the fault of the object where the bytes were refused after all, so that a later attempt waits for others */
+function isConverted(volume: DataVolume, before: DataVolume): boolean {
+  if (isDone(volume)) return true;
+  const { attempt = 0, fault } = volume.status?.longshore ?? {};
+  if (fault !== undefined && attempt > (before.status?.longshore?.attempt ?? 0)) throw faultOf(volume);
+  return false;
 }
 
 async function findOrMake(

@@ -175,12 +175,15 @@ describe('what may pass is tried again, within a limit', () => {
 });
 
 describe('a name that is none', () => {
-  test.each(['bad/..', 'bad/../../etc', '../x', 'bad/a..b', 'bad/%2e%2e'])('%s is refused by the command', async (name) => {
-    const ended = await user.run('import', server.url('ranges', 'raw'), name, '--size', '8Mi');
-    expect(ended.code).toBe(faultCatalogue.InvalidRequest.exit);
-    expect(ended.stderr).toMatch(/expected NAMESPACE\/NAME|RFC 1123/);
-    expect(server.seen).toEqual([]);
-  });
+  test.each(['bad/..', 'bad/../../etc', '../x', 'bad/a..b', 'bad/%2e%2e'])(
+    '%s is refused by the command',
+    async (name) => {
+      const ended = await user.run('import', server.url('ranges', 'raw'), name, '--size', '8Mi');
+      expect(ended.code).toBe(faultCatalogue.InvalidRequest.exit);
+      expect(ended.stderr).toMatch(/expected NAMESPACE\/NAME|RFC 1123/);
+      expect(server.seen).toEqual([]);
+    },
+  );
 
   test.each(['..', '../../etc/passwd', 'a..b', 'a/b'])('%s is refused by the API', async (name) => {
     const { status, body } = await service.call<{ reason: string; message: string }>('POST', user.volumesPath, {
