@@ -69,7 +69,11 @@ function registerErrors(app: FastifyInstance, logger: Logger): void {
     const fault = faultOf(error);
     if (fault.row.http >= 500)
       logger.error({ err: error, method: request.method, url: request.url }, 'a request failed');
-    return reply.code(fault.row.http).send(statusOf(fault, subjectOf(request)));
+    // A Status knows only Kubernetes' reasons; who wants our code reads the header, as on the upload paths.
+    return reply
+      .code(fault.row.http)
+      .header('longshore-fault', fault.code)
+      .send(statusOf(fault, subjectOf(request)));
   });
   app.setNotFoundHandler((_request, reply) => {
     const fault = new Fault('NotFound', 'the server could not find the requested resource');

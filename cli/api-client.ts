@@ -117,7 +117,7 @@ export class ApiClient {
     if (ask.body !== undefined) headers['content-type'] = ask.contentType ?? 'application/json';
     const body = ask.body === undefined ? {} : { body: JSON.stringify(ask.body) };
     const answer = await this.#dispatch(url, { method: ask.method, headers, ...body });
-    if (answer.statusCode >= 300) throw faultOfAnswer(answer.statusCode, await answer.body.text());
+    if (answer.statusCode >= 300) throw faultOfAnswer(answer, await answer.body.text());
     return answer;
   }
 
@@ -185,18 +185,23 @@ const wordsOfCdi = /^Saving stream failed: (effective image size is larger than 
 /** The upload proxy answers in CDI's words; our own code and detail come in headers. */
 function faultOfUpload(headers: Dispatcher.ResponseData['headers'], status: number, text: string): Fault {
   const [code, detail] = [headers['longshore-fault'], headers['longshore-detail']];
-  if (!isFaultCode(code)) return faultOfAnswer(status, text);
+  if (!isFaultCode(code)) return faultOfAnswer({ headers, statusCode: status }, text);
   return new Fault(code, typeof detail === 'string' ? decodeURIComponent(detail) : text.trim().replace(wordsOfCdi, ''));
 }
 
-/** A Status of the API, problem+json, or plain text. */
-function faultOfAnswer(status: number, text: string): Fault {
+type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'statusCode'>;
+
+/** A Status of the API, problem+json, or plain text; our code is in a header. */
+function faultOfAnswer({ headers, statusCode }: Answer, text: string): Fault {
   const body = parsed(text);
   const said = memberOf(body, 'message') ?? memberOf(body, 'detail') ?? text.trim();
-  const code = memberOf(body, 'code');
+  const code = headers['longshore-fault'] ?? memberOf(body, 'code');
   if (isFaultCode(code)) return new Fault(code, said);
   const reason = memberOf(body, 'reason') ?? '';
-  return new Fault(codeOfReason[reason] ?? codeOfStatus[status] ?? 'Internal', said === '' ? `status ${status}` : said);
+  return new Fault(
+    codeOfReason[reason] ?? codeOfStatus[statusCode] ?? 'Internal',
+    said === '' ? `status ${statusCode}` : said,
+  );
 }
 
 function parsed(text: string): unknown {

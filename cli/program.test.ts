@@ -38,7 +38,7 @@ describe('wrong usage', () => {
     [['import', 'http://host/disk', 'a/..', '--size', '1Gi'], 'RFC 1123'],
     [['import', 'http://host/disk', 'a/b/c', '--size', '1Gi'], 'NAMESPACE/NAME'],
     [['import', 'http://host/disk', 'a/b', '--size', 'much'], 'expected a size'],
-    [['import', 'http://host/disk', 'a/b'], '--size'],
+    [['blank', 'a/b'], '--size'],
     [['import', 'http://host/disk', 'a/b', '--size', '1Gi', '--checksum', 'crc32:00'], 'unsupported hash algorithm'],
     [['user', 'add', 'somebody', '--role', 'king'], 'admin, edit, view'],
     [['get', '-o', 'xml'], 'json, yaml, wide'],

@@ -129,7 +129,8 @@ function headerOf(line: string): [string, string] {
   return [name, line.slice(colon + 1).trim()];
 }
 
-function proxyOf(cdiConfig: CdiConfig | undefined): HttpInputs['proxy'] {
+/** The proxy of CDIConfig, if any. */
+export function proxyOf(cdiConfig: CdiConfig | undefined): HttpInputs['proxy'] {
   const given = cdiConfig?.status?.importProxy ?? cdiConfig?.spec.importProxy;
   if (given === undefined) return undefined;
   return {

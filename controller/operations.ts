@@ -1,7 +1,9 @@
 // What the API may ask of the controller beside objects: digests of a volume as it is now, and what is wrong.
 import { Fault, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
-import { type ControllerContext, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
+import type { SourceFacts } from '../jobs/channel-protocol.ts';
+import { proxyOf } from './attempt-inputs.ts';
+import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
 
@@ -31,14 +33,18 @@ export interface ControllerOperations {
   /** Reads the volume now. @throws Fault NotFound, SourceNotReady, NodeLost */
   digest(namespace: string, name: string, sha256: boolean): Promise<DigestReport>;
   doctor(): Promise<DoctorReport>;
+  /** Lets a worker look at the first bytes of what a URL serves. @throws Fault NodeLost, and those of an import */
+  probe(url: string): Promise<SourceFacts>;
 }
 
 const digestTimeoutMs = 24 * 3_600_000;
+const probeTimeoutMs = 300_000;
 
 export function controllerOperations(context: ControllerContext, connections: NodeConnections): ControllerOperations {
   return {
     digest: (namespace, name, sha256) => digest(context, { namespace, name }, sha256),
     doctor: () => doctor(context, connections),
+    probe: (url) => probe(context, url),
   };
 }
 
@@ -57,6 +63,15 @@ async function digest(
   const channel = channelOf(context, view.name);
   const answer = await channel.call('volume.digest', { volumeId, sha256 }, { timeoutMs: digestTimeoutMs });
   return { ...answer, node: view.name };
+}
+
+async function probe(context: ControllerContext, url: string): Promise<SourceFacts> {
+  const node = [...context.nodes.all()].find(({ connected }) => connected);
+  if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
+  const proxy = proxyOf(cdiConfigOf(context));
+  const location = { url, headers: [], certificates: [], insecureSkipVerify: false };
+  const source = { kind: 'http' as const, ...location, ...(proxy === undefined ? {} : { proxy }) };
+  return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs });
 }
 
 async function doctor(context: ControllerContext, connections: NodeConnections): Promise<DoctorReport> {

@@ -39,7 +39,7 @@ export function planImport(probe: ImageProbe, source: SourceAbilities, target: P
   if (virtualSizeBytes !== undefined && virtualSizeBytes > target.sizeBytes) {
     throw imageTooLarge(virtualSizeBytes, target.sizeBytes);
   }
-  const formatName = [format, ...compressions.toReversed()].join('.');
+  const formatName = formatNameOf(probe);
   if (format === 'raw') {
     const steps = ['probe', 'plan', 'transfer', 'verify', 'resize'] as const;
     return { strategy: 'stream', steps, scratchBytes: 0, peakBytes: target.sizeBytes, formatName };
@@ -50,6 +50,11 @@ export function planImport(probe: ImageProbe, source: SourceAbilities, target: P
   }
   const scratchBytes = scratchOf(probe, source, target);
   return { strategy: 'staged', steps, scratchBytes, peakBytes: target.sizeBytes + scratchBytes, formatName };
+}
+
+/** Such as raw, qcow2 or raw.gz. */
+export function formatNameOf({ format, compressions }: ImageProbe): string {
+  return [format, ...compressions.toReversed()].join('.');
 }
 
 /** @throws Fault ImageTooLarge where the file itself is far larger than anything that fits into the volume could need */

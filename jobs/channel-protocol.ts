@@ -120,6 +120,17 @@ export const Outcome = Type.Union([
 ]);
 export type Outcome = Static<typeof Outcome>;
 
+/** What a source is, as far as its beginning tells. */
+export const SourceFacts = Type.Object({
+  /** Such as qcow2 or raw.gz. */
+  format: Type.String(),
+  /** What a guest would see; absent where only the end of the content tells. */
+  virtualSizeBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Bytes as served; absent where the server does not tell. */
+  sourceBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+});
+export type SourceFacts = Static<typeof SourceFacts>;
+
 interface Call {
   /** What it does, for docs/generated/jobs.md. */
   about: string;
@@ -181,6 +192,11 @@ export const workerCalls = {
       'Ends the attempt: children killed, staging removed; then its result (Cancelled) comes. An attempt that does not run is no error.',
     params: Type.Object({ ...Attempt, reason: Type.String() }),
     result: Empty,
+  },
+  'source.probe': {
+    about: 'What a source is, from its first bytes: nothing is kept. Faults are those of an import.',
+    params: Type.Object({ source: HttpInputs }),
+    result: SourceFacts,
   },
   doctor: {
     about: 'What lies on the pool without a record that owns it.',

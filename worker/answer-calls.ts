@@ -1,7 +1,10 @@
 // The worker's answers to the controller: volumes by the pool, attempts by what runs here. Every call may come twice.
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
+import { probeSource } from '../importer/probe-source.ts';
 import type { Inventory } from '../jobs/channel-protocol.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Programs } from '../runtime/programs.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
 import type { Pool } from '../volumes/pool.ts';
 import type { Attempts } from './attempts.ts';
@@ -10,6 +13,8 @@ import type { Outbox } from './outbox.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
 export interface AnswerOptions {
+  config: Config;
+  programs: Programs;
   pool: Pool;
   attempts: Attempts;
   slots: UploadSlots;
@@ -48,6 +53,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     await cancel({ volumeId: volumeIdIn(asked), attempt }, reason, options);
     return {};
   });
+  channel.handle('source.probe', ({ source }) => probeSource(source, options));
   channel.handle('doctor', async () => ({ findings: await pool.findings() }));
 }
 

@@ -68,7 +68,7 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   const ending = new AbortController();
   const channel = new ChannelClient({
     ...{ address: config.channelAddress, tls, node: config.node, logger },
-    answer: (opened) => answerCalls(opened, { pool, attempts, slots, outbox, signal: ending.signal }),
+    answer: (opened) => answerCalls(opened, { ...tools, attempts, slots, outbox, signal: ending.signal }),
   });
   const outbox = new Outbox(channel, logger);
   const receiver = new UploadReceiver({ ...tools, channel, outbox, attempts, slots });

@@ -13,6 +13,8 @@ export interface Operations {
     sha256: boolean,
   ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
   doctor(): Promise<unknown>;
+  /** What an http or https URL serves, from its first bytes. */
+  probe(url: string): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
 }
 
 export interface ApiContext {

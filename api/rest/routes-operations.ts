@@ -1,13 +1,19 @@
-// What Longshore does besides keeping objects: the digest of a volume as it is now, and what lies on the pools without an owner. And the
+// What Longshore does besides keeping objects: the digest of a volume as it is now, what a URL serves, and what lies on the pools without an owner. And the
 // one thing it never has: pods, for which `kubectl describe pvc` looks.
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Fault } from '../../domain/fault.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
+import { resources } from '../../domain/resources.ts';
 import { isTrue, paramOf, queryOf, requireAllowed } from './api-request.ts';
 import type { ApiContext } from './request-context.ts';
 
 const group = { group: 'longshore.dev', version: 'v1alpha1' };
 const dataVolumes: ResourceRef = { ...group, plural: 'datavolumes', kind: 'DataVolume', namespaced: true };
 const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namespaced: false };
+
+const ProbeRequest = Compile(Type.Object({ spec: Type.Object({ url: Type.String({ pattern: '^https?://' }) }) }));
 
 const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
@@ -16,6 +22,22 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
     const [namespace = '', name = ''] = [paramOf(request, 'namespace'), paramOf(request, 'name')];
     requireAllowed(request, 'get', { resource: dataVolumes, subresource: 'digest', namespace, name });
     return context.operations.digest(namespace, name, isTrue(queryOf(request)['sha256']));
+  });
+  // Who may make a volume from a URL may let the service look at it first; nothing is kept.
+  app.post('/apis/longshore.dev/v1alpha1/namespaces/:namespace/imageprobes', async (request) => {
+    requireAllowed(request, 'create', {
+      resource: resources.dataVolumes,
+      namespace: paramOf(request, 'namespace') ?? '',
+    });
+    const { body } = request;
+    if (!ProbeRequest.Check(body)) throw new Fault('InvalidRequest', 'spec.url: an http or https URL');
+    const { spec } = body;
+    return {
+      apiVersion: 'longshore.dev/v1alpha1',
+      kind: 'ImageProbe',
+      spec,
+      status: await context.operations.probe(spec.url),
+    };
   });
   app.get('/apis/longshore.dev/v1alpha1/doctor', (request) => {
     requireAllowed(request, 'get', { resource: doctor });

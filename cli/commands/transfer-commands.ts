@@ -9,6 +9,7 @@ import { createVolume } from '../create-volume.ts';
 import { followVolume } from '../follow-volume.ts';
 import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
+import { sizeOfImageAt } from '../probe-url.ts';
 import { ProgressDisplay } from '../progress-display.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
@@ -46,13 +47,15 @@ function addImport(program: Command, io: CommandIo): void {
     .description('Fetches an image (raw, qcow2; also gz, xz, zst) from a web server into a new volume.')
     .argument('<url>', 'http or https URL of the image', parseUrl)
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
-    .requiredOption('--size <quantity>', 'size of the volume as the guest sees it, such as 10Gi', parseSize)
+    .option('--size <quantity>', 'size of the volume as the guest sees it; default: what the image says', parseSize)
     .option('--checksum <algorithm:hex>', 'what the bytes must be, as served', parseChecksumOption)
     .option('--wait', waitHelp);
   addFormatOption(command).action(async (url: string, name: VolumeName) => {
-    const { size, checksum } = command.opts<{ size: string; checksum?: string }>();
+    const { size, checksum } = command.opts<{ size?: string; checksum?: string }>();
     const http = { url, ...(checksum === undefined ? {} : { checksum }) };
-    await createAndFollow(io, command, name, makeVolume(name, { http }, size));
+    await createAndFollow(io, command, name, async (client) =>
+      makeVolume(name, { http }, size ?? (await sizeOfImageAt(client, url, name.namespace))),
+    );
   });
 }
 
@@ -67,7 +70,7 @@ function addClone(program: Command, io: CommandIo): void {
     .option('--wait', waitHelp);
   addFormatOption(command).action(async (source: VolumeName, name: VolumeName) => {
     const { size } = command.opts<{ size?: string }>();
-    await createAndFollow(io, command, name, makeVolume(name, { pvc: { ...source } }, size));
+    await createAndFollow(io, command, name, () => makeVolume(name, { pvc: { ...source } }, size));
   });
 }
 
@@ -81,14 +84,19 @@ function addBlank(program: Command, io: CommandIo): void {
     .option('--wait', waitHelp);
   addFormatOption(command).action(async (name: VolumeName) => {
     const { size } = command.opts<{ size: string }>();
-    await createAndFollow(io, command, name, makeVolume(name, { blank: {} }, size));
+    await createAndFollow(io, command, name, () => makeVolume(name, { blank: {} }, size));
   });
 }
 
-async function createAndFollow(io: CommandIo, command: Command, name: VolumeName, asked: DataVolume): Promise<void> {
+async function createAndFollow(
+  io: CommandIo,
+  command: Command,
+  name: VolumeName,
+  ask: (client: ApiClient) => DataVolume | Promise<DataVolume>,
+): Promise<void> {
   const started = performance.now();
   await withService(io, command, async (client) => {
-    const made = await createVolume(client, asked, io.stderr);
+    const made = await createVolume(client, await ask(client), io.stderr);
     if (command.opts()['wait'] !== true) {
       const next = `follow it with: longshore get ${showName(name)}`;
       return showValue(io.stdout, formatOf(command), made, () => `${showName(name)}: asked for; ${next}\n`);

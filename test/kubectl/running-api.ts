@@ -73,6 +73,7 @@ export class ApiUnderTest {
           ...(sha256 ? { sha256: 'sha256:00' } : {}),
         }),
         doctor: async () => ({ findings: [] }),
+        probe: async () => ({ format: 'qcow2', virtualSizeBytes: 1 << 30 }),
       },
     });
     const adminToken = api.adminToken ?? '';

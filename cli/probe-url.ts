@@ -1,0 +1,24 @@
+// Asks the service how large a volume an image at a URL wants, for those who do not name a size.
+import { Fault } from '../domain/fault.ts';
+import { formatBytes } from '../domain/quantity.ts';
+import type { ApiClient } from './api-client.ts';
+
+/** CDI takes no smaller volume. */
+const leastBytes = 1024 * 1024;
+
+interface ImageProbe {
+  status: { format: string; virtualSizeBytes?: number };
+}
+
+/** @returns the size as a quantity. @throws Fault InvalidRequest where only the end of the content tells it, and those of an import */
+export async function sizeOfImageAt(client: ApiClient, url: string, namespace: string): Promise<string> {
+  const path = `/apis/longshore.dev/v1alpha1/namespaces/${namespace}/imageprobes`;
+  const { status } = await client.call<ImageProbe>({ method: 'POST', path, body: { spec: { url } } });
+  if (status.virtualSizeBytes === undefined) {
+    throw new Fault(
+      'InvalidRequest',
+      `the beginning of this ${status.format} image tells no size; name it with --size`,
+    );
+  }
+  return formatBytes(Math.max(leastBytes, status.virtualSizeBytes));
+}
