@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { probeSource } from '../../importer/probe-source.ts';
 import { HostileServer } from './hostile-server.ts';
 import { ImportBench } from './import-bench.ts';
 
@@ -273,5 +274,25 @@ describe('an import that is refused', () => {
     setTimeout(() => stop.abort(), 50);
     const ending = await bench.import(server.url('stalls', 'raw'), claim, { signal: stop.signal });
     expect(ending).toMatchObject({ code: 'Cancelled', left: [] });
+  });
+});
+
+describe('looking at a source without importing it', () => {
+  const look = (behaviour: string, name: string) => {
+    const location = { url: server.url(behaviour, name), headers: [], certificates: [], insecureSkipVerify: false };
+    return probeSource(location, bench.hooks());
+  };
+
+  test('tells format and size from the first bytes, and fetches no more', async () => {
+    server.forget();
+    expect(await look('ranges', 'qcow2')).toMatchObject({ format: 'qcow2', virtualSizeBytes: 4 * mib });
+    expect(server.sentBytes).toBeLessThan(mib);
+    expect(await look('no-ranges', 'raw')).toMatchObject({ format: 'raw', virtualSizeBytes: 4 * mib });
+    expect(await look('ranges', 'qcow2.zst')).toMatchObject({ format: 'qcow2.zst', virtualSizeBytes: 4 * mib });
+  });
+
+  test('says nothing of a size that only the end tells, and tells faults like an import', async () => {
+    expect((await look('ranges', 'raw.gz')).virtualSizeBytes).toBeUndefined();
+    await expect(look('nothing-here', 'raw')).rejects.toMatchObject({ code: 'SourceNotFound' });
   });
 });
