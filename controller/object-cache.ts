@@ -1,5 +1,5 @@
 // What a watch has told, by namespace and name. Begins again by itself when the watch ends; what vanished in between is told as a change too.
-// Own writes are put in at once, so that the next round sees them.
+// Own writes are put in at once, so that the next round sees them; the answer to one that comes after the object went does not bring it back.
 import { Fault, toFault } from '../domain/fault.ts';
 import type { KubeObject, ObjectKey, ObjectStore, ResourceRef } from '../domain/object-store.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -24,12 +24,17 @@ function isOlder(one: KubeObject, other: KubeObject): boolean {
   return Number.isFinite(mine) && Number.isFinite(theirs) && mine < theirs && one.metadata.uid === other.metadata.uid;
 }
 
+/** Answers to own writes are not later than so many deletions. */
+const rememberedDeletions = 10_000;
+
 export class ObjectCache<T extends KubeObject> {
   /** Resolves when everything that exists has been told once. */
   readonly synced: Promise<void>;
   readonly #options: CacheOptions<T>;
   readonly #objects = new Map<string, T>();
   readonly #synced = Promise.withResolvers<void>();
+  /** Uids of objects that are gone, the latest last. */
+  readonly #gone = new Set<string>();
 
   constructor(options: CacheOptions<T>) {
     this.#options = options;
@@ -50,7 +55,10 @@ export class ObjectCache<T extends KubeObject> {
 
   /** Takes the answer to an own write. */
   put(object: T): void {
-    this.#set(object);
+    const { uid = '', deletionTimestamp, finalizers = [] } = object.metadata;
+    if (this.#gone.has(uid)) return;
+    if (deletionTimestamp !== undefined && finalizers.length === 0) this.#removed(object);
+    else this.#set(object);
   }
 
   /** The store says that it is not there. */
@@ -107,8 +115,15 @@ export class ObjectCache<T extends KubeObject> {
 
   /** A later object of the same name stays. */
   #removed(object: T): void {
+    this.#remember(object.metadata.uid ?? '');
     const key = keyOf(object.metadata);
     if (this.#objects.get(key)?.metadata.uid === object.metadata.uid) this.#remove(key);
+  }
+
+  #remember(uid: string): void {
+    this.#gone.add(uid);
+    const [oldest] = this.#gone;
+    if (this.#gone.size > rememberedDeletions && oldest !== undefined) this.#gone.delete(oldest);
   }
 
   #remove(key: string): void {
