@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-export const volumeBytes = 64 * 1024 * 1024;
+const volumeBytes = 64 * 1024 * 1024;
 export const volumeSize = '64Mi';
 
 export interface StormImages {
