@@ -16,11 +16,14 @@ const keptMemories = 4;
 export class AlignedMemory {
   static readonly #kept = new Map<number, WasmMemory[]>();
   readonly blocks: readonly Buffer[];
+  /** All blocks, which lie one after the other. */
+  readonly whole: Buffer;
   readonly #memory: WasmMemory;
   #given = false;
 
   private constructor(memory: WasmMemory, count: number) {
     this.#memory = memory;
+    this.whole = Buffer.from(memory.buffer);
     this.blocks = Array.from({ length: count }, (_, index) =>
       Buffer.from(memory.buffer, index * blockBytes, blockBytes),
     );

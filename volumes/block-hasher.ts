@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { blockBytes, blockCount, TreeHasher } from '../domain/digest.ts';
 
 const zeroBlock = Buffer.alloc(blockBytes);
+const leafBytes = 32;
 /** Leaves of zeros that are added without a pause: 2^17 are 4 MiB of hashing, about 3 ms. */
 const zeroLeavesAtOnce = 131_072;
 
@@ -25,6 +26,21 @@ export class BlockHasher {
     const digest = webcrypto.subtle.digest('SHA-256', block);
     this.#tail = this.#tail.then(async () => this.#tree.addLeaf(new Uint8Array(await digest)));
     await digest;
+  }
+
+  /** Leaves of the next blocks, which somebody else makes. */
+  addLeaves(making: Promise<Uint8Array>): void {
+    making.catch(() => undefined); // the tail tells it
+    this.#tail = this.#tail.then(async () => {
+      const leaves = await making;
+      for (let at = 0; at < leaves.byteLength; at += leafBytes) this.#tree.addLeaf(leaves.subarray(at, at + leafBytes));
+    });
+    this.#tail.catch(() => undefined); // settled() and finish() tell it
+  }
+
+  /** @throws what a making of leaves failed with */
+  async settled(): Promise<void> {
+    await this.#tail;
   }
 
   addZeroBlocks(count: number): void {
