@@ -82,6 +82,11 @@ function watchTrouble(redis: Redis, logger: Logger | undefined): void {
 export async function openRedis(url: string, options: RedisOpening = {}): Promise<RedisConnection> {
   const redis = new Redis({ ...addressOf(url), ...behaviourOf(options.patient ?? false), lazyConnect: true });
   watchTrouble(redis, options.logger);
+  // What a failed connection says: the promise of connect() only tells that it was closed.
+  let trouble: Error | undefined;
+  redis.on('error', (error) => {
+    trouble = error;
+  });
   const limit = AbortSignal.timeout(options.withinMs ?? 10_000);
   const tooLate = Promise.withResolvers<never>();
   limit.addEventListener('abort', () => tooLate.reject(new Error('no answer in time')));
@@ -90,7 +95,7 @@ export async function openRedis(url: string, options: RedisOpening = {}): Promis
     return redis;
   } catch (error) {
     redis.disconnect();
-    throw redisFault(error);
+    throw redisFault(trouble ?? error);
   }
 }
 
