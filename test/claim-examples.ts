@@ -1,0 +1,60 @@
+// Claims and facts for tests of the controller's pure functions: one ordinary import on a connected node, changed where a test says so.
+import type { ClaimFacts } from '../controller/claim-actions.ts';
+import type { NodeState } from '../controller/node-views.ts';
+import { annotations, volumeFinalizer } from '../domain/annotations.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
+import { planRetry } from '../jobs/retry-policy.ts';
+import { loadConfig } from '../runtime/config.ts';
+
+export const claimUid = '00000000-0000-4000-8000-00000000000a';
+export const volumeId = volumeIdOf(claimUid);
+export const now = new Date('2026-01-01T00:00:00Z');
+
+const config = loadConfig({ LONGSHORE_ATTEMPT_LIMIT: '3', LONGSHORE_BACKOFF_BASE_MS: '1000' });
+
+export const connectedNode: NodeState = {
+  ...{ name: 'one', connected: true, known: true, settled: true },
+  ...{ directory: '/pool', freeBytes: 1e12 },
+};
+
+export function volumeOf(more: Partial<VolumeRecord> = {}): VolumeRecord {
+  return {
+    ...{ schemaVersion: 1, volumeId, owner: { namespace: 'ns', name: 'disk', uid: claimUid } },
+    ...{ mode: 'Filesystem', sizeBytes: 1_048_576, generation: 1, state: 'populating', fence: 1 },
+    createdAt: '2026-01-01T00:00:00Z',
+    ...more,
+  };
+}
+
+export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
+  return {
+    content: {
+      ...{ kind: 'http', url: 'http://host/disk', insecureSkipVerify: false },
+      ...{ extraHeaders: [], secretExtraHeaders: [] },
+    },
+    ...{ ours: true, waitsForConsumer: false, volumeId, node: connectedNode, volume: volumeOf() },
+    ...{ live: undefined, enqueued: false, readiness: { ready: true }, outcome: undefined },
+    ...{ cancelRequested: false, obstacle: undefined, now },
+    plan: ({ fault, state, bytesFetched }) =>
+      planRetry({
+        ...{ fault, bytesFetched, config, chance: 0 },
+        ...{ attempt: state.attempt, countedAttempts: state.failures, sourceBytes: state.sourceBytes },
+      }),
+    ...more,
+  };
+}
+
+/** A claim as the controller holds it. */
+export function claimOf(told: Record<string, string> = {}, more: Partial<Claim> = {}): Claim {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      ...{ namespace: 'ns', name: 'disk', uid: claimUid, finalizers: [volumeFinalizer] },
+      annotations: { [annotations.contentType]: 'kubevirt', ...told },
+    },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } },
+    ...more,
+  };
+}
