@@ -66,11 +66,11 @@ export function parseAttemptState(annotation: string | undefined): AttemptState 
   if (annotation === undefined) return undefined;
   const value = parsedJson(annotation);
   if (!check.Check(value) || !isOperation(value.operation)) return undefined;
-  const { fault, operation, ...rest } = value;
-  if (fault === undefined) return { ...rest, operation };
-  return isFaultCode(fault.code)
-    ? { ...rest, operation, fault: { ...fault, code: fault.code } }
-    : { ...rest, operation };
+  // The members keep their order, so that a state that is written again is the same text.
+  const { fault, ...rest } = value;
+  const { operation } = value;
+  if (fault === undefined || !isFaultCode(fault.code)) return { ...rest, operation };
+  return { ...value, operation, fault: { ...fault, code: fault.code } };
 }
 
 export function formatAttemptState(state: AttemptState): string {

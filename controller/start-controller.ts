@@ -78,6 +78,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   const following = followAll(context, options.store, waits, ending.signal);
   await Promise.all(Object.values(context.caches).map((cache) => cache.synced));
+  for (const queue of [claimQueue, dataVolumeQueue]) queue.begin();
   const server = await ChannelServer.listen({
     tls: options.channelTls,
     address: options.channelListen ?? channelAddressOf(config),

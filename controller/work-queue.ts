@@ -25,10 +25,17 @@ export class WorkQueue {
   readonly #queued: string[] = [];
   readonly #ended = Promise.withResolvers<void>();
   #running = 0;
+  #begun = false;
   #stopped = false;
 
   constructor(options: WorkQueueOptions) {
     this.#options = options;
+  }
+
+  /** Until then keys are only collected: a round that sees half of what exists decides wrongly. */
+  begin(): void {
+    this.#begun = true;
+    this.#next();
   }
 
   /** Looks at the key as soon as possible. */
@@ -89,7 +96,7 @@ export class WorkQueue {
   }
 
   #next(): void {
-    while (!this.#stopped && this.#running < this.#options.concurrency) {
+    while (this.#begun && !this.#stopped && this.#running < this.#options.concurrency) {
       const key = this.#queued.shift();
       if (key === undefined) return;
       this.#running += 1;
