@@ -27,6 +27,8 @@ export interface ServiceOptions {
   environment?: Readonly<Record<string, string>>;
   /** Further words after `up --data DIR --listen 127.0.0.1:0`. */
   words?: readonly string[];
+  /** Who runs it, where the tests are root. Default: whoever runs the tests. */
+  identity?: { uid: number; gid: number };
 }
 
 export interface ApiAnswer<T> {
@@ -69,8 +71,10 @@ export class Service {
     const compiled = process.env['LONGSHORE_TEST_COMPILED'] === 'yes';
     const program = compiled ? join(root, 'dist/main/up.js') : join(root, 'main/up.ts');
     const words = ['up', '--data', directory, '--listen', '127.0.0.1:0', ...(options.words ?? [])].slice(1);
+    const { identity } = options;
+    const as = identity === undefined ? [] : [`--reuid=${identity.uid}`, `--regid=${identity.gid}`, '--clear-groups'];
     // A test that is killed takes its service with it.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, program, ...words], {
+    const child = spawn('setpriv', [...as, '--pdeathsig', 'KILL', '--', process.execPath, program, ...words], {
       env: { ...process.env, ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
