@@ -1,0 +1,159 @@
+// What a worker is given for an attempt, from real secrets and config maps in a real store; and that no fault tells a secret.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SqliteStore } from '../api/store/sqlite-store.ts';
+import { annotations } from '../domain/annotations.ts';
+import type { Fault } from '../domain/fault.ts';
+import type { CdiConfig } from '../domain/kube-shapes.ts';
+import { resources } from '../domain/resources.ts';
+import { claimOf, volumeId } from '../test/claim-examples.ts';
+import { attemptInputs, checksumOf, type InputsContext, missingOf, namesOf } from './attempt-inputs.ts';
+import { firstAttempt } from './attempt-state.ts';
+import type { HttpContent } from './claim-content.ts';
+
+const pem = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n';
+
+let directory: string;
+let store: SqliteStore;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'ls-inputs-'));
+  store = await SqliteStore.open(directory);
+  const secret = (name: string, data: Record<string, string>) =>
+    store.create(resources.secrets, {
+      ...{ apiVersion: 'v1', kind: 'Secret', metadata: { namespace: 'ns', name } },
+      data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, btoa(value)])),
+    });
+  await secret('login', { accessKeyId: 'me', secretKey: 'hush' });
+  await secret('half', { accessKeyId: 'me' });
+  await secret('headers', { first: 'X-Token: s3cret', second: 'X-More:a:b' });
+  await secret('broken', { line: 'hush-no-colon' });
+  await store.create(resources.configMaps, {
+    ...{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: 'ns', name: 'cas' } },
+    data: { 'ca.pem': pem, note: 'not a certificate' },
+    binaryData: { 'more.pem': btoa(pem) },
+  });
+});
+afterAll(async () => {
+  await store.close();
+  await rm(directory, { recursive: true });
+});
+
+function http(more: Partial<HttpContent> = {}): HttpContent {
+  const none = { extraHeaders: [], secretExtraHeaders: [] };
+  return { kind: 'http', url: 'https://host/disk', ...none, insecureSkipVerify: false, ...more };
+}
+
+function inputs(more: Partial<InputsContext> = {}) {
+  return attemptInputs({
+    ...{ reader: store, claim: claimOf(), content: http(), state: firstAttempt('import'), sizeBytes: 1_048_576 },
+    ...{ cdiConfig: undefined, cloneSource: undefined },
+    ...more,
+  });
+}
+
+async function refusal(more: Partial<InputsContext>): Promise<Pick<Fault, 'code' | 'detail'>> {
+  const fault: Fault = await inputs(more).then(
+    () => expect.unreachable(),
+    (error: Fault) => error,
+  );
+  return { code: fault.code, detail: fault.detail };
+}
+
+describe('inputs', () => {
+  test('of a plain import hold the URL, the size and nothing else', async () => {
+    const source = { kind: 'http', url: 'https://host/disk', headers: [], certificates: [], insecureSkipVerify: false };
+    expect(await inputs()).toEqual({ operation: 'import', source, sizeBytes: 1_048_576, preallocation: false });
+  });
+
+  test('hold credentials, headers of both kinds in order, and the certificates among what a config map has', async () => {
+    const content = http({
+      ...{ secretRef: 'login', certConfigMap: 'cas', insecureSkipVerify: true },
+      ...{ extraHeaders: ['Accept : image/*'], secretExtraHeaders: ['headers'] },
+    });
+    expect(await inputs({ content })).toMatchObject({
+      source: {
+        credentials: { username: 'me', password: 'hush' },
+        headers: [
+          ['Accept', 'image/*'],
+          ['X-Token', 's3cret'],
+          ['X-More', 'a:b'],
+        ],
+        certificates: [pem, pem],
+        insecureSkipVerify: true,
+      },
+    });
+  });
+
+  test('hold checksum and preallocation as the claim wishes', async () => {
+    const claim = claimOf({
+      [annotations.importChecksum]: ' MD5:ABC ',
+      [annotations.preallocationRequested]: 'true',
+    });
+    expect(await inputs({ claim })).toMatchObject({ checksum: 'md5:abc', preallocation: true });
+    expect(checksumOf(claimOf({ [annotations.checksum]: 'sha1:d' }))).toBe('sha1:d');
+    expect(checksumOf(claimOf({ [annotations.importChecksum]: '' }))).toBeUndefined();
+  });
+
+  test('hold the proxy that is in force, which the status of CDIConfig tells before its spec', async () => {
+    const cdiConfig: CdiConfig = {
+      ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'CDIConfig', metadata: { name: 'config' } },
+      spec: { importProxy: { HTTPProxy: 'http://old' } },
+      status: { importProxy: { HTTPProxy: 'http://proxy', HTTPSProxy: '', noProxy: '.local' } },
+    };
+    expect(await inputs({ cdiConfig })).toMatchObject({ source: { proxy: { http: 'http://proxy', no: '.local' } } });
+    const { status: _, ...unset } = cdiConfig;
+    expect(await inputs({ cdiConfig: unset })).toMatchObject({ source: { proxy: { http: 'http://old' } } });
+  });
+
+  test('of a blank, a clone and a conversion', async () => {
+    expect(await inputs({ content: { kind: 'blank' } })).toMatchObject({ source: { kind: 'blank' } });
+    const clone = { kind: 'clone' as const, source: { namespace: 'ns', name: 'origin' } };
+    const cloned = await inputs({ content: clone, cloneSource: volumeId });
+    expect(cloned).toEqual({
+      operation: 'clone',
+      sourceVolumeId: volumeId,
+      sizeBytes: 1_048_576,
+      preallocation: false,
+    });
+    const state = { ...firstAttempt('upload'), stage: 'received' as const };
+    expect(await inputs({ content: { kind: 'upload' }, state })).toMatchObject({ operation: 'convert' });
+  });
+
+  test.each<[string, Partial<InputsContext>, string, string]>([
+    ['a secret that is missing', { content: http({ secretRef: 'none' }) }, 'SecretMissing', 'secret ns/none'],
+    ['a secret without its key', { content: http({ secretRef: 'half' }) }, 'SecretMissing', 'secret ns/half has no'],
+    ['missing certificates', { content: http({ certConfigMap: 'none' }) }, 'SecretMissing', 'config map ns/none'],
+    [
+      'a header that is none',
+      { content: http({ secretExtraHeaders: ['broken'] }) },
+      'InvalidRequest',
+      'an extra header',
+    ],
+    [
+      'a clone without its source',
+      { content: { kind: 'clone', source: { namespace: 'ns', name: 'gone' } } },
+      'SourceNotReady',
+      'gone',
+    ],
+    [
+      'an upload that waits',
+      { content: { kind: 'upload' }, state: firstAttempt('upload') },
+      'StaleAttempt',
+      'takes no inputs',
+    ],
+  ])('are refused for %s, without telling a secret', async (_why, more, code, detail) => {
+    const told = await refusal(more);
+    expect(told).toEqual({ code, detail: expect.stringContaining(detail) });
+    expect(told.detail).not.toContain('hush');
+  });
+});
+
+test('what is missing is told by the first name that is not there', async () => {
+  const content = http({ secretRef: 'login', secretExtraHeaders: ['headers', 'later'], certConfigMap: 'cas' });
+  expect(namesOf(content)).toEqual({ secrets: ['login', 'headers', 'later'], configMaps: ['cas'] });
+  expect((await missingOf(store, 'ns', content))?.detail).toBe('secret ns/later');
+  expect(await missingOf(store, 'ns', http({ secretRef: 'login', certConfigMap: 'cas' }))).toBeUndefined();
+  expect((await missingOf(store, 'other', http({ certConfigMap: 'cas' })))?.detail).toBe('config map other/cas');
+});

@@ -1,0 +1,123 @@
+// What is to be in a claim, as a table: by its DataVolume, by the annotations that CDI's clients write, and who has nothing to fill.
+import { describe, expect, test } from 'vitest';
+import { annotations } from '../domain/annotations.ts';
+import type { DataVolume, DataVolumeSpec } from '../domain/data-volume.ts';
+import type { Claim } from '../domain/kube-shapes.ts';
+import { claimOf } from '../test/claim-examples.ts';
+import { type ClaimContent, contentOfClaim, operationOfContent } from './claim-content.ts';
+
+const uid = 'dv-uid';
+const owner = { apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', name: 'disk', uid, controller: true };
+
+function dataVolumeOf(spec: DataVolumeSpec): DataVolume {
+  const metadata = { namespace: 'ns', name: 'disk', uid };
+  return { apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata, spec };
+}
+
+function owned(told: Record<string, string> = {}, spec: Partial<Claim['spec']> = {}): Claim {
+  const claim = claimOf({ [annotations.createdForDataVolume]: uid, ...told });
+  return { ...claim, metadata: { ...claim.metadata, ownerReferences: [owner] }, spec: { ...claim.spec, ...spec } };
+}
+
+function shown(content: ClaimContent): string {
+  return content.kind === 'unsupported' ? `${content.operation} unsupported: ${content.fault.detail}` : content.kind;
+}
+
+describe('by its DataVolume', () => {
+  test.each<[DataVolumeSpec, string]>([
+    [{ source: { http: { url: 'http://host/x' } } }, 'http'],
+    [{ source: { blank: {} } }, 'blank'],
+    [{ source: { upload: {} } }, 'upload'],
+    [{ source: { pvc: { namespace: 'ns', name: 'origin' } } }, 'clone'],
+    [
+      { source: { snapshot: { namespace: 'ns', name: 's' } } },
+      'clone unsupported: source snapshot is not supported yet',
+    ],
+    [{ source: { s3: { url: 'https://s3/x' } } }, 'import unsupported: source s3 is not supported yet'],
+    [{ source: { registry: { url: 'docker://x' } } }, 'import unsupported: source registry is not supported yet'],
+    [{ sourceRef: { kind: 'DataSource', name: 'x' } }, 'import unsupported: sourceRef is not supported yet'],
+    [{}, 'none'],
+    [{ source: { blank: {} }, contentType: 'archive' }, 'import unsupported: contentType archive is not supported yet'],
+  ])('%j', (spec, expected) => {
+    expect(shown(contentOfClaim(owned(), dataVolumeOf(spec)))).toBe(expected);
+  });
+
+  test('what the DataVolume says goes before annotations that somebody else wrote', () => {
+    const claim = owned({ [annotations.importEndpoint]: 'http://evil/x', [annotations.importSource]: 'http' });
+    const content = contentOfClaim(claim, dataVolumeOf({ source: { http: { url: 'http://good/x', secretRef: 's' } } }));
+    expect(content).toMatchObject({ kind: 'http', url: 'http://good/x', secretRef: 's' });
+  });
+
+  test('one that was taken over keeps what is in it', () => {
+    const spec = { source: { http: { url: 'http://host/x' } } };
+    expect(shown(contentOfClaim(owned({ [annotations.createdForDataVolume]: 'other' }), dataVolumeOf(spec)))).toBe(
+      'none',
+    );
+    expect(shown(contentOfClaim(owned({ [annotations.populatedFor]: 'disk' }), dataVolumeOf(spec)))).toBe('none');
+  });
+
+  test('nothing is begun while its DataVolume has not been seen, or is gone', () => {
+    expect(shown(contentOfClaim(owned(), undefined))).toBe('unknown');
+  });
+
+  test('a block volume is refused, but one that nobody fills is not', () => {
+    const block = owned({}, { volumeMode: 'Block' });
+    expect(shown(contentOfClaim(block, dataVolumeOf({ source: { blank: {} } })))).toBe(
+      'import unsupported: volumeMode Block is not supported yet',
+    );
+    expect(shown(contentOfClaim({ ...claimOf(), spec: block.spec }, undefined))).toBe('none');
+  });
+});
+
+describe('by annotations alone', () => {
+  const endpoint = { [annotations.importEndpoint]: 'http://host/x' };
+  test.each<[string, Record<string, string>, string]>([
+    ['nothing', {}, 'none'],
+    ['an upload target', { [annotations.uploadTarget]: '' }, 'upload'],
+    ['an endpoint', endpoint, 'http'],
+    ['an endpoint of source http', { ...endpoint, [annotations.importSource]: 'http' }, 'http'],
+    ['source none', { [annotations.importSource]: 'none' }, 'blank'],
+    [
+      'source s3',
+      { ...endpoint, [annotations.importSource]: 's3' },
+      'import unsupported: source s3 is not supported yet',
+    ],
+    [
+      'no endpoint',
+      { [annotations.importSource]: 'http' },
+      `import unsupported: annotation ${annotations.importEndpoint} is missing`,
+    ],
+    ['a clone', { [annotations.cloneRequest]: 'ns/origin' }, 'clone'],
+    [
+      'a clone from elsewhere',
+      { [annotations.cloneRequest]: 'other/origin' },
+      'clone unsupported: a clone between namespaces needs a DataVolume',
+    ],
+    [
+      'a clone of nothing',
+      { [annotations.cloneRequest]: 'ns/' },
+      `clone unsupported: annotation ${annotations.cloneRequest} is not namespace/name: ns/`,
+    ],
+    [
+      'a clone with a path',
+      { [annotations.cloneRequest]: 'ns/a/b' },
+      `clone unsupported: annotation ${annotations.cloneRequest} is not namespace/name: ns/a/b`,
+    ],
+  ])('%s', (_what, told, expected) => {
+    expect(shown(contentOfClaim(claimOf(told), undefined))).toBe(expected);
+  });
+
+  test('headers come in the order of their numbers, not of their text', () => {
+    const told = Object.fromEntries([10, 2, 1].map((n) => [`${annotations.importExtraHeaders}.${n}`, `h${n}`]));
+    const content = contentOfClaim(claimOf({ ...endpoint, ...told, [annotations.importSecretName]: '' }), undefined);
+    expect(content).toEqual({
+      ...{ kind: 'http', url: 'http://host/x', insecureSkipVerify: false },
+      ...{ extraHeaders: ['h1', 'h2', 'h10'], secretExtraHeaders: [] },
+    });
+  });
+});
+
+test('only what somebody fills has an operation', () => {
+  const kinds: ClaimContent[] = [{ kind: 'blank' }, { kind: 'upload' }, { kind: 'none' }, { kind: 'unknown' }];
+  expect(kinds.map(operationOfContent)).toEqual(['import', 'upload', undefined, undefined]);
+});
