@@ -73,6 +73,7 @@ async function probeFile(path: string, fileBytes: number, transfer: Pick<Transfe
     const source = {
       head: (bytes: number) => stream.head(bytes),
       stream: () => stream.stream(),
+      pieces: () => stream.pieces(),
       totalBytes: size,
       readAt,
     };

@@ -7,6 +7,8 @@ export interface ByteStream {
   head(bytes: number): Promise<Buffer>;
   /** All bytes from the first on; may be called once. */
   stream(): AsyncGenerator<Buffer, void, undefined>;
+  /** The same, where a piece may be overwritten once the next one is asked for. */
+  pieces(): AsyncGenerator<Buffer, void, undefined>;
 }
 
 export class PeekedStream implements ByteStream {
@@ -26,7 +28,7 @@ export class PeekedStream implements ByteStream {
       const next = await this.#source.next();
       if (next.done === true) this.#ended = true;
       else {
-        this.#peeked.push(next.value);
+        this.#peeked.push(Buffer.from(next.value)); // the next piece may overwrite it
         this.#peekedBytes += next.value.byteLength;
       }
     }
@@ -36,7 +38,12 @@ export class PeekedStream implements ByteStream {
     return joined.subarray(0, bytes);
   }
 
-  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+  /** Its pieces are those of the source. */
+  stream(): AsyncGenerator<Buffer, void, undefined> {
+    return this.pieces();
+  }
+
+  async *pieces(): AsyncGenerator<Buffer, void, undefined> {
     if (this.#passedOn) throw new Fault('Internal', 'the stream has been passed on already');
     this.#passedOn = true;
     try {

@@ -41,7 +41,9 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
     capBytes: target.sizeBytes,
     preallocation: target.preallocation,
   });
-  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  // The writer copies a piece before it wants the next; a pipe to a child does not.
+  const bytes = probe.compressions.length === 0 ? source.pieces() : source.stream();
+  const passing = digest.through(bytes, (done) => timer.advance({ bytesDone: done }));
   try {
     await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
   } catch (error) {

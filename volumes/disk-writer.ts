@@ -46,7 +46,8 @@ export class DiskWriter extends Writable {
 
   private constructor(file: FileHandle, direct: boolean, capBytes: number) {
     // The file stays open until finish(), which the caller owes after the stream has ended well.
-    super({ autoDestroy: false, highWaterMark: blockBytes });
+    // With a mark of 1 each chunk has been copied before a pipeline asks for the next, so that a source may use its memory again.
+    super({ autoDestroy: false, highWaterMark: 1 });
     this.#file = file;
     this.#direct = direct;
     this.#capBytes = capBytes;

@@ -2,9 +2,10 @@
 // Credentials and extra headers go to the origin that the user named and to no other.
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { Fault } from '../../domain/fault.ts';
-import type { Config } from '../../runtime/config.ts';
 import { cameAfterTheEnd, faultOfHttpError, placeOf } from './http-faults.ts';
 import { trustedContext } from './http-trust.ts';
+import type { Limits } from './plain-connection.ts';
+import { PlainConnections } from './plain-connections.ts';
 import { chooseProxy, type ProxySettings } from './proxy-choice.ts';
 
 /** Where to read, and with what right. */
@@ -17,12 +18,15 @@ export interface HttpLocation {
   proxy?: ProxySettings;
 }
 
-type Limits = Pick<Config, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'idleTimeoutMs'>;
+/** Not to be read to its end unless it is the content. A piece may be overwritten once the next one is asked for. */
+export interface AnswerBody extends AsyncIterable<Buffer> {
+  destroy(): void;
+}
 
 export interface HttpAnswer {
   status: number;
   headers: Dispatcher.ResponseData['headers'];
-  body: Dispatcher.ResponseData['body'];
+  body: AnswerBody;
   /** The URL that answered, after redirects. */
   url: string;
 }
@@ -50,6 +54,7 @@ export class HttpConnection {
   readonly #limits: Limits;
   readonly #signal: AbortSignal;
   readonly #dispatchers = new Map<string, Dispatcher>();
+  readonly #plain: PlainConnections;
   #resolved: URL | undefined;
   #sentTooMuch = false;
 
@@ -59,11 +64,12 @@ export class HttpConnection {
     this.#start = parseUrl(location.url);
     this.#limits = limits;
     this.#signal = signal;
+    this.#plain = new PlainConnections(limits, signal);
   }
 
   /** True once a server sent bytes after the end that it had declared. */
   get sentTooMuch(): boolean {
-    return this.#sentTooMuch;
+    return this.#sentTooMuch || this.#plain.sentTooMuch;
   }
 
   /** One GET with redirects followed; they are followed once, later requests go to where they led. Any status is an answer. */
@@ -76,7 +82,19 @@ export class HttpConnection {
     return this.#follow(headers);
   }
 
+  /** As `get`, for a range of the content once `get` has found it: the quickest way that there is to the place. */
+  async getRange(headers: Record<string, string>): Promise<HttpAnswer> {
+    const url = this.#resolved;
+    if (url?.protocol !== 'http:' || chooseProxy(url, this.#location.proxy) !== undefined) return this.get(headers);
+    const answer = await this.#askPlainly(url, headers);
+    const expired = url.href !== this.#start.href && answer !== undefined && expiredStatuses.includes(answer.status);
+    if (answer !== undefined && !expired) return answer;
+    answer?.body.destroy();
+    return expired ? this.#follow(headers) : this.get(headers);
+  }
+
   async close(): Promise<void> {
+    this.#plain.close();
     const closing = [...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy());
     this.#dispatchers.clear();
     await Promise.all(closing);
@@ -105,7 +123,7 @@ export class HttpConnection {
       } = await request(url, {
         method: 'GET',
         dispatcher: this.#dispatcherFor(url),
-        headers: { ...this.#privateHeaders(url), 'user-agent': 'longshore', 'accept-encoding': 'identity', ...headers },
+        headers: this.#allHeaders(url, headers),
         headersTimeout: this.#limits.firstByteTimeoutMs,
         bodyTimeout: this.#limits.idleTimeoutMs,
         signal: this.#signal,
@@ -117,6 +135,19 @@ export class HttpConnection {
     } catch (error) {
       throw faultOfHttpError(error, url.href, { signal: this.#signal, bodyBegan: false });
     }
+  }
+
+  async #askPlainly(url: URL, headers: Record<string, string>): Promise<HttpAnswer | undefined> {
+    try {
+      const answer = await this.#plain.ask(url, this.#allHeaders(url, headers));
+      return answer === undefined ? undefined : { ...answer, url: url.href };
+    } catch (error) {
+      throw faultOfHttpError(error, url.href, { signal: this.#signal, bodyBegan: false });
+    }
+  }
+
+  #allHeaders(url: URL, headers: Record<string, string>): Record<string, string> {
+    return { ...this.#privateHeaders(url), 'user-agent': 'longshore', 'accept-encoding': 'identity', ...headers };
   }
 
   #privateHeaders(url: URL): Record<string, string> {
@@ -167,7 +198,15 @@ export class HttpConnection {
 }
 
 async function discard(answer: HttpAnswer): Promise<void> {
-  await answer.body.dump({ limit: 65_536 }).catch(() => answer.body.destroy());
+  let bytes = 0;
+  try {
+    for await (const piece of answer.body) {
+      bytes += piece.byteLength;
+      if (bytes > 65_536) break;
+    }
+  } catch {
+    answer.body.destroy();
+  }
 }
 
 function redirectTarget(from: URL, location: string | string[] | undefined): URL {

@@ -85,13 +85,17 @@ export class HttpSource implements ByteStream {
     return this.#bytes.head(Math.min(bytes, longestHeadBytes));
   }
 
-  stream(): AsyncGenerator<Buffer, void, undefined> {
+  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const piece of this.pieces()) yield Buffer.from(piece);
+  }
+
+  pieces(): AsyncGenerator<Buffer, void, undefined> {
     this.#wholeWanted = true;
-    return this.#bytes.stream();
+    return this.#bytes.pieces();
   }
 
   /**
-   * The bytes from `start` up to `end`, in one request, with more where the connection drops.
+   * The bytes from `start` up to `end`, in one request, with more where the connection drops. A piece may be overwritten once the next one is asked for.
    * Faults: SourceChanged, SourceTruncated, SourceInterrupted and those of a request.
    */
   async *range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
@@ -179,7 +183,7 @@ export class HttpSource implements ByteStream {
   async #askRange(start: number, end: number): Promise<HttpAnswer> {
     const ifRange = this.validator;
     const condition = ifRange === undefined ? {} : { 'if-range': ifRange };
-    const answer = await this.#connection.get({ range: `bytes=${start}-${end - 1}`, ...condition });
+    const answer = await this.#connection.getRange({ range: `bytes=${start}-${end - 1}`, ...condition });
     const fault = this.#faultOfRange(answer, start);
     if (fault === undefined) return answer;
     answer.body.destroy();
@@ -216,7 +220,7 @@ export class HttpSource implements ByteStream {
 
 async function* chunksOf(answer: HttpAnswer, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
   try {
-    for await (const chunk of answer.body) yield chunk as Buffer; // safe: no encoding is set on the body
+    yield* answer.body;
   } catch (error) {
     throw faultOfHttpError(error, answer.url, { signal, bodyBegan: true });
   }

@@ -1,7 +1,7 @@
 // Random access to a file that is still being written from its beginning: a read of what is not there yet waits for it.
 import { type FileHandle, open } from 'node:fs/promises';
 import { Fault } from '../../domain/fault.ts';
-import { type RandomReader, sectorSlackBytes } from './random-reader.ts';
+import { keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
 
 const pieceBytes = 2 * 1024 * 1024;
 
@@ -49,7 +49,7 @@ export class GrowingFile implements RandomReader {
     // The kernel reads ahead.
   }
 
-  async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
+  async *read(offset: number, length: number): AsyncGenerator<Piece, void, undefined> {
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = promise;
@@ -65,7 +65,7 @@ export class GrowingFile implements RandomReader {
     await this.#file.close();
   }
 
-  async *#readInTurn(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
+  async *#readInTurn(offset: number, length: number): AsyncGenerator<Piece, void, undefined> {
     const end = offset + length;
     await this.#waitFor(end);
     const known = Math.min(end, this.#availableBytes);
@@ -75,10 +75,12 @@ export class GrowingFile implements RandomReader {
     for (let at = offset; at < known; ) {
       const { bytesRead } = await this.#file.read(this.#memory, 0, Math.min(pieceBytes, known - at), at);
       if (bytesRead === 0) throw new Fault('Internal', 'the staged file is shorter than it was');
-      yield this.#memory.subarray(0, bytesRead);
+      const released = Promise.withResolvers<void>();
+      yield { bytes: this.#memory.subarray(0, bytesRead), release: released.resolve };
+      await released.promise;
       at += bytesRead;
     }
-    if (end > known) yield Buffer.alloc(end - known);
+    if (end > known) yield keptPiece(Buffer.alloc(end - known));
   }
 
   async #waitFor(end: number): Promise<void> {

@@ -19,10 +19,12 @@ import {
   requestBytes,
   simpleReply,
 } from './nbd-protocol.ts';
-import type { RandomReader } from './random-reader.ts';
+import type { Piece, RandomReader } from './random-reader.ts';
 
 const longestOptionBytes = 8192;
 const mostQueued = 64;
+/** Bytes of answers that may wait for the client, so that it finds the next answer when it has taken one. */
+const mostUnsentBytes = 4 * 1024 * 1024;
 const clientNoZeroes = 2;
 
 export class NbdSession {
@@ -31,6 +33,9 @@ export class NbdSession {
   readonly #size: bigint;
   #tail: Promise<void> = Promise.resolve();
   #queued = 0;
+  #unsentBytes = 0;
+  /** Settles when a piece has left. */
+  #sent = Promise.withResolvers<void>();
 
   constructor(socket: Socket, reader: RandomReader, size: bigint) {
     this.#socket = socket;
@@ -104,15 +109,28 @@ export class NbdSession {
     if (command === commands.flush) return this.#send(simpleReply(cookie, errnos.none));
     if (command !== commands.read) throw new Fault('Internal', `the NBD client sent command ${command}`);
     if (length === 0 || length > longestReadBytes) return this.#send(simpleReply(cookie, errnos.invalid));
-    let header: Buffer | undefined = simpleReply(cookie, errnos.none);
+    this.#socket.cork();
+    this.#socket.write(simpleReply(cookie, errnos.none));
+    let corked = true;
     for await (const piece of this.#reader.read(Number(request.offset), length)) {
-      if (header !== undefined) this.#socket.cork();
-      if (header !== undefined) this.#socket.write(header);
-      const sent = this.#send(piece);
-      if (header !== undefined) this.#socket.uncork();
-      header = undefined;
-      await sent;
+      this.#sendPiece(piece);
+      if (corked) this.#socket.uncork();
+      corked = false;
+      while (this.#unsentBytes > mostUnsentBytes) await this.#sent.promise;
+      if (this.#socket.destroyed) return; // the client has gone
     }
+  }
+
+  /** Does not wait until it has left: the memory is held until then, and the next pieces are prepared meanwhile. */
+  #sendPiece({ bytes, release }: Piece): void {
+    this.#unsentBytes += bytes.byteLength;
+    this.#socket.write(bytes, () => {
+      // Also after a failure: the session ends then, as the next request or the end of the socket tells.
+      release();
+      this.#unsentBytes -= bytes.byteLength;
+      this.#sent.resolve();
+      this.#sent = Promise.withResolvers<void>();
+    });
   }
 
   /** @returns undefined where the client has gone */

@@ -1,7 +1,7 @@
 // Random access to a source that serves ranges. Whole segments are fetched and kept for a while; sequential reading is met by fetching ahead
 // over several connections. Memory is a fixed set of buffers, whatever the size of the source.
 import { Fault } from '../../domain/fault.ts';
-import { type RandomReader, sectorSlackBytes } from './random-reader.ts';
+import { keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
 
 /** Yields the bytes from start to end in order. */
 export type FetchRange = (start: number, end: number) => AsyncIterable<Buffer>;
@@ -54,6 +54,8 @@ export class RangeReader implements RandomReader {
   /** Where reading is. */
   #current = 0;
   #closed = false;
+  /** Settles when memory may have become free. */
+  #freed = Promise.withResolvers<void>();
   readonly #fetches = new Set<Promise<void>>();
 
   constructor(options: RangeReaderOptions) {
@@ -67,28 +69,35 @@ export class RangeReader implements RandomReader {
     for (let index = Math.floor(offset / segmentBytes); index <= last; index += 1) this.#begin(index, 'usedUp');
   }
 
-  async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
+  async *read(offset: number, length: number): AsyncGenerator<Piece, void, undefined> {
     const end = offset + length;
     const known = Math.min(end, this.#options.totalBytes);
     if (end - known > sectorSlackBytes || known <= offset) throw beyondEnd(end, this.#options.totalBytes);
-    if (this.#isTable(offset, known - offset)) yield await this.#table(offset, known);
+    if (this.#isTable(offset, known - offset)) yield keptPiece(await this.#table(offset, known));
     else yield* this.#readSegments(offset, known);
-    if (end > known) yield Buffer.alloc(end - known);
+    if (end > known) yield keptPiece(Buffer.alloc(end - known));
   }
 
-  async *#readSegments(offset: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+  async *#readSegments(offset: number, end: number): AsyncGenerator<Piece, void, undefined> {
     for (let at = offset; at < end; ) {
       const segment = await this.#use(Math.floor(at / segmentBytes));
+      const until = Math.min(end, segment.end);
       try {
-        const until = Math.min(end, segment.end);
         await filledTo(segment, until);
-        yield segment.memory.subarray(at - segment.start, until - segment.start);
-        at = until;
-        segment.readTo = Math.max(segment.readTo, until);
-      } finally {
-        segment.readers -= 1;
+      } catch (error) {
+        this.#release(segment, at);
+        throw error;
       }
+      const bytes = segment.memory.subarray(at - segment.start, until - segment.start);
+      yield { bytes, release: () => this.#release(segment, until) };
+      at = until;
     }
+  }
+
+  #release(segment: Segment, readTo: number): void {
+    segment.readers -= 1;
+    segment.readTo = Math.max(segment.readTo, readTo);
+    this.#tellFreed();
   }
 
   #isTable(offset: number, length: number): boolean {
@@ -118,6 +127,7 @@ export class RangeReader implements RandomReader {
   /** Waits until no fetch runs any more; the source should be closed first. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#tellFreed();
     await Promise.allSettled(this.#fetches);
     this.#segments.clear();
   }
@@ -133,7 +143,7 @@ export class RangeReader implements RandomReader {
         this.#fetchAhead(index);
         return segment;
       }
-      await Promise.race(this.#fetches);
+      await this.#freed.promise;
     }
   }
 
@@ -175,7 +185,10 @@ export class RangeReader implements RandomReader {
       change: Promise.withResolvers<void>(),
     };
     this.#segments.set(index, segment);
-    const fetching = this.#fetch(segment).finally(() => this.#fetches.delete(fetching));
+    const fetching = this.#fetch(segment).finally(() => {
+      this.#fetches.delete(fetching);
+      this.#tellFreed();
+    });
     this.#fetches.add(fetching);
     return segment;
   }
@@ -192,6 +205,11 @@ export class RangeReader implements RandomReader {
     if (oldest === undefined) return undefined;
     this.#segments.delete(oldest.index);
     return oldest.memory;
+  }
+
+  #tellFreed(): void {
+    this.#freed.resolve();
+    this.#freed = Promise.withResolvers<void>();
   }
 
   /** Never rejects: a failure is kept for whoever reads the segment. */

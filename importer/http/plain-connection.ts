@@ -1,0 +1,181 @@
+// One connection to a web server without TLS and without a proxy, for many ranges of a large file one after the other. The body comes in large pieces
+// that all lie in one buffer, which takes a third of the work of a general client. It understands the one plain answer that file servers give, and says
+// of any other one that it is not for it: the general client then asks again and judges.
+import { connect, type Socket } from 'node:net';
+import { errors } from 'undici';
+import type { Config } from '../../runtime/config.ts';
+import { type PlainHead, parsePlainHead } from './plain-head.ts';
+
+export type Limits = Pick<Config, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'idleTimeoutMs'>;
+
+/** An answer whose body, for 206, has a known length. */
+export interface PlainAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body: PlainBody;
+}
+
+/** A piece may be overwritten once the next one is asked for. */
+export interface PlainBody extends AsyncIterable<Buffer> {
+  destroy(): void;
+}
+
+const bufferBytes = 512 * 1024;
+const longestHeadBytes = 16 * 1024;
+
+export class PlainConnection {
+  readonly #socket: Socket;
+  readonly #limits: Limits;
+  readonly #opened = Promise.withResolvers<void>();
+  /** Anything but idle: one request has it. */
+  #state: 'idle' | 'head' | 'body' = 'head';
+  #sentTooMuch = false;
+  #failure: Error | undefined;
+  /** What came and was not taken yet. Reading stands still while there is something. */
+  #piece: Buffer | undefined;
+  #waiting: PromiseWithResolvers<Buffer> | undefined;
+  #left = 0;
+
+  private constructor(url: URL, limits: Limits, signal: AbortSignal) {
+    this.#limits = limits;
+    this.#socket = connect({
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port === '' ? 80 : Number(url.port),
+      onread: { buffer: Buffer.allocUnsafeSlow(bufferBytes), callback: (bytes, buffer) => this.#take(bytes, buffer) },
+    });
+    const onAbort = (): void => this.destroy();
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#socket.once('connect', () => this.#opened.resolve());
+    this.#socket.once('end', () => this.destroy());
+    this.#socket.once('error', (error) => this.#fail(error));
+    this.#socket.once('close', () => {
+      signal.removeEventListener('abort', onAbort);
+      this.#fail(new errors.SocketError('other side closed'));
+    });
+    this.#socket.on('timeout', () => this.#timeOut());
+    this.#opened.promise.catch(() => undefined); // whoever opens it awaits it
+  }
+
+  /** Taken for a first request. @throws the error of the socket or of undici for a time limit */
+  static async open(url: URL, limits: Limits, signal: AbortSignal): Promise<PlainConnection> {
+    const connection = new PlainConnection(url, limits, signal);
+    if (signal.aborted) connection.destroy();
+    connection.#socket.setTimeout(limits.connectTimeoutMs);
+    await connection.#opened.promise;
+    connection.#socket.setNoDelay();
+    return connection;
+  }
+
+  /** Takes it for the next request, as `open` does for the first. @returns false where another one has it, or it has ended */
+  tryTake(): boolean {
+    if (this.ended || this.#state !== 'idle') return false;
+    this.#state = 'head';
+    return true;
+  }
+
+  get ended(): boolean {
+    return this.#failure !== undefined || this.#socket.destroyed;
+  }
+
+  /** True once bytes came that no answer had declared. */
+  get sentTooMuch(): boolean {
+    return this.#sentTooMuch;
+  }
+
+  /** Of who took it. @returns undefined for an answer that it does not understand; the connection is ended then. @throws as `open` */
+  async ask(url: URL, headers: Record<string, string>): Promise<PlainAnswer | undefined> {
+    const lines = Object.entries({ host: url.host, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+    this.#socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1');
+    const head = await this.#head();
+    if (head === undefined || (head.status === 206 && head.lengthBytes === undefined)) {
+      this.destroy();
+      return undefined;
+    }
+    this.#left = head.lengthBytes ?? 0;
+    const { status } = head;
+    return { status, headers: head.headers, body: this.#bodyOf(head) };
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  async #head(): Promise<PlainHead | undefined> {
+    let bytes = Buffer.alloc(0);
+    this.#socket.setTimeout(this.#limits.firstByteTimeoutMs);
+    while (bytes.byteLength < longestHeadBytes) {
+      bytes = Buffer.concat([bytes, await this.#next()]);
+      const end = bytes.indexOf('\r\n\r\n');
+      if (end < 0) continue;
+      this.#state = 'body';
+      if (end + 4 < bytes.byteLength) this.#piece = bytes.subarray(end + 4);
+      return parsePlainHead(bytes.toString('latin1', 0, end));
+    }
+    return undefined;
+  }
+
+  #bodyOf({ keepsAlive }: PlainHead): PlainBody {
+    const pieces = async function* (this: PlainConnection): AsyncGenerator<Buffer, void, undefined> {
+      this.#socket.setTimeout(this.#limits.idleTimeoutMs);
+      try {
+        while (this.#left > 0) {
+          const piece = await this.#next();
+          const own = piece.byteLength > this.#left ? piece.subarray(0, this.#left) : piece;
+          this.#left -= own.byteLength;
+          if (own.byteLength < piece.byteLength) this.#sentTooMuch = true;
+          yield own;
+        }
+      } finally {
+        if (this.#left > 0 || this.#piece !== undefined || this.#sentTooMuch || !keepsAlive) this.destroy();
+        else this.#rest();
+      }
+    };
+    return { [Symbol.asyncIterator]: () => pieces.call(this), destroy: () => this.destroy() };
+  }
+
+  /** Reads on, so that a hang-up or a byte too much is noticed. */
+  #rest(): void {
+    this.#state = 'idle';
+    this.#socket.setTimeout(0);
+    this.#socket.resume();
+  }
+
+  async #next(): Promise<Buffer> {
+    const piece = this.#piece;
+    this.#piece = undefined;
+    if (piece !== undefined) return piece;
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#waiting = Promise.withResolvers<Buffer>();
+    this.#socket.resume();
+    return this.#waiting.promise;
+  }
+
+  /** @returns false: reading stands still until the next piece is asked for */
+  #take(bytes: number, buffer: Uint8Array): boolean {
+    const piece = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
+    if (this.#state === 'idle') {
+      this.#sentTooMuch = true;
+      this.destroy();
+    } else if (this.#waiting === undefined) this.#piece = piece;
+    else {
+      this.#waiting.resolve(piece);
+      this.#waiting = undefined;
+    }
+    return false;
+  }
+
+  #timeOut(): void {
+    if (this.#socket.connecting) this.#fail(new errors.ConnectTimeoutError());
+    else if (this.#state === 'head') this.#fail(new errors.HeadersTimeoutError());
+    else if (this.#waiting !== undefined) this.#fail(new errors.BodyTimeoutError());
+    else return; // nobody waits for the server now
+    this.destroy();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#opened.reject(this.#failure);
+    this.#waiting?.reject(this.#failure);
+    this.#waiting = undefined;
+  }
+}
