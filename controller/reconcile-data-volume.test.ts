@@ -145,3 +145,26 @@ describe('a DataVolume without its claim', () => {
     );
   });
 });
+
+describe('a claim of the same name that nobody owns', () => {
+  const bare = (told: Record<string, string> = {}): Claim => {
+    const found = claim('Bound', { [annotations.createdForDataVolume]: 'a former one', ...told });
+    const { ownerReferences: _, ...metadata } = found.metadata;
+    return { ...found, metadata };
+  };
+  const wish = (value: string) => ({ [annotations.allowClaimAdoption]: value });
+  test.each<[string, Record<string, string>, boolean, Record<string, string>, string]>([
+    ['no wish, gate off', {}, false, {}, 'ErrResourceExists'],
+    ['no wish, gate on', {}, true, {}, 'ownClaim'],
+    ['wish, gate off', wish('true'), false, {}, 'ownClaim'],
+    ['wish as Go reads it', wish('T'), false, {}, 'ownClaim'],
+    ['wish against, gate on', wish('false'), true, {}, 'ErrResourceExists'],
+    ['filled for it', wish('false'), false, { [annotations.populatedFor]: 'dv' }, 'ownClaim'],
+  ])('%s', (_what, wishes, adoptsClaims, told, expected) => {
+    const wanted = dataVolume(blank);
+    const asked = { ...wanted, metadata: { ...wanted.metadata, annotations: wishes } };
+    const actions = reconcileDataVolume(asked, facts(bare(told), { adoptsClaims }));
+    const first = actions[0];
+    expect(first?.kind === 'event' ? first.reason : first?.kind).toBe(expected);
+  });
+});

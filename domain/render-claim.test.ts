@@ -356,3 +356,18 @@ describe('a clone fits', () => {
     );
   });
 });
+
+describe('a volume that is named', () => {
+  const named = { ...size('1Gi'), accessModes: ['ReadWriteOnce'], volumeName: 'pvc-1' };
+
+  test('is refused for a class of ours, whose volumes are made for their claims', () => {
+    const expected =
+      'ErrClaimNotValid: PVC Spec is not valid - volumeName pvc-1: a volume of class longshore is made for its claim and cannot be named';
+    expect(problemOf({ source: http, pvc: named })).toBe(expected);
+    expect(problemOf({ source: http, storage: named })).toBe(expected);
+  });
+
+  test('is taken for any other class', () => {
+    expect(render({ source: http, pvc: { ...named, storageClassName: 'nfs' } }).spec.volumeName).toBe('pvc-1');
+  });
+});
