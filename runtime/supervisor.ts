@@ -36,10 +36,13 @@ export interface Supervisor {
 const schemaVersion = 1;
 const stopLimitMs = 10_000;
 
-/** Memory: what these processes hold is small and lives short; without limits V8 lets garbage grow first. */
+/**
+ * Memory: what these processes hold is small and lives short; without limits V8 lets garbage grow first. The growing percent matters where bytes pass:
+ * buffers count for the old space until a scavenge frees them, and without it each few MiB of them cost a mark of the whole heap.
+ */
 const nodeFlags: Readonly<Record<NodePartName, readonly string[]>> = {
   api: ['--max-old-space-size=256', '--max-semi-space-size=2'],
-  uploadproxy: ['--max-old-space-size=96', '--max-semi-space-size=1'],
+  uploadproxy: ['--max-old-space-size=96', '--max-semi-space-size=1', '--heap-growing-percent=300'],
   worker: ['--max-old-space-size=192', '--max-semi-space-size=2'],
 };
 

@@ -2,9 +2,9 @@
 // side's end is the other's end; an answer that the worker gives early is returned while the client still sends.
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type Agent, request as startRequest } from 'node:https';
-import { pipeline } from 'node:stream/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import { parseAddress } from '../runtime/listen.ts';
+import { passBody } from './pass-body.ts';
 import type { ProxyAnswer } from './proxy-answer.ts';
 import type { UploadTarget } from './upload-target.ts';
 
@@ -50,7 +50,7 @@ export async function forwardUpload(request: IncomingMessage, forwarding: Forwar
   const answered = answerOf(upstream, signal);
   const idle = watchSilence(request, upstream, forwarding.idleTimeoutMs, ending);
   let isSent = false;
-  const sent = pipeline(bodyOf(request), upstream, { signal }).then(() => {
+  const sent = passBody(request, upstream, signal).then(() => {
     isSent = true;
   });
   try {
@@ -87,11 +87,6 @@ function headersFor(headers: IncomingHttpHeaders, target: UploadTarget): Record<
   if (length !== undefined) passed['content-length'] = length;
   else if (headers['transfer-encoding'] !== undefined) passed['transfer-encoding'] = 'chunked';
   return { ...passed, 'longshore-volume': target.volumeId };
-}
-
-/** The body in pieces as large as have come in. The request outlives the end of the iteration: it is still to be answered. */
-function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
-  return request.iterator({ destroyOnReturn: false });
 }
 
 /** What the worker answers, whole; answers are short. */
