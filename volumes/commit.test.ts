@@ -91,3 +91,23 @@ test('an attempt without a disk commits nothing', async () => {
   await expect(pool.commit(staging, reportOf(1))).rejects.toMatchObject({ code: 'Internal' });
   expect(pool.get(id)?.state).toBe('populating');
 });
+
+test('a commit that cannot be recorded leaves the volume populating and empty, and the next attempt can', async () => {
+  await using place = await TemporaryPool.make();
+  let isFull = true;
+  const at = async (step: CommitStep): Promise<void> => {
+    if (step === 'renamed' && isFull) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+  };
+  const pool = await place.open({ at });
+  const id = await populatingVolume(pool, 1024);
+  const first = await pool.openStaging(id, 1);
+  await writeFile(first.diskPath, 'x');
+  await expect(pool.commit(first, reportOf(1))).rejects.toMatchObject({ code: 'ENOSPC' });
+  await first.discard();
+  expect(await place.files(`volumes/${id}`)).toEqual(['data', 'volume.json']);
+  isFull = false;
+  await pool.claimFence(id, { attempt: 2, generation: 1 });
+  const second = await pool.openStaging(id, 2);
+  await writeFile(second.diskPath, 'y');
+  await expect(pool.commit(second, reportOf(1))).resolves.toMatchObject({ state: 'complete' });
+});

@@ -1,6 +1,6 @@
 // The middle of a commit: from a staged disk.img to one in its place, every step durable before the next. The pool has checked the fence before and
 // writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, whose disk the next open removes.
-import { lstat, open, rename } from 'node:fs/promises';
+import { lstat, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeRecord } from '../domain/volume-record.ts';
@@ -8,6 +8,7 @@ import { syncDirectory } from '../runtime/durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import type { Staging } from './staging.ts';
+import { readRecord } from './volume-records.ts';
 
 /** Where a test may stop a commit. */
 export type CommitStep = 'checked' | 'owned' | 'synced' | 'renamed' | 'recorded';
@@ -30,6 +31,26 @@ export async function commitStaging(staging: Staging, record: VolumeRecord, plac
   await rename(staging.diskPath, target);
   await syncDirectory(dirname(target));
   await place.at('renamed');
+}
+
+/**
+ * A disk that is in its place and could not be recorded would take the room that the next attempt needs: it is removed. Only where the
+ * record on disk still says that the volume is populating; where it could not be read, or says complete, the next open decides.
+ */
+export async function undoneOnFailure<T>(
+  record: VolumeRecord,
+  place: CommitPlace,
+  commit: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await commit();
+  } catch (error) {
+    const reading = await readRecord(place.layout, record.volumeId);
+    if (reading.kind === 'record' && reading.record.state === 'populating') {
+      await rm(place.layout.disk(record.volumeId, record.mode), { force: true });
+    }
+    throw error;
+  }
 }
 
 async function checkDisk(path: string, record: VolumeRecord): Promise<void> {

@@ -5,7 +5,7 @@ import { rename, rm } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import { canMove, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
-import { commitStaging } from './commit.ts';
+import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
@@ -149,7 +149,7 @@ export class Pool {
 
   /**
    * Makes the staged disk.img the volume's, in one step: after a crash it is there wholly or not at all. The staging is gone afterwards.
-   * @throws Fault StaleAttempt (leaves nothing), ImageTooLarge, NoSpace; before the last step a failure leaves the volume populating
+   * @throws Fault StaleAttempt (leaves nothing), ImageTooLarge, NoSpace; a failure leaves the volume populating and empty
    */
   async commit(staging: Staging, report: TransferReport): Promise<VolumeRecord> {
     const id = staging.volumeId;
@@ -158,9 +158,11 @@ export class Pool {
         staging.assertHeld();
         this.#assertOwns(id, staging.attempt);
         const record = this.#need(id);
-        await commitStaging(staging, record, { layout: this.#layout, ownership: this.#ownership, at: this.#opened.at });
-        const committedAt = new Date().toISOString();
-        const complete = await this.#write({ ...record, state: 'complete', committedAt, report });
+        const place = { layout: this.#layout, ownership: this.#ownership, at: this.#opened.at };
+        const complete = await undoneOnFailure(record, place, async () => {
+          await commitStaging(staging, record, place);
+          return await this.#write({ ...record, state: 'complete', committedAt: new Date().toISOString(), report });
+        });
         await this.#opened.at('recorded');
         await this.#area.remove(staging, new Fault('StaleAttempt', `${id} is complete`));
         return complete;

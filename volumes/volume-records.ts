@@ -40,7 +40,7 @@ export async function readRecords(layout: PoolLayout): Promise<RecordReading[]> 
   return readings;
 }
 
-async function readRecord(layout: PoolLayout, name: string): Promise<RecordReading> {
+export async function readRecord(layout: PoolLayout, name: string): Promise<RecordReading> {
   if (!isVolumeId(name)) return { kind: 'foreign', name };
   try {
     return parseRecord(name, await readFile(layout.record(name), 'utf8'));

@@ -4,7 +4,13 @@
 
 import { cloneVolume } from '../cloner/clone-volume.ts';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
-import { isVolumeId, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import {
+  isVolumeId,
+  type TransferReport,
+  type TransferStep,
+  type VolumeId,
+  type VolumeRecord,
+} from '../domain/volume-record.ts';
 import { convertReceived } from '../importer/convert-received.ts';
 import { importImage } from '../importer/import-image.ts';
 import type { TransferHooks } from '../importer/transfer-hooks.ts';
@@ -57,7 +63,9 @@ export class JobRunner {
     const { logger, channel, config } = this.#options;
     const started = performance.now();
     const limited = withTotalLimit(signal, config.totalTimeoutMs);
-    const progress = new ProgressReporter(job, (told) => channel.sendProgress(told));
+    const key = { volumeId: job.volumeId, attempt: job.attempt };
+    const onStep = (step: TransferStep): void => logger.debug({ ...key, step }, 'step begins');
+    const progress = new ProgressReporter(key, (told) => channel.sendProgress(told), onStep);
     try {
       const report = await this.#transfer(job, record, limited, progress);
       this.#ended(job, record, started, progress, { report });
@@ -82,6 +90,7 @@ export class JobRunner {
       const held = AbortSignal.any([signal, staging.signal]);
       const report = await this.#fill(inputs, record, staging, this.#hooks(job, held, progress));
       signal.throwIfAborted();
+      this.#options.logger.debug({ ...key, step: 'commit' }, 'step begins');
       await pool.commit(staging, report);
       return report;
     } catch (error) {

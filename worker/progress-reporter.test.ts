@@ -6,20 +6,31 @@ const key = { volumeId: 'pvc-1', attempt: 3 };
 
 function reporter() {
   const sent: Progress[] = [];
+  const steps: string[] = [];
   const clock = { now: 0 };
   const progress = new ProgressReporter(
     key,
     (told) => sent.push(told),
+    (step) => steps.push(step),
     () => clock.now,
   );
   const report = (now: number, bytesDone: number, step: Progress['step'] = 'transfer') => {
     clock.now = now;
     progress.report({ step, bytesDone, bytesTotal: 10_000, bytesFetched: bytesDone });
   };
-  return { sent, progress, report };
+  return { sent, steps, progress, report };
 }
 
 describe('progress', () => {
+  test('tells once when another step begins', () => {
+    const { steps, report } = reporter();
+    report(0, 0, 'probe');
+    report(1, 5, 'transfer');
+    report(2, 9, 'transfer');
+    report(3, 9, 'verify');
+    expect(steps).toEqual(['probe', 'transfer', 'verify']);
+  });
+
   test('goes out twice a second at most', () => {
     const { sent, report } = reporter();
     for (let now = 0; now < 2_000; now += 50) report(now, now);

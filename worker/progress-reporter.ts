@@ -12,12 +12,20 @@ const windowMs = 5_000;
 export class ProgressReporter {
   readonly #key: AttemptKey;
   readonly #send: (progress: Progress) => void;
+  readonly #onStep: (step: Progress['step']) => void;
   readonly #now: () => number;
   #sentAt = Number.NEGATIVE_INFINITY;
   #latest: Told | undefined;
   #marks: { at: number; bytesDone: number }[] = [];
 
-  constructor(key: AttemptKey, send: (progress: Progress) => void, now: () => number = () => performance.now()) {
+  /** @param onStep told when another step begins */
+  constructor(
+    key: AttemptKey,
+    send: (progress: Progress) => void,
+    onStep: (step: Progress['step']) => void = () => undefined,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#onStep = onStep;
     this.#key = key;
     this.#send = send;
     this.#now = now;
@@ -30,7 +38,10 @@ export class ProgressReporter {
 
   report(told: Told): void {
     const now = this.#now();
-    if (this.#latest !== undefined && told.step !== this.#latest.step) this.#marks = [];
+    if (told.step !== this.#latest?.step) {
+      this.#marks = [];
+      this.#onStep(told.step);
+    }
     this.#latest = told;
     if (now - this.#sentAt < everyMs) return;
     this.#sentAt = now;

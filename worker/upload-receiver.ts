@@ -66,7 +66,8 @@ export class UploadReceiver {
     const { attempts, slots, logger, channel, pool } = this.#options;
     const started = performance.now();
     const key = { volumeId: slot.volumeId, attempt: slot.attempt };
-    const progress = new ProgressReporter(key, (told) => channel.sendProgress(told));
+    const onStep = (step: string): void => logger.debug({ ...key, step }, 'step begins');
+    const progress = new ProgressReporter(key, (told) => channel.sendProgress(told), onStep);
     let received: ReceivedUpload | undefined;
     try {
       await attempts.run({ ...key, operation: 'upload' }, signal, async (running) => {

@@ -2,7 +2,7 @@
 // runs twice into the same volume.
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -67,32 +67,49 @@ async function expectAllWell(): Promise<void> {
   expect(new Set(ids).size).toBe(ids.length);
 }
 
+/** Resolves when the worker's log tells that the step has begun for a volume that was not seen in the log before. */
+async function stepBegins(step: string, from: number): Promise<void> {
+  const log = join(service.directory, 'log/worker.log');
+  await until(`the step ${step} begins`, () => readFileSync(log, 'utf8').slice(from).includes(`"step":"${step}"`));
+}
+
+function logLength(): number {
+  return readFileSync(join(service.directory, 'log/worker.log'), 'utf8').length;
+}
+
+const imports = ['probe', 'plan', 'transfer', 'convert', 'verify', 'resize', 'commit'];
+
 test.each([
-  ['qcow2', () => ({ http: { url: web.urlOf(images.qcow2) } })],
-  ['raw', () => ({ http: { url: web.urlOf(images.raw) } })],
-  ['gz', () => ({ http: { url: web.urlOf(images.gz) } })],
-  ['clone', () => ({ pvc: { namespace: 'default', name: 'golden' } })],
-] as const)('FLUSHALL at every moment of a life: %s', async (name, source) => {
+  ['qcow2', () => ({ http: { url: web.urlOf(images.qcow2) } }), imports.filter((step) => step !== 'transfer')],
+  ['raw', () => ({ http: { url: web.urlOf(images.raw) } }), imports.filter((step) => step !== 'convert')],
+  ['gz', () => ({ http: { url: web.urlOf(images.gz) } }), imports.filter((step) => step !== 'convert')],
+  [
+    'clone',
+    () => ({ pvc: { namespace: 'default', name: 'golden' } }),
+    ['probe', 'plan', 'transfer', 'verify', 'commit'],
+  ],
+] as const)('FLUSHALL at each named step: %s', async (name, source, steps) => {
   web.bytesPerSecond = 40 * 1024 * 1024;
-  for (const afterMs of [0, 20, 60, 150, 400, 800]) {
-    const volume = `flush-${name}-${afterMs}`;
-    await createVolume(service, volume, source());
-    await delay(afterMs);
+  for (const step of steps) {
+    const from = logLength();
+    await createVolume(service, `flush-${name}-${step}`, source());
+    await stepBegins(step, from);
     await flushall();
   }
   await expectAllWell();
 });
 
-test('FLUSHALL before, during and after an upload', async () => {
-  for (const [index, afterMs] of [0, 10, 50, 150].entries()) {
-    const name = `flush-upload-${index}`;
+test('FLUSHALL at each named step of an upload and its conversion', async () => {
+  for (const step of ['probe', 'transfer', 'convert', 'verify', 'resize', 'commit']) {
+    const name = `flush-upload-${step}`;
     await createVolume(service, name, { upload: {} });
     await until('the upload is ready', async () => (await phaseOf(service, name)) === 'UploadReady');
+    await flushall();
+    const from = logLength();
     const sent = upload(service, name, join(images.directory, images.qcow2));
-    await delay(afterMs);
+    await stepBegins(step, from);
     await flushall();
     await sent;
-    await flushall();
   }
   await expectAllWell();
 });
@@ -110,6 +127,18 @@ test('FLUSHALL during 20 running imports: all end well, none twice into the same
   await expectAllWell();
 });
 
+/** What the kernel had in hand when the worker was stopped is written; then nothing changes any more. */
+async function settled(file: FileHandle): Promise<void> {
+  let last = await file.stat();
+  await until('the frozen worker writes nothing', async () => {
+    await delay(300);
+    const now = await file.stat();
+    const same = now.mtimeMs === last.mtimeMs && now.blocks === last.blocks;
+    last = now;
+    return same;
+  });
+}
+
 async function frozenImport(name: string): Promise<{ pid: number; staging: string }> {
   web.bytesPerSecond = 4 * 1024 * 1024;
   await createVolume(service, name, { http: { url: web.urlOf(images.raw) } });
@@ -126,10 +155,18 @@ async function frozenImport(name: string): Promise<{ pid: number; staging: strin
 
 test('a worker frozen past its lock and resumed writes no further byte for the old attempt', async () => {
   const { pid, staging } = await frozenImport('resumed');
+  const path = join(service.state.pool, 'staging', staging, 'disk.img');
+  // Held open: what is written to it later would show, also after its name is gone.
+  await using disk = await open(path);
+  await settled(disk);
+  const before = await disk.stat();
   await delay(4_000);
   process.kill(pid, 'SIGCONT');
   await until('the old staging is gone', () => !existsSync(join(service.state.pool, 'staging', staging)), 10_000);
   await expectAllWell();
+  const after = await disk.stat();
+  expect(after.nlink).toBe(0);
+  expect({ blocks: after.blocks, mtimeMs: after.mtimeMs }).toEqual({ blocks: before.blocks, mtimeMs: before.mtimeMs });
   const volume = (await listVolumes(service)).find(({ metadata }) => metadata.name === 'resumed');
   expect(volume?.status?.longshore?.attempt).toBeGreaterThan(1);
 });
