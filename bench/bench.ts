@@ -1,5 +1,5 @@
-// Longshore beside the native tools, in one run: rounds in which floor and ours take turns, medians, ratios, peak memory of all processes
-// of the service; then what it costs to be idle and how fast an empty volume is there. Writes bench/results.json.
+// Longshore beside the native tools, in one run: rounds in which floor and ours take turns, medians, ratios; then the peak memory of all
+// processes of the service, in a pass that is not timed; then what it costs to be idle and how fast an empty volume is there. Writes bench/results.json.
 //   --rounds N   default 5      --size MIB   virtual size of the image, default 2048
 import { execFile } from 'node:child_process';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { type BenchImages, makeBenchImages } from './bench-images.ts';
 import { type BenchNginx, startNginx } from './bench-nginx.ts';
 import { qcow2Floor, rawFloor, uploadFloor } from './native-floors.ts';
 import { OurTransfers } from './our-transfers.ts';
-import { cpuPercent, withPeakMemory } from './service-processes.ts';
+import { cpuPercent, peakMemoryMiB } from './service-processes.ts';
 
 const cache = join(repository, 'bench', '.cache');
 const blankBytes = 1024 ** 3;
@@ -118,23 +118,28 @@ async function runRounds(
 ): Promise<CaseResult[]> {
   const floors = cases.map((): number[] => []);
   const times = cases.map((): number[] => []);
-  const peaks = cases.map(() => 0);
   for (let round = 1; round <= rounds; round += 1) {
     for (const [index, one] of cases.entries()) {
       signal.throwIfAborted();
       await flush();
       const floorSeconds = await one.floorSeconds();
       await flush();
-      const { result: seconds, peakMiB } = await withPeakMemory(service.pid, () => one.ourSeconds());
+      const seconds = await one.ourSeconds();
       floors[index]?.push(floorSeconds);
       times[index]?.push(seconds);
-      peaks[index] = Math.max(peaks[index] ?? 0, peakMiB);
       process.stderr.write(
-        `round ${round}, ${one.name}: floor ${floorSeconds.toFixed(2)} s, ours ${seconds.toFixed(2)} s, ${peakMiB.toFixed(0)} MiB\n`,
+        `round ${round}, ${one.name}: floor ${floorSeconds.toFixed(2)} s, ours ${seconds.toFixed(2)} s\n`,
       );
     }
   }
-  return cases.map((one, index) => resultOf(one, floors[index] ?? [], times[index] ?? [], peaks[index] ?? 0));
+  const results: CaseResult[] = [];
+  for (const [index, one] of cases.entries()) {
+    signal.throwIfAborted();
+    const peakMiB = await peakMemoryMiB(service.pid, () => one.ourSeconds());
+    process.stderr.write(`memory, ${one.name}: ${peakMiB.toFixed(0)} MiB\n`);
+    results.push(resultOf(one, floors[index] ?? [], times[index] ?? [], peakMiB));
+  }
+  return results;
 }
 
 function resultOf(one: Case, floors: readonly number[], times: readonly number[], peakMiB: number): CaseResult {
