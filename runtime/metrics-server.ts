@@ -1,6 +1,7 @@
 // /metrics, /livez and /readyz of one process, on loopback unless somebody says otherwise. /livez is what the supervisor (or kubelet) asks:
 // a process that cannot answer it hangs and is started again.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { toFault } from '../domain/fault.ts';
 import { closeServer, listenOn } from './listen.ts';
 import { metrics, watchProcess } from './metrics.ts';
 
@@ -23,7 +24,10 @@ export interface MetricsServer {
 export async function startMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
   const watch = watchProcess();
   const server = createServer((request, response) => {
-    void answer(request, response, options, watch.take);
+    answer(request, response, options, watch.take).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else reply(response, toFault(error).detail);
+    });
   });
   server.keepAliveTimeout = 60_000;
   const address = await listenOn(server, { host: options.host ?? '127.0.0.1', port: options.port });

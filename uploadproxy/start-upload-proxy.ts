@@ -67,7 +67,10 @@ export async function startUploadProxy(options: UploadProxyOptions): Promise<Upl
     keepAliveTimeout: 75_000,
   });
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    void answerRequest(request, response, { ...options, agent });
+    // Whatever goes wrong with one request must not end the process, and with it the uploads of everybody else.
+    answerRequest(request, response, { ...options, agent }).catch((error: unknown) => {
+      answerUnexpected(error, response, options.logger);
+    });
   };
   server.on('request', answer);
   // 100 is sent when the upload is let in, so that a client who asks for it sends no byte in vain.
@@ -87,7 +90,7 @@ interface Context extends UploadProxyOptions {
 
 async function answerRequest(request: IncomingMessage, response: ServerResponse, context: Context): Promise<void> {
   allowOrigin(request, response);
-  const path = new URL(request.url ?? '/', 'https://proxy').pathname;
+  const path = pathOf(request.url ?? '/');
   if (isPreflight(request)) return answerPreflight(request, response);
   if (path === '/healthz') return sendAnswer(request, response, { status: 200, body: 'OK', headers: {} });
   const workerPath = uploadPaths[path];
@@ -96,6 +99,18 @@ async function answerRequest(request: IncomingMessage, response: ServerResponse,
     return sendAnswer(request, response, { status: 404, body: '404 page not found\n', headers });
   }
   return answerUpload(request, response, workerPath, context);
+}
+
+/** The path of a request's target in any of its forms. Never fails: what is no path of ours is simply not found. */
+function pathOf(target: string): string {
+  const absolute = /^https?:\/\/[^/?#]*/i.exec(target)?.[0] ?? '';
+  return target.slice(absolute.length).split(/[?#]/, 1)[0] ?? '';
+}
+
+function answerUnexpected(error: unknown, response: ServerResponse, logger: Logger): void {
+  logger.error({ err: toFault(error) }, 'a request could not be answered');
+  if (response.headersSent) response.destroy();
+  else response.writeHead(500, { 'longshore-fault': 'Internal', 'content-length': '0', connection: 'close' }).end();
 }
 
 /** What the one line of the log tells about an upload. */
@@ -116,8 +131,11 @@ async function answerUpload(
   const story: UploadStory = {};
   metrics.add('longshore_uploads_running', {}, 1);
   const answer = await passOn(request, response, path, context, story);
-  await sendAnswer(request, response, answer);
-  metrics.add('longshore_uploads_running', {}, -1);
+  try {
+    await sendAnswer(request, response, answer);
+  } finally {
+    metrics.add('longshore_uploads_running', {}, -1);
+  }
   const code = answer.headers['longshore-fault'] ?? '';
   const bytes = request.socket.bytesRead - bytesBefore;
   metrics.count('longshore_upload_requests_total', { path, status: String(answer.status), code });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
@@ -349,6 +350,55 @@ describe('ends', () => {
     };
     expect(await expectContinue(await bearer())).toBe('200');
     expect(await expectContinue({})).toBe('400');
+  });
+});
+
+describe('a request target of any form', () => {
+  /** Sends the text as it is. @returns the first line that comes back, '' where there is none */
+  async function sendRaw(text: string): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const socket = connect({ ...proxy.address, ca }, () => socket.end(text));
+    let answer = '';
+    socket.setEncoding('latin1').on('data', (chunk: string) => {
+      answer += chunk;
+    });
+    socket.on('error', () => resolve('')); // refused by the parser
+    socket.once('close', () => resolve(answer.split('\r\n', 1)[0] ?? ''));
+    return promise;
+  }
+
+  const rejections: unknown[] = [];
+  const keep = (reason: unknown): void => {
+    rejections.push(reason);
+  };
+  beforeAll(() => {
+    process.on('unhandledRejection', keep);
+  });
+  afterAll(() => {
+    process.off('unhandledRejection', keep);
+  });
+
+  test.each([
+    ['GET //', '404'],
+    ['GET ///?#', '404'],
+    ['POST //v1beta1/upload', '404'],
+    ['GET http://[::1', '40'],
+    ['GET http://[::1]:99999/', '40'],
+    ['GET https://proxy/healthz', '200'],
+    ['GET https://proxy/healthz?a=//#b', '200'],
+    ['GET https://proxy', '40'],
+    ['OPTIONS *', '404'],
+    ['GET /%', '404'],
+    ['GET /\xff\xfe', '40'],
+    [`GET /${'a'.repeat(12_000)}`, '404'],
+    [`GET /${'a'.repeat(200_000)}`, ''],
+    [`GET ${'/'.repeat(10_000)}`, '404'],
+    ['CONNECT worker:443', ''],
+  ])('%.40s is answered and hurts nobody', async (line, status) => {
+    const answer = await sendRaw(`${line} HTTP/1.1\r\nhost: proxy\r\nconnection: close\r\n\r\n`);
+    if (status !== '') expect(answer.split(' ')[1]).toMatch(new RegExp(`^${status}`));
+    expect(await ask({ path: '/healthz', method: 'GET' })).toMatchObject({ status: 200 });
+    expect(rejections).toEqual([]);
   });
 });
 
