@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { timestamp } from '../store/object-lifecycle.ts';
 import type { FieldManager } from './field-manager.ts';
-import { decodeFields, encodeFields, type FieldPath, fieldPathsOf, valueAt } from './field-paths.ts';
+import { decodeFields, encodeFields, type FieldPath, FieldReader, fieldPathsOf } from './field-paths.ts';
 import { isRecord } from './read-object.ts';
 import type { ServedKind } from './served-kinds.ts';
 import { planApply } from './server-side-apply.ts';
@@ -66,8 +66,9 @@ export function noteUpdate(
   by: { manager: string; part: Part },
 ): KubeObject {
   const [before, after] = [fieldPathsOf(kind, stored ?? {}, by.part), fieldPathsOf(kind, asked, by.part)];
+  const [former, next] = [new FieldReader(stored), new FieldReader(asked)];
   const changed = new Set(
-    [...after].filter((path) => !before.has(path) || !isDeepStrictEqual(valueAt(stored, path), valueAt(asked, path))),
+    [...after].filter((path) => !before.has(path) || !isDeepStrictEqual(former.valueAt(path), next.valueAt(path))),
   );
   const removed = without(before, after);
   const managers = readManagers(asked.metadata.managedFields ?? stored?.metadata.managedFields);

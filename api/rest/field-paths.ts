@@ -1,6 +1,6 @@
 // Sets of fields as server-side apply knows them: which members of an object somebody set. Written as fieldsV1: `f:name` a member, `k:{…}` an item
 // of a keyed list, `v:…` an item of a set, `.` the item itself.
-import { isDeepStrictEqual } from 'node:util';
+import { Fault } from '../../domain/fault.ts';
 import { type ListStyle, listStyle } from './list-keys.ts';
 import type { ServedKind } from './served-kinds.ts';
 
@@ -10,6 +10,8 @@ export type FieldPath = string;
 type JsonObject = Record<string, unknown>;
 
 const separator = '\0';
+/** Who manages what is worked out for each field at each write, so their number is limited. */
+const mostFields = 20_000;
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -51,12 +53,17 @@ class Collector {
   collect(value: unknown, path: FieldPath, name: string): void {
     if (isObject(value)) this.#members(value, path, name);
     else if (Array.isArray(value)) this.#items(value, path, name);
-    else this.paths.add(path);
+    else this.#add(path);
+  }
+
+  #add(path: FieldPath): void {
+    this.paths.add(path);
+    if (this.paths.size > mostFields) throw new Fault('TooLarge', `an object may have ${mostFields} fields at most`);
   }
 
   #members(object: JsonObject, path: FieldPath, name: string): void {
     const members = Object.entries(object);
-    if (members.length === 0 && path !== '') this.paths.add(path);
+    if (members.length === 0 && path !== '') this.#add(path);
     for (const [member, value] of members) {
       const memberName = name === '' ? member : `${name}.${member}`;
       if (!unmanaged.has(memberName)) this.collect(value, below(path, `f:${member}`), memberName);
@@ -66,13 +73,13 @@ class Collector {
   #items(items: readonly unknown[], path: FieldPath, name: string): void {
     const style = listStyle(this.#kind, name);
     if (style.style === 'atomic') {
-      this.paths.add(path);
+      this.#add(path);
       return;
     }
     for (const item of items) {
       const element = itemElement(style, item);
       if (element === undefined) continue;
-      this.paths.add(below(path, element));
+      this.#add(below(path, element));
       if (style.style === 'map') this.collect(item, below(path, element), name);
     }
   }
@@ -88,36 +95,119 @@ export function fieldPathsOf(kind: ServedKind, object: object, part: 'object' | 
   return collector.paths;
 }
 
-function step(value: unknown, element: string): unknown {
-  const text = element.slice(2);
-  if (element.startsWith('f:')) return isObject(value) ? value[text] : undefined;
-  if (!Array.isArray(value)) return undefined;
-  const wanted: unknown = JSON.parse(text);
-  if (element.startsWith('v:')) return value.find((item) => isDeepStrictEqual(item, wanted));
-  if (!isObject(wanted)) return undefined;
-  return value.find((item) => isObject(item) && Object.entries(wanted).every(([key, given]) => item[key] === given));
-}
+type ListIndex = Map<string | undefined, unknown>;
 
-export function valueAt(object: unknown, path: FieldPath): unknown {
-  return elementsOf(path).reduce(step, object);
-}
-
-/** A copy without what the path names; parents that become empty by it go too, but not the top members. */
-export function withoutPath(object: unknown, elements: readonly string[], depth = 0): unknown {
-  const [element, ...rest] = elements;
-  if (element === undefined) return undefined;
-  if (Array.isArray(object)) {
-    const target = step(object, element);
-    const next = rest.length === 0 ? undefined : withoutPath(target, rest, depth + 1);
-    return object.flatMap((item) => (item === target ? (next === undefined ? [] : [next]) : [item]));
+/** Keys of items come from clients; one that cannot be read names nothing. */
+function parsedKey(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
-  if (!isObject(object)) return object;
-  const name = element.slice(2);
-  if (!Object.hasOwn(object, name)) return object;
-  const { [name]: member, ...others } = object;
-  const next = rest.length === 0 ? undefined : withoutPath(member, rest, depth + 1);
-  const empties = next === undefined || (isObject(next) && Object.keys(next).length === 0 && depth > 0);
-  return empties ? others : { ...object, [name]: next };
+}
+
+/** Reads many fields of one object, which does not change meanwhile: lists are looked through once, not once a field. */
+export class FieldReader {
+  readonly #object: unknown;
+  readonly #indexes = new Map<object, Map<string, ListIndex>>();
+
+  constructor(object: unknown) {
+    this.#object = object;
+  }
+
+  valueAt(path: FieldPath): unknown {
+    let value = this.#object;
+    for (const element of elementsOf(path)) value = this.step(value, element);
+    return value;
+  }
+
+  step(value: unknown, element: string): unknown {
+    const text = element.slice(2);
+    if (element.startsWith('f:')) return isObject(value) && Object.hasOwn(value, text) ? value[text] : undefined;
+    if (!Array.isArray(value)) return undefined;
+    const wanted = parsedKey(text);
+    if (element.startsWith('v:'))
+      return this.#index(value, { style: 'set' }).get(itemElement({ style: 'set' }, wanted));
+    if (!isObject(wanted)) return undefined;
+    const style: ListStyle = { style: 'map', keys: Object.keys(wanted) };
+    return this.#index(value, style).get(itemElement(style, wanted));
+  }
+
+  #index(list: readonly unknown[], style: ListStyle): ListIndex {
+    const styles = this.#indexes.get(list) ?? new Map<string, ListIndex>();
+    this.#indexes.set(list, styles);
+    const styleName = style.style === 'map' ? JSON.stringify(style.keys) : '';
+    const known = styles.get(styleName);
+    if (known !== undefined) return known;
+    // The first of several that are the same counts.
+    const made = new Map(list.toReversed().map((item) => [itemElement(style, item), item]));
+    styles.set(styleName, made);
+    return made;
+  }
+}
+
+/** What is to go from one value: all of it, or parts of it by element. */
+interface Removal {
+  whole: boolean;
+  readonly parts: Map<string, Removal>;
+}
+
+function removalOf(paths: Iterable<FieldPath>): Removal {
+  const root: Removal = { whole: false, parts: new Map() };
+  for (const path of paths) {
+    let node = root;
+    for (const element of elementsOf(path)) {
+      const next: Removal = node.parts.get(element) ?? { whole: false, parts: new Map() };
+      node.parts.set(element, next);
+      node = next;
+    }
+    node.whole = true;
+  }
+  return root;
+}
+
+function reduced(reader: FieldReader, value: unknown, removal: Removal, depth: number): unknown {
+  if (removal.whole) return undefined;
+  if (Array.isArray(value)) {
+    const touched = new Map([...removal.parts].map(([element, part]) => [reader.step(value, element), part] as const));
+    return value.flatMap((item: unknown) => {
+      const part = touched.get(item);
+      const next = part === undefined ? item : reduced(reader, item, part, depth + 1);
+      return next === undefined ? [] : [next];
+    });
+  }
+  if (!isObject(value)) return value;
+  const members = new Map(Object.entries(value));
+  for (const [element, part] of removal.parts) {
+    const name = element.slice(2);
+    if (!members.has(name)) continue;
+    const next = reduced(reader, members.get(name), part, depth + 1);
+    const empties = next === undefined || (isObject(next) && Object.keys(next).length === 0 && depth > 0);
+    if (empties) members.delete(name);
+    else members.set(name, next);
+  }
+  return Object.fromEntries(members);
+}
+
+/** A copy without what the paths name; parents that become empty by it go too, but not the top members. */
+export function withoutPaths(object: unknown, paths: Iterable<FieldPath>): unknown {
+  return reduced(new FieldReader(object), object, removalOf(paths), 0);
+}
+
+/** The paths and all that they lie below. */
+export function withParents(paths: Iterable<FieldPath>): Set<FieldPath> {
+  const all = new Set<FieldPath>();
+  for (const path of paths) {
+    for (
+      let part = path;
+      part !== '' && !all.has(part);
+      part = part.slice(0, Math.max(0, part.lastIndexOf(separator)))
+    ) {
+      all.add(part);
+    }
+  }
+  return all;
 }
 
 type FieldsV1 = { [element: string]: FieldsV1 };
@@ -153,7 +243,7 @@ export function shownPath(path: FieldPath): string {
       const text = element.slice(2);
       if (element.startsWith('f:')) return `.${text}`;
       if (element.startsWith('v:')) return `[=${text}]`;
-      const keys: unknown = JSON.parse(text);
+      const keys = parsedKey(text);
       const pairs = isObject(keys) ? Object.entries(keys) : [];
       return `[${pairs.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}]`;
     })

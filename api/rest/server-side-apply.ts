@@ -6,11 +6,12 @@ import type { FieldManager } from './field-manager.ts';
 import {
   elementsOf,
   type FieldPath,
+  FieldReader,
   fieldPathsOf,
   itemElement,
   shownPath,
-  valueAt,
-  withoutPath,
+  withoutPaths,
+  withParents,
 } from './field-paths.ts';
 import { Refusal, type StatusCause } from './kube-status.ts';
 import { listStyle } from './list-keys.ts';
@@ -36,10 +37,11 @@ function clashesOf(
   fields: ReadonlySet<FieldPath>,
   others: readonly FieldManager[],
 ): Clash[] {
+  const [former, next] = [new FieldReader(stored), new FieldReader(wanted)];
   return others.flatMap((by) =>
     [...by.fields]
       .filter((path) => fields.has(path) && !elementsOf(path).at(-1)?.startsWith('k:'))
-      .filter((path) => !isDeepStrictEqual(valueAt(stored, path), valueAt(wanted, path)))
+      .filter((path) => !isDeepStrictEqual(former.valueAt(path), next.valueAt(path)))
       .map((path) => ({ by, path })),
   );
 }
@@ -96,9 +98,8 @@ function abandoned(
   fields: ReadonlySet<FieldPath>,
   others: readonly FieldManager[],
 ): FieldPath[] {
-  const kept = [...fields, ...others.flatMap((other) => [...other.fields])];
-  const held = new Set(kept);
-  return [...own].filter((path) => !held.has(path) && !kept.some((other) => other.startsWith(`${path}\0`)));
+  const held = withParents([fields, ...others.map((other) => other.fields)].flatMap((paths) => [...paths]));
+  return [...own].filter((path) => !held.has(path));
 }
 
 /** The parts that an apply through this path may name. */
@@ -128,10 +129,7 @@ export function planApply(
   if (stored === undefined) return { object: wanted, fields, taken: new Set() };
   const clashes = clashesOf(stored, wanted, fields, by.others);
   if (clashes.length > 0 && !by.force) refuse(clashes);
-  const trimmed = abandoned(by.own, fields, by.others).reduce<unknown>(
-    (object, path) => withoutPath(object, elementsOf(path)),
-    stored,
-  );
+  const trimmed = withoutPaths(stored, abandoned(by.own, fields, by.others));
   // Safe: both were objects of this kind, and merging keeps the envelope.
   const object = merged(kind, trimmed, wanted, '') as KubeObject;
   return { object, fields, taken: new Set(clashes.map(({ path }) => path)) };

@@ -9,12 +9,26 @@ const setForm = new RegExp(`^(${key})\\s+(in|notin)\\s*\\(([^()]*)\\)$`);
 const equalForm = new RegExp(`^(${key})\\s*(=|==|!=)\\s*([-A-Za-z0-9_.]*)$`);
 const existsForm = new RegExp(`^(!?)\\s*(${key})$`);
 
-/** Splits at commas that stand outside parentheses. */
+const longestSelector = 8_192;
+
+/** Splits at commas that stand outside parentheses. @throws Fault MalformedRequest */
 function requirementsOf(selector: string): string[] {
-  return selector
-    .split(/,(?![^(]*\))/)
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
+  if (selector.length > longestSelector) {
+    throw new Fault('MalformedRequest', `a selector may have ${longestSelector} characters at most`);
+  }
+  const parts: string[] = [];
+  let [start, inside] = [0, false];
+  for (let at = 0; at < selector.length; at += 1) {
+    const character = selector[at];
+    if (character === '(') inside = true;
+    else if (character === ')') inside = false;
+    else if (character === ',' && !inside) {
+      parts.push(selector.slice(start, at));
+      start = at + 1;
+    }
+  }
+  parts.push(selector.slice(start));
+  return parts.map((part) => part.trim()).filter((part) => part !== '');
 }
 
 function labelRequirement(text: string): LabelPredicate {
