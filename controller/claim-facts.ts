@@ -20,7 +20,7 @@ import {
   volumeOfClaim,
   waitsForConsumer,
 } from './controller-context.ts';
-import type { NodeView } from './node-views.ts';
+import { absentNode, type NodeView } from './node-views.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
 
 export async function claimFacts(
@@ -35,15 +35,16 @@ export async function claimFacts(
   const source = content.kind === 'clone' ? cloneSourceOf(context, claim, content) : undefined;
   const placed = nodeOfClaim(context, claim, volumeId);
   const waits = waitsForConsumer(storageClass, claim);
-  const view =
-    placed ?? (waits || claim.metadata.deletionTimestamp !== undefined ? undefined : chosenNode(context, source));
+  const mayChoose = !waits && claim.metadata.deletionTimestamp === undefined;
+  const chosen = placed === undefined && mayChoose ? chosenNode(context, source) : undefined;
+  const view = placed === undefined ? chosen : context.nodes.find(placed);
   const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   return {
     content,
     ours: isOurs(storageClass),
     waitsForConsumer: waits,
     volumeId,
-    node: view?.state,
+    node: view?.state ?? (placed === undefined ? undefined : absentNode(placed)),
     volume: view?.volumes.get(volumeId),
     live: view?.live.get(volumeId),
     enqueued: state !== undefined && context.enqueued.get(volumeId) === state.attempt,
@@ -67,7 +68,7 @@ function isWishedToEnd(claim: Claim, ofDataVolume: Readonly<Record<string, strin
 /** A clone goes where its source is; anything else where there is most room. */
 function chosenNode(context: ControllerContext, source: CloneSource | undefined): NodeView | undefined {
   if (source === undefined) return context.nodes.chooseNode();
-  return source.ready ? context.nodes.view(source.node) : undefined;
+  return source.ready ? context.nodes.find(source.node) : undefined;
 }
 
 /** The source of a clone as it is now; its changes wake the claim. */

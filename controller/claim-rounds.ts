@@ -9,7 +9,7 @@ import type { ResultOf, WorkerCalls } from '../jobs/channel-protocol.ts';
 import { checksumOf, isPreallocated } from './attempt-inputs.ts';
 import type { ClaimAction, ClaimPatch } from './claim-actions.ts';
 import { claimFacts } from './claim-facts.ts';
-import { type ControllerContext, channelOf, placeOf, volumeOfClaim } from './controller-context.ts';
+import { type ControllerContext, channelOf, placeOf, viewOf, volumeOfClaim } from './controller-context.ts';
 import { contentGeneration, reconcileClaim } from './reconcile-claim.ts';
 
 const mostPasses = 16;
@@ -100,7 +100,7 @@ export class ClaimRounds {
     } catch (error) {
       const fault = toFault(error);
       if (fault.code === 'NotFound') {
-        this.#context.nodes.view(action.node).volumes.delete(volumeId);
+        viewOf(this.#context, action.node).volumes.delete(volumeId);
         return undefined;
       }
       if (fault.code !== 'StaleAttempt') return fault;
@@ -113,7 +113,7 @@ export class ClaimRounds {
     try {
       const inventory = await channelOf(this.#context, node).call('inventory', {});
       const found = inventory.volumes.find((volume) => volume.volumeId === volumeId);
-      const { volumes } = this.#context.nodes.view(node);
+      const { volumes } = viewOf(this.#context, node);
       if (found === undefined) volumes.delete(volumeId);
       else volumes.set(volumeId, { ...found, volumeId });
       return undefined;
@@ -123,8 +123,8 @@ export class ClaimRounds {
   }
 
   async #run(claim: Claim, volumeId: VolumeId, action: Command): Promise<void> {
-    const { context } = { context: this.#context };
-    const view = context.nodes.view(action.node);
+    const context = this.#context;
+    const view = viewOf(context, action.node);
     switch (action.kind) {
       case 'reserve': {
         const { sizeBytes, mode } = action;
@@ -173,7 +173,7 @@ export class ClaimRounds {
     const preallocation = isPreallocated(claim);
     const asked = { volumeId, attempt, sizeBytes, preallocation, ...(checksum === undefined ? {} : { checksum }) };
     await channelOf(this.#context, action.node).call('upload.open', asked);
-    const { live } = this.#context.nodes.view(action.node);
+    const { live } = viewOf(this.#context, action.node);
     if (live.get(volumeId)?.attempt !== attempt) live.set(volumeId, { attempt, doing: 'waiting' });
   }
 

@@ -57,12 +57,12 @@ export function volumeOfClaim(claim: Claim): VolumeId | undefined {
   return isVolumeId(id) ? volumeIdOf(claim.metadata.uid ?? '') : undefined;
 }
 
-/** The node of a claim: where its volume is, else the one that was chosen for it. */
-export function nodeOfClaim(context: ControllerContext, claim: Claim, volumeId: VolumeId): NodeView | undefined {
+/** The node of a claim: where its volume is, else the one that was chosen for it, which may be any name. */
+export function nodeOfClaim(context: ControllerContext, claim: Claim, volumeId: VolumeId): string | undefined {
   const holder = context.nodes.holderOf(volumeId);
-  if (holder !== undefined) return holder;
+  if (holder !== undefined) return holder.name;
   const selected = claim.metadata.annotations?.[annotations.selectedNode];
-  return selected === undefined || selected === '' ? undefined : context.nodes.view(selected);
+  return selected === '' ? undefined : selected;
 }
 
 export function storageClassOf(context: ControllerContext, claim: Claim): StorageClass | undefined {
@@ -92,6 +92,13 @@ export function dataVolumeOfClaim(context: ControllerContext, claim: Claim): Dat
   if (owner === undefined) return undefined;
   const dataVolume = context.caches.dataVolumes.get({ ...placeOf(claim.metadata), name: owner.name });
   return dataVolume?.metadata.uid === owner.uid ? dataVolume : undefined;
+}
+
+/** @throws Fault NodeLost */
+export function viewOf(context: ControllerContext, node: string): NodeView {
+  const view = context.nodes.find(node);
+  if (view === undefined) throw new Fault('NodeLost', `no worker of node ${node} has ever connected`);
+  return view;
 }
 
 /** @throws Fault NodeLost */

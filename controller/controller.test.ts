@@ -429,6 +429,23 @@ describe('a clone', () => {
 });
 
 describe('other claims', () => {
+  test('one that names a node which nobody knows says so, can be deleted, and makes no node', async () => {
+    await fixture.worker();
+    await fixture.claim('astray', { [annotations.selectedNode]: 'nowhere' });
+    const told = await fixture.until(
+      resources.claims,
+      key('astray'),
+      (found) => found?.metadata.annotations?.[annotations.boundConditionMessage] !== undefined,
+    );
+    expect(told?.metadata.annotations?.[annotations.boundConditionMessage]).toBe(
+      'PVC astray Pending: the worker of node nowhere is not connected',
+    );
+    await fixture.store.delete(resources.claims, key('astray'));
+    await fixture.until(resources.claims, key('astray'), (found) => found === undefined);
+    const { nodes } = (await fixture.controller?.operations.doctor()) ?? {};
+    expect(nodes?.map(({ node }) => node)).toEqual(['local']);
+  });
+
   test('one that nobody fills is bound and made plain', async () => {
     const worker = await fixture.worker();
     await fixture.claim('files');

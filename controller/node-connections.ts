@@ -27,7 +27,7 @@ export class NodeConnections {
     const { channels, nodes, logger } = this.#context;
     channels.get(node)?.close();
     channels.set(node, channel);
-    const view = nodes.view(node);
+    const view = nodes.enter(node);
     view.connected = true;
     view.known = view.settled = false;
     metrics.set('longshore_channel_connected', { node }, 1);
@@ -44,7 +44,7 @@ export class NodeConnections {
     const { channels, nodes } = this.#context;
     if (channels.get(node) !== channel) return;
     channels.delete(node);
-    const view = nodes.view(node);
+    const view = nodes.enter(node);
     view.connected = view.known = view.settled = false;
     metrics.set('longshore_channel_connected', { node }, 0);
     this.#wakeConcerned(view);

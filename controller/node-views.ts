@@ -75,15 +75,26 @@ export class NodeView {
   }
 }
 
+/** A node of which no worker has ever connected here: named by a claim, and perhaps by nothing else. */
+export function absentNode(name: string): NodeState {
+  return { name, connected: false, known: false, settled: false, directory: undefined, freeBytes: 0 };
+}
+
+/** The nodes whose workers have connected. What a claim says makes none. */
 export class NodeViews {
   readonly #views = new Map<string, NodeView>();
 
-  view(name: string): NodeView {
+  /** The node of a worker that connects. */
+  enter(name: string): NodeView {
     const known = this.#views.get(name);
     if (known !== undefined) return known;
     const made = new NodeView(name);
     this.#views.set(name, made);
     return made;
+  }
+
+  find(name: string): NodeView | undefined {
+    return this.#views.get(name);
   }
 
   all(): IterableIterator<NodeView> {
@@ -100,11 +111,6 @@ export class NodeViews {
   chooseNode(): NodeView | undefined {
     const usable = [...this.#views.values()].filter((view) => view.connected && view.known);
     return usable.toSorted((one, other) => other.state.freeBytes - one.state.freeBytes)[0];
-  }
-
-  /** Every inventory has come, of every node that was ever seen. */
-  get allKnown(): boolean {
-    return this.#views.size > 0 && [...this.#views.values()].every((view) => view.known);
   }
 }
 

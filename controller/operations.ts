@@ -56,13 +56,13 @@ async function digest(
   const claim = context.caches.claims.get(key) ?? (await context.store.get(resources.claims, key));
   if (claim === undefined) throw new Fault('NotFound', `persistentvolumeclaim ${key.namespace}/${key.name}`);
   const volumeId = volumeOfClaim(claim);
-  const view = volumeId === undefined ? undefined : nodeOfClaim(context, claim, volumeId);
-  if (volumeId === undefined || view === undefined) {
+  const node = volumeId === undefined ? undefined : nodeOfClaim(context, claim, volumeId);
+  if (volumeId === undefined || node === undefined) {
     throw new Fault('SourceNotReady', `${key.namespace}/${key.name} has no volume yet`);
   }
-  const channel = channelOf(context, view.name);
+  const channel = channelOf(context, node);
   const answer = await channel.call('volume.digest', { volumeId, sha256 }, { timeoutMs: digestTimeoutMs });
-  return { ...answer, node: view.name };
+  return { ...answer, node };
 }
 
 async function probe(context: ControllerContext, url: string): Promise<SourceFacts> {

@@ -238,6 +238,20 @@ describe('a claim that is being deleted', () => {
     expect(kinds(leaving, { volume: undefined, node: undefined })).toEqual(['patch']);
   });
 
+  test('goes where its node is away and nothing was made there; where something was, it waits', () => {
+    const release = { kind: 'patch', patch: { annotations: {}, finalizer: 'remove' } };
+    expect(reconcileClaim(leaving, factsOf({ volume: undefined, node: away }))).toEqual([release]);
+    const foreign = { ...leaving, spec: { ...leaving.spec, volumeName: 'chosen-by-a-user' } };
+    expect(reconcileClaim(foreign, factsOf({ volume: undefined, node: away }))).toEqual([release]);
+    const bound = { ...leaving, spec: { ...leaving.spec, volumeName: volumeId } };
+    expect(annotationsWritten(bound, { volume: undefined, node: away })).toMatchObject({
+      [annotations.runningConditionReason]: 'Deleting',
+    });
+    // Its inventory is on the way, and may name the volume.
+    const justCome = { ...away, connected: true };
+    expect(reconcileClaim(leaving, factsOf({ volume: undefined, node: justCome }))).not.toContainEqual(release);
+  });
+
   test.each([
     ['its worker is away', { node: away }],
     ['the volume could not be deleted', { obstacle: new Fault('PermissionDenied', 'x') }],

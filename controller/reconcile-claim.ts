@@ -44,13 +44,17 @@ function sizeOf(claim: Claim): number | undefined {
   return bytes === undefined || bytes < 1 ? undefined : bytes;
 }
 
-/** Cancels, removes the volume, and only then lets the claim go. Where the worker is away it waits and says so. */
+/**
+ * Cancels, removes the volume, and only then lets the claim go. Where the worker is away it waits and says so, unless nothing is known to have been
+ * made there: what a crash may have left behind is empty, and goes as an orphan does.
+ */
 function endClaim(claim: Claim, facts: ClaimFacts): ClaimAction[] {
   const taken: ClaimAction[] = facts.outcome === undefined ? [] : [{ kind: 'outcomeTaken' }];
   if (!isHeld(claim)) return taken;
   const { node, volume } = facts;
+  const neverMade = volume === undefined && claim.spec.volumeName !== facts.volumeId;
   const release: ClaimAction = { kind: 'patch', patch: { annotations: {}, finalizer: 'remove' } };
-  if (node === undefined) return [...taken, release];
+  if (node === undefined || (neverMade && !node.connected)) return [...taken, release];
   if (!node.connected || !node.known) {
     const message = `waits for the worker of node ${node.name} to delete the volume`;
     return [...taken, ...patchOf(claim, { annotations: claimWaits(message) })];

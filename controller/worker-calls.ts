@@ -14,6 +14,7 @@ import {
   dataVolumeOfClaim,
   type NodeChannel,
   placeOf,
+  viewOf,
 } from './controller-context.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
 
@@ -67,7 +68,7 @@ function claimOf(context: ControllerContext, volumeId: VolumeId): Claim | undefi
 /** @throws Fault StaleAttempt unless that node holds this attempt and it is still wanted */
 function heldAttempt(node: string, volumeId: VolumeId, attempt: number, context: ControllerContext): Held {
   const stale = (why: string) => new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId}: ${why}`);
-  const volume = context.nodes.view(node).volumes.get(volumeId);
+  const volume = context.nodes.find(node)?.volumes.get(volumeId);
   if (volume === undefined) throw stale(`no such volume on node ${node}`);
   if (volume.fence !== attempt || volume.state !== 'populating')
     throw stale(`${volume.state}, attempt ${volume.fence}`);
@@ -95,7 +96,7 @@ async function inputsFor(
     cdiConfig: cdiConfigOf(context),
     cloneSource: source?.volumeId,
   });
-  context.nodes.view(node).live.set(volumeId, { attempt: asked.attempt, doing: 'running' });
+  viewOf(context, node).live.set(volumeId, { attempt: asked.attempt, doing: 'running' });
   context.wakeClaim(placeOf(claim.metadata));
   return inputs;
 }
@@ -108,7 +109,7 @@ async function takeResult(
 ): Promise<void> {
   const volumeId = volumeIdIn(told);
   const claim = claimOf(context, volumeId);
-  const { live, volumes } = context.nodes.view(node);
+  const { live, volumes } = viewOf(context, node);
   const record = volumes.get(volumeId);
   if (told.outcome.ok && record?.fence === told.attempt && record.state !== 'complete') {
     const committedAt = new Date().toISOString();
@@ -139,8 +140,8 @@ async function takeFailedUpload(
   const claim = claimOf(context, volumeId);
   const state = parseAttemptState(claim?.metadata.annotations?.[annotations.attempt]);
   if (claim === undefined || state?.attempt !== attempt || isEnded(state)) return;
-  const live = context.nodes.view(node).live.get(volumeId);
-  if (live?.attempt === attempt) context.nodes.view(node).live.set(volumeId, { attempt, doing: 'waiting' });
+  const { live } = viewOf(context, node);
+  if (live.get(volumeId)?.attempt === attempt) live.set(volumeId, { attempt, doing: 'waiting' });
   const outcome = { ok: false as const, fault, bytesFetched: 0 };
   context.outcomes.set(volumeId, { attempt, outcome, slotStays: true });
   await runClaim(placeOf(claim.metadata));
@@ -153,14 +154,14 @@ async function takeReceived(
 ): Promise<void> {
   const volumeId = volumeIdIn(told);
   const { claim } = heldAttempt(node, volumeId, told.attempt, context);
-  context.nodes.view(node).live.set(volumeId, { attempt: told.attempt, doing: 'received' });
+  viewOf(context, node).live.set(volumeId, { attempt: told.attempt, doing: 'received' });
   context.enqueued.delete(volumeId);
   await runClaim(placeOf(claim.metadata));
 }
 
 function takeProgress(node: string, progress: Progress, context: ControllerContext): void {
   if (!isVolumeId(progress.volumeId)) return;
-  const live = context.nodes.view(node).live.get(progress.volumeId);
+  const live = context.nodes.find(node)?.live.get(progress.volumeId);
   if (live?.attempt !== progress.attempt) return;
   live.progress = progress;
   const place = context.claimsByVolume.get(progress.volumeId);
