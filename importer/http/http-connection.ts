@@ -62,6 +62,7 @@ export class HttpConnection {
   constructor(location: HttpLocation, limits: Limits, signal: AbortSignal) {
     this.#location = location;
     this.#start = parseUrl(location.url);
+    refuseUnreadableUser(this.#start);
     this.#limits = limits;
     this.#signal = signal;
     this.#plain = new PlainConnections(limits, signal);
@@ -227,6 +228,15 @@ function parseUrl(text: string): URL {
     throw new Fault('SourceRefused', 'the URL is not a valid http or https URL');
   }
   return url;
+}
+
+/** @throws Fault SourceRefused for a user or password with a broken percent encoding */
+function refuseUnreadableUser(url: URL): void {
+  try {
+    userOf(url);
+  } catch (cause) {
+    throw new Fault('SourceRefused', `${placeOf(url.href)}: user or password is not percent-encoded`, { cause });
+  }
 }
 
 function userOf(url: URL): { username: string; password: string } {

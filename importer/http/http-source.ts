@@ -150,7 +150,7 @@ export class HttpSource implements ByteStream {
         yield chunk;
       }
     } catch (error) {
-      if (!this.servesRanges) throw error;
+      if (!this.servesRanges) throw await this.#whyItEnded(error, offset);
       await this.#pauseBeforeResume(error, 1);
     }
     if (this.servesRanges && this.totalBytes !== undefined) {
@@ -173,6 +173,32 @@ export class HttpSource implements ByteStream {
     if (this.totalBytes !== undefined && bytes < this.totalBytes) {
       throw new Fault('SourceInterrupted', `${placeOf(this.#url)} ended at byte ${bytes} of ${this.totalBytes}`);
     }
+  }
+
+  /**
+   * A server without ranges that ends early has lost its connection, or has no more. It is asked once more: what ends twice at the same byte is
+   * short, and asking for it again and again would only cost.
+   */
+  async #whyItEnded(error: unknown, endedAt: number): Promise<Fault> {
+    const fault = faultOfHttpError(error, this.#url, { signal: this.#signal, bodyBegan: true });
+    if (fault.code !== 'SourceInterrupted') return fault;
+    let again = 0;
+    try {
+      const answer = accept(await this.#connection.get({}));
+      for await (const chunk of chunksOf(answer, this.#signal)) {
+        again += chunk.byteLength;
+        this.#count(chunk);
+        if (again > endedAt) break;
+      }
+    } catch (second) {
+      const code = faultOfHttpError(second, this.#url, { signal: this.#signal, bodyBegan: true }).code;
+      if (code !== 'SourceInterrupted' || again !== endedAt) return fault;
+      const total = this.totalBytes === undefined ? '' : ` of ${this.totalBytes}`;
+      return new Fault('SourceTruncated', `${placeOf(this.#url)} ended twice at byte ${endedAt}${total}`, {
+        cause: error,
+      });
+    }
+    return fault;
   }
 
   #count(chunk: Buffer): void {
@@ -233,7 +259,10 @@ async function firstAnswer(connection: HttpConnection): Promise<HttpAnswer> {
     throw new Fault('NotADiskImage', `${placeOf(answer.url)} is empty`);
   }
   const range = contentRangeOf(answer);
-  const usable = answer.status === 206 && range?.start === 0 && range.total !== undefined;
+  // Parts of content that cannot be proved to be the same are never joined: such a source is read in one answer.
+  const whole = range?.total !== undefined && range.total <= firstRequestBytes;
+  const proven = whole || ifRangeOf(validatorOf(answer)) !== undefined;
+  const usable = answer.status === 206 && range?.start === 0 && range.total !== undefined && proven;
   if (answer.status === 416 || (answer.status === 206 && !usable)) {
     answer.body.destroy();
     return accept(await connection.get({}));
