@@ -10,11 +10,10 @@ import { checksumOf, isPreallocated } from './attempt-inputs.ts';
 import type { ClaimAction, ClaimPatch } from './claim-actions.ts';
 import { claimFacts } from './claim-facts.ts';
 import { type ControllerContext, channelOf, placeOf, viewOf, volumeOfClaim } from './controller-context.ts';
+import { MetObstacles } from './met-obstacles.ts';
 import { contentGeneration, reconcileClaim } from './reconcile-claim.ts';
 
 const mostPasses = 16;
-const obstacleBaseMs = 250;
-const obstacleCapMs = 5_000;
 /** A job that was asked while the one of the same id was ending is not there; it is asked again after that. */
 const doubtAfterMs = 1_500;
 
@@ -22,8 +21,7 @@ type Command = Exclude<ClaimAction, { kind: 'patch' | 'patchStatus' | 'event' | 
 
 export class ClaimRounds {
   readonly #context: ControllerContext;
-  /** Rounds in a row that met an obstacle. */
-  readonly #obstacles = new Map<VolumeId, number>();
+  readonly #obstacles = new MetObstacles();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -31,30 +29,33 @@ export class ClaimRounds {
 
   /** @returns milliseconds after which to look again */
   async work(key: { namespace: string; name: string }): Promise<number | undefined> {
+    const name = `${key.namespace}/${key.name}`;
     let obstacle: Fault | undefined;
     let again: number | undefined;
     for (let pass = 0; pass < mostPasses; pass += 1) {
       const claim = this.#context.caches.claims.get(key);
       const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);
-      if (claim === undefined || volumeId === undefined) return undefined;
+      if (claim === undefined || volumeId === undefined) {
+        this.#obstacles.forget(name);
+        return undefined;
+      }
       const facts = await claimFacts(this.#context, claim, volumeId, obstacle);
       const done = await this.#act(claim, volumeId, reconcileClaim(claim, facts));
       again = done.again ?? again;
-      if (obstacle !== undefined) return this.#delayAfter(volumeId, obstacle);
+      if (obstacle !== undefined) return this.#delayAfter(name, volumeId, obstacle);
       obstacle = done.obstacle;
       if (!done.moved && obstacle === undefined) {
-        this.#obstacles.delete(volumeId);
+        this.#obstacles.forget(name);
         return again;
       }
     }
-    throw new Fault('Internal', `the claim ${key.namespace}/${key.name} does not come to rest`);
+    throw new Fault('Internal', `the claim ${name} does not come to rest`);
   }
 
-  #delayAfter(volumeId: VolumeId, obstacle: Fault): number | undefined {
-    const before = this.#obstacles.get(volumeId) ?? 0;
-    this.#obstacles.set(volumeId, before + 1);
-    this.#context.logger.info({ volumeId, err: obstacle }, 'claim waits');
-    return Math.min(obstacleCapMs, obstacleBaseMs * 2 ** before);
+  #delayAfter(claim: string, volumeId: VolumeId, obstacle: Fault): number {
+    const { delayMs, isNew } = this.#obstacles.add(claim, obstacle);
+    if (isNew) this.#context.logger.info({ claim, volumeId, err: obstacle }, 'claim waits');
+    return delayMs;
   }
 
   async #act(

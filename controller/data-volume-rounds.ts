@@ -28,7 +28,7 @@ interface Place {
 
 export class DataVolumeRounds {
   readonly #context: ControllerContext;
-  /** When progress was written last, by uid. */
+  /** When a status was written last, of the DataVolumes that are there. */
   readonly #writtenAt = new Map<string, number>();
 
   constructor(context: ControllerContext) {
@@ -39,18 +39,16 @@ export class DataVolumeRounds {
   async work(place: Place): Promise<number | undefined> {
     for (let pass = 0; pass < mostPasses; pass += 1) {
       const dataVolume = this.#context.caches.dataVolumes.get(place);
-      if (dataVolume === undefined) return undefined;
+      if (dataVolume === undefined) {
+        this.#writtenAt.delete(nameOf(place));
+        return undefined;
+      }
       const actions = reconcileDataVolume(dataVolume, this.#facts(dataVolume));
       const wait = this.#waitForProgress(dataVolume, actions);
       if (wait !== undefined) return wait;
       if (!(await this.#act(dataVolume, actions))) return undefined;
     }
     return progressEveryMs;
-  }
-
-  /** Forgets a DataVolume that is gone. */
-  forget(uid: string): void {
-    this.#writtenAt.delete(uid);
   }
 
   #facts(dataVolume: DataVolume): DataVolumeFacts {
@@ -85,7 +83,7 @@ export class DataVolumeRounds {
     const only = actions.length === 1 ? actions[0] : undefined;
     if (only?.kind !== 'status') return undefined;
     if (!isDeepStrictEqual(withoutProgress(only.status), withoutProgress(dataVolume.status))) return undefined;
-    const sinceMs = Date.now() - (this.#writtenAt.get(dataVolume.metadata.uid ?? '') ?? 0);
+    const sinceMs = Date.now() - (this.#writtenAt.get(nameOf(placeOf(dataVolume.metadata))) ?? 0);
     return sinceMs < progressEveryMs ? progressEveryMs - sinceMs : undefined;
   }
 
@@ -154,7 +152,7 @@ export class DataVolumeRounds {
     const { store, caches } = this.#context;
     const current = caches.dataVolumes.get(placeOf(dataVolume.metadata)) ?? dataVolume;
     const { resourceVersion: _, ...metadata } = current.metadata;
-    this.#writtenAt.set(dataVolume.metadata.uid ?? '', Date.now());
+    this.#writtenAt.set(nameOf(placeOf(dataVolume.metadata)), Date.now());
     try {
       caches.dataVolumes.put(await store.updateStatus(resources.dataVolumes, { ...current, metadata, status }));
     } catch (error) {
@@ -162,4 +160,8 @@ export class DataVolumeRounds {
       caches.dataVolumes.forget(placeOf(dataVolume.metadata));
     }
   }
+}
+
+function nameOf({ namespace, name }: Place): string {
+  return `${namespace}/${name}`;
 }

@@ -1,5 +1,6 @@
 // Workers that come and go: takes each one's inventory, wakes the claims that it concerns, and removes volumes that belong to nobody.
 
+import { annotations } from '../domain/annotations.ts';
 import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
@@ -119,7 +120,8 @@ export class NodeConnections {
   }
 }
 
-/** Bound, filled or nobody's to fill, and not being deleted. */
+/** Bound, filled or nobody's to fill, and not being deleted. One that is to be filled has an attempt before it is bound. */
 export function isQuiet(claim: Claim): boolean {
-  return claim.metadata.deletionTimestamp === undefined && claim.status?.phase === 'Bound' && isFilled(claim);
+  if (claim.metadata.deletionTimestamp !== undefined || claim.status?.phase !== 'Bound') return false;
+  return isFilled(claim) || claim.metadata.annotations?.[annotations.attempt] === undefined;
 }

@@ -161,6 +161,7 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
       dataVolumes: cacheOf(resources.dataVolumes, (after, before) => {
         const object = after ?? before;
         if (object === undefined) return;
+        if (after === undefined) waits.forget(nameOf(placeOf(object.metadata)));
         both(placeOf(object.metadata));
         // Who waits to clone its claim wants to know how far it is.
         if (after?.status?.phase !== before?.status?.phase)
@@ -170,6 +171,7 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
         onClaim(context, after, before);
         const object = after ?? before;
         if (object === undefined) return;
+        if (after === undefined) waits.forget(nameOf(placeOf(object.metadata)));
         both(placeOf(object.metadata));
         fire(waits, `claim ${nameOf(placeOf(object.metadata))}`, both);
       }),
