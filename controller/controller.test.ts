@@ -231,6 +231,44 @@ describe('a worker that goes', () => {
     expect(worker.inputs).toHaveLength(3);
   });
 
+  test('one is not believed about a volume that another holds, nor about an attempt that has lost it', async () => {
+    const worker = await fixture.worker();
+    const liar = await fixture.worker('other');
+    worker.script = async () => undefined;
+    await fixture.dataVolume('mine', http);
+    await fixture.phase('mine', 'ImportInProgress');
+    const claim = await fixture.store.get(resources.claims, key('mine'));
+    const volumeId = volumeIdOf(claim?.metadata.uid ?? '');
+    const [holder, stranger] = worker.volumes.has(volumeId) ? [worker, liar] : [liar, worker];
+    const stale = { code: 'StaleAttempt' };
+    await expect(stranger.tell(volumeId, 1, { ok: true, report })).rejects.toMatchObject(stale);
+    await expect(stranger.tell(volumeId, 1, failure('SourceNotFound'))).rejects.toMatchObject(stale);
+    const told = { volumeId, attempt: 1, fault: faultOf('HostileImage') };
+    await expect(stranger.channel?.call('upload.failed', told)).rejects.toMatchObject(stale);
+    await expect(holder.tell(volumeId, 2, failure('SourceNotFound'))).rejects.toMatchObject(stale);
+    const now = await fixture.phase('mine', 'ImportInProgress');
+    expect(now?.status?.longshore?.fault).toBeUndefined();
+    await holder.tell(volumeId, 1, { ok: true, report });
+    await fixture.phase('mine', 'Succeeded');
+  });
+
+  test('a pool that is only read is waited for, and then it goes on', async () => {
+    const worker = await fixture.worker();
+    worker.refuse = (call) => {
+      if (call === 'volume.claimFence') throw new Fault('PoolReadOnly', 'schema 2');
+    };
+    await fixture.dataVolume('downgraded', http);
+    await fixture.until(
+      resources.dataVolumes,
+      key('downgraded'),
+      (found) => found?.status?.conditions?.[2]?.reason === 'PoolReadOnly',
+    );
+    expect((await fixture.store.get(resources.dataVolumes, key('downgraded')))?.status?.phase).not.toBe('Failed');
+    worker.refuse = () => undefined;
+    await fixture.phase('downgraded', 'Succeeded');
+    expect(worker.inputs).toHaveLength(1);
+  });
+
   test('a claim that is deleted waits for the worker and says so', async () => {
     const worker = await fixture.worker();
     await fixture.dataVolume('leaving', { source: { blank: {} } });

@@ -49,6 +49,8 @@ const events = {
   'a secret is missing': missing('SecretMissing'),
   'the clone is forbidden': missing('CloneForbidden'),
   'a command fails for now': { obstacle: new Fault('PoolFull', 'said so') },
+  'the pool is only read': { obstacle: new Fault('PoolReadOnly', 'said so') },
+  'the worker is of another version': { obstacle: new Fault('NewerVersion', 'said so') },
   'a command fails for good': { obstacle: new Fault('VolumeTooLarge', 'said so') },
   'the source is not supported': {
     content: { kind: 'unsupported', operation: 'import', fault: new Fault('UnsupportedSource', 'said so') },
@@ -94,6 +96,8 @@ const imports: Record<Event, [string, string]> = {
   'a secret is missing': ['planned 1', 'planned 2 Interrupted'],
   'the clone is forbidden': ['failed 1 CloneForbidden', 'failed 1 CloneForbidden'],
   'a command fails for now': ['planned 1', 'planned 2 Interrupted'],
+  'the pool is only read': ['planned 1', 'planned 2 Interrupted'],
+  'the worker is of another version': ['planned 1', 'planned 2 Interrupted'],
   'a command fails for good': ['failed 1 VolumeTooLarge', 'failed 1 VolumeTooLarge'],
   'the source is not supported': ['failed 1 UnsupportedSource', 'failed 1 UnsupportedSource'],
 };
@@ -120,6 +124,8 @@ const uploads: Record<Exclude<Event, 'the source is not supported'>, [string, st
   'a secret is missing': ['planned 1', 'planned 1', 'received 1'],
   'the clone is forbidden': ['failed 1 CloneForbidden', 'failed 1 CloneForbidden', 'failed 1 CloneForbidden'],
   'a command fails for now': ['planned 1', 'planned 1', 'received 1'],
+  'the pool is only read': ['planned 1', 'planned 1', 'received 1'],
+  'the worker is of another version': ['planned 1', 'planned 1', 'received 1'],
   'a command fails for good': ['failed 1 VolumeTooLarge', 'failed 1 VolumeTooLarge', 'failed 1 VolumeTooLarge'],
 };
 

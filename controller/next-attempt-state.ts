@@ -1,5 +1,6 @@
 // How the state of an attempt goes on, given what is known now. Pure; see attempt-state.ts for the drawing.
 import { Fault, faultFromRecord, faultRecord } from '../domain/fault.ts';
+import { exitCodes } from '../domain/fault-catalogue.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
 import { type AttemptState, firstAttempt, isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimFacts } from './claim-actions.ts';
@@ -32,9 +33,14 @@ function decided(state: AttemptState, facts: ClaimFacts): AttemptState | undefin
     return succeeded(state, volume.report, volume.committedAt ?? facts.now.toISOString());
   }
   if (volume?.state === 'plain') return failed(state, new Fault('VolumeInUse', 'the volume holds files of a user'));
-  if (obstacle !== undefined && !obstacle.retryable) return failed(state, obstacle);
+  if (obstacle !== undefined && isFinal(obstacle)) return failed(state, obstacle);
   if (!facts.readiness.ready && !facts.readiness.fault.retryable) return failed(state, facts.readiness.fault);
   return undefined;
+}
+
+/** What a command met is the end of it, unless it is the machine's: that is put right by somebody, and then it goes on. */
+function isFinal({ retryable, row }: Fault): boolean {
+  return !retryable && row.exit !== exitCodes.machine.code;
 }
 
 function withOutcome(state: AttemptState, facts: ClaimFacts): AttemptState | undefined {

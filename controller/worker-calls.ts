@@ -101,6 +101,14 @@ async function inputsFor(
   return inputs;
 }
 
+/** @throws Fault StaleAttempt unless that node holds the volume with this attempt's fence: nobody tells of another's volume */
+function requireFence(node: string, volumeId: VolumeId, attempt: number, context: ControllerContext): void {
+  const volume = context.nodes.find(node)?.volumes.get(volumeId);
+  if (volume?.fence === attempt) return;
+  const why = volume === undefined ? `node ${node} holds no such volume` : `attempt ${volume.fence} owns it`;
+  throw new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId}: ${why}`);
+}
+
 /** A result of an attempt that is not the current one any more, or of a claim that is gone, is answered and dropped. */
 async function takeResult(
   node: string,
@@ -108,6 +116,7 @@ async function takeResult(
   { context, runClaim }: WorkerCallsOptions,
 ): Promise<void> {
   const volumeId = volumeIdIn(told);
+  requireFence(node, volumeId, told.attempt, context);
   const claim = claimOf(context, volumeId);
   const { live, volumes } = viewOf(context, node);
   const record = volumes.get(volumeId);
@@ -137,6 +146,7 @@ async function takeFailedUpload(
 ): Promise<void> {
   const volumeId = volumeIdIn(told);
   const { attempt, fault } = told;
+  requireFence(node, volumeId, attempt, context);
   const claim = claimOf(context, volumeId);
   const state = parseAttemptState(claim?.metadata.annotations?.[annotations.attempt]);
   if (claim === undefined || state?.attempt !== attempt || isEnded(state)) return;
