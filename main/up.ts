@@ -11,12 +11,14 @@ import { writeDurably } from '../runtime/durable-file.ts';
 import { type RunningProcess, runProcess } from '../runtime/lifecycle.ts';
 import { formatAddress } from '../runtime/listen.ts';
 import { openLogFile } from '../runtime/log-file.ts';
-import { createLogger, type Logger, logTo } from '../runtime/logger.ts';
+import { LogWriter } from '../runtime/log-writer.ts';
+import { createLogger, type Logger } from '../runtime/logger.ts';
 import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { type PublicAddresses, parseListen, settlePorts } from '../runtime/service-addresses.ts';
 import { issueCertificates } from '../runtime/service-certificates.ts';
 import { startSupervisor } from '../runtime/supervisor.ts';
+import { tell } from '../runtime/tell.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 
 const usage = `Usage: longshore up [--data DIR] [--pool DIR] [--listen ADDR]
@@ -68,7 +70,8 @@ async function main(): Promise<void> {
     environment['PATH'],
   );
   await makeDirectories(layout);
-  const logger = createLogger(config, 'up', logTo(openLogFile(join(layout.log, 'up.log'))));
+  const path = join(layout.log, 'up.log');
+  const logger = createLogger(config, 'up', new LogWriter({ descriptor: openLogFile(path), path }));
   await runProcess((signal) => start({ config, layout, asked, programs, environment, logger, signal }), {
     logger,
     stopLimitMs,
@@ -127,7 +130,9 @@ function programOf(name: string): string {
 
 function greet(layout: DataLayout, addresses: PublicAddresses, environment: Environment): void {
   const isDefault = chooseDataDirectory({ data: '' }, environment) === layout.root;
-  process.stdout.write(`Longshore serves.
+  tell(
+    1,
+    `Longshore serves.
 
   API           https://${formatAddress(addresses.api)}
   upload proxy  https://${formatAddress(addresses.uploadProxy)}
@@ -141,11 +146,12 @@ ${isDefault ? '' : `  export LONGSHORE_DATA=${layout.root}\n`}  longshore import
   KUBECONFIG=${layout.kubeconfig} kubectl get dv -A -w
 
 Ctrl-C stops it; everything is kept.
-`);
+`,
+  );
 }
 
 function tellFault(fault: Fault): void {
-  process.stderr.write(`longshore up: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
+  tell(2, `longshore up: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
 }
 
 try {

@@ -1,9 +1,9 @@
 // The life of one process: start, tell that it is ready, wait for a signal, stop within a limit, end with a code of the catalogue.
 // What nobody caught is logged once and ends the process, because its state is no longer known.
-import { writeSync } from 'node:fs';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { Logger } from './logger.ts';
 import { faultReport, readyReport } from './process-report.ts';
+import { tell } from './tell.ts';
 
 export interface RunningProcess {
   /** host:port by name, told to who started the process. */
@@ -33,22 +33,24 @@ export async function runProcess(
   try {
     const running = await start(ending.signal);
     try {
-      if (options.report !== false) tell(readyReport(running.addresses));
+      if (options.report !== false) tell(1, readyReport(running.addresses));
       options.logger.info({ addresses: running.addresses }, 'ready');
       await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
     } finally {
-      options.logger.info('stopping');
-      await withLimit(running.stop(), options.stopLimitMs);
+      await stopTold(running, options);
     }
     options.logger.info('stopped');
     process.exit(0);
   } catch (error) {
     if (ending.signal.aborted && ending.isReason(error)) process.exit(0); // stopped before it had started
     const fault = toFault(error);
-    options.logger.fatal({ err: fault }, 'ended by a fault');
-    if (options.report !== false) tell(faultReport(fault));
-    options.onFault?.(fault);
-    process.exit(fault.row.exit);
+    try {
+      if (options.report !== false) tell(1, faultReport(fault));
+      options.onFault?.(fault);
+      options.logger.fatal({ err: fault }, 'ended by a fault');
+    } finally {
+      process.exit(fault.row.exit);
+    }
   }
 }
 
@@ -72,6 +74,15 @@ function watchForEnd() {
   };
 }
 
+/** What was started is stopped whatever becomes of the line that tells it. */
+async function stopTold(running: RunningProcess, { logger, stopLimitMs }: ProcessOptions): Promise<void> {
+  try {
+    logger.info('stopping');
+  } finally {
+    await withLimit(running.stop(), stopLimitMs);
+  }
+}
+
 async function withLimit(work: Promise<void>, limitMs: number): Promise<void> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
@@ -82,15 +93,5 @@ async function withLimit(work: Promise<void>, limitMs: number): Promise<void> {
     await Promise.race([work, late.promise]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** Synchronous, so that the line is out before the process ends. A reader that went away is no reason to fail. */
-function tell(line: string): void {
-  try {
-    writeSync(1, line);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && (error.code === 'EPIPE' || error.code === 'EAGAIN')))
-      throw error;
   }
 }

@@ -79,6 +79,11 @@ const rows = {
     labels: ['child', 'reason'],
     help: 'Processes that the supervisor started again: died or hung.',
   },
+  longshore_log_lines_dropped_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Lines of the log that could not be written: the disk is full, or nobody reads it.',
+  },
   longshore_event_loop_delay_p99_seconds: {
     type: 'gauge',
     labels: [],

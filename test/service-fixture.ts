@@ -1,7 +1,7 @@
 // A whole service in a temporary directory, for tests that cross folders: real processes, real Redis, free ports. Runs the .ts files, or with
 // LONGSHORE_TEST_COMPILED=yes what `npm run build` made. stop() leaves no process and no file.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -158,7 +158,7 @@ export class Service {
   logs(): string {
     return ['up', 'api', 'uploadproxy', 'worker']
       .map((name) => join(this.directory, 'log', `${name}.log`))
-      .filter(existsSync)
+      .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true)
       .map((path) => `\n--- ${path}\n${readFileSync(path, 'utf8').split('\n').slice(-12).join('\n')}`)
       .join('');
   }
