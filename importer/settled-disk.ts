@@ -2,7 +2,7 @@
 import { stat, truncate, writeFile } from 'node:fs/promises';
 import { toFault } from '../domain/fault.ts';
 import { BlockHasher } from '../volumes/block-hasher.ts';
-import { contentDigestOfFile } from '../volumes/content-digest.ts';
+import type { FollowingDigest } from '../volumes/following-digest.ts';
 import { allocate } from '../volumes/preallocation.ts';
 import { imageTooLarge } from './image/too-large.ts';
 
@@ -18,11 +18,15 @@ export interface SettledDisk {
 }
 
 /** Grows what qemu-img wrote; never shrinks it. The digest reads only what has data. @throws Fault ImageTooLarge, NoSpace */
-export async function settleConvertedDisk(disk: DiskTarget, signal: AbortSignal): Promise<SettledDisk> {
+export async function settleConvertedDisk(
+  disk: DiskTarget,
+  digest: FollowingDigest,
+  signal: AbortSignal,
+): Promise<SettledDisk> {
   const { size } = await stat(disk.path);
   if (size > disk.sizeBytes) throw imageTooLarge(size, disk.sizeBytes);
   await grow(disk);
-  const { contentDigest } = await contentDigestOfFile(disk.path, { signal });
+  const { contentDigest } = await digest.finish();
   if (disk.preallocation) await allocate(disk.path, disk.sizeBytes, signal);
   return { contentDigest, allocatedBytes: await allocatedBytesOf(disk.path) };
 }

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { Fault } from '../domain/fault.ts';
 import { DiskWriter } from '../volumes/disk-writer.ts';
+import type { FollowingDigest } from '../volumes/following-digest.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { convertFromReader } from './conversion.ts';
 import { decompressInto } from './decode/decompressor.ts';
@@ -72,8 +73,9 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
     fetchRange: (start, end) => source.range(start, end),
   });
   const { timer } = transfer;
+  let digest: FollowingDigest;
   try {
-    await convertFromReader(
+    digest = await convertFromReader(
       {
         ...conversionOf(transfer),
         reader,
@@ -86,7 +88,7 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
     await source.close();
     await reader.close();
   }
-  return convertedDisk(transfer);
+  return convertedDisk(transfer, digest);
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -122,7 +124,7 @@ export async function convertStaged(
   } finally {
     await growing.close();
   }
-  return convertedDisk(transfer);
+  return convertedDisk(transfer, await converting);
 }
 
 /** An image that lies in the staging already. */
@@ -130,29 +132,42 @@ export async function convertReceivedFile(transfer: Transfer, fileBytes: number)
   const reader = await GrowingFile.open(transfer.staging.sourcePath, true);
   const onPercent = (percent: number): void =>
     transfer.timer.advance({ bytesDone: Math.floor((fileBytes * percent) / 100), bytesTotal: fileBytes });
+  let digest: FollowingDigest;
   try {
-    await convertFromReader({ ...conversionOf(transfer), reader, onPercent }, transfer.staging, transfer.hooks);
+    digest = await convertFromReader(
+      { ...conversionOf(transfer), reader, onPercent },
+      transfer.staging,
+      transfer.hooks,
+    );
   } finally {
     await reader.close();
   }
-  return convertedDisk(transfer);
+  return convertedDisk(transfer, digest);
 }
 
 /** qemu-img has closed it already. */
-function convertedDisk({ target, signal }: Transfer): BroughtDisk {
-  return { settle: () => settleConvertedDisk(target, signal), [Symbol.asyncDispose]: () => Promise.resolve() };
+function convertedDisk({ target, signal }: Transfer, digest: FollowingDigest): BroughtDisk {
+  return {
+    settle: () => settleConvertedDisk(target, digest, signal),
+    [Symbol.asyncDispose]: () => digest[Symbol.asyncDispose](),
+  };
 }
 
 function conversionOf({ probe, target, signal }: Transfer) {
   return { format: probe.format, capBytes: target.sizeBytes, signal };
 }
 
-async function bothOrFirstFailure(one: Promise<void>, other: Promise<void>, stop: AbortController): Promise<void> {
+async function bothOrFirstFailure(
+  fetching: Promise<void>,
+  converting: Promise<FollowingDigest>,
+  stop: AbortController,
+): Promise<void> {
   try {
-    await Promise.all([one, other]);
+    await Promise.all([fetching, converting]);
   } catch (error) {
     stop.abort(error instanceof Fault ? error : new Fault('Cancelled', 'another part of the transfer failed'));
-    await Promise.allSettled([one, other]);
+    const [, converted] = await Promise.allSettled([fetching, converting]);
+    if (converted.status === 'fulfilled') await converted.value[Symbol.asyncDispose]();
     throw error;
   }
 }

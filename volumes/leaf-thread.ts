@@ -13,7 +13,7 @@ const zeroBlock = Buffer.alloc(blockBytes);
 const leafOfZeros = zeroLeaf();
 
 /** Fills the memory from there on, with zeros after the end of the file. */
-function readBlocks({ descriptor, sizeBytes }: LeafThreadData, first: number, count: number): void {
+function readBlocks(descriptor: number, { first, count, sizeBytes }: LeafOrder): void {
   const from = first * blockBytes;
   const wanted = Math.min(count * blockBytes, sizeBytes - from);
   let done = 0;
@@ -26,11 +26,11 @@ function readBlocks({ descriptor, sizeBytes }: LeafThreadData, first: number, co
   memory.whole.fill(0, Math.min(done, wanted), count * blockBytes);
 }
 
-function leavesOf(file: LeafThreadData, { first, count }: LeafOrder): LeafAnswer {
+function leavesOf({ descriptor }: LeafThreadData, { first, count, sizeBytes }: LeafOrder): LeafAnswer {
   const leaves: Uint8Array[] = [];
   for (let at = 0; at < count; at += blocksAtOnce) {
     const now = Math.min(blocksAtOnce, count - at);
-    readBlocks(file, first + at, now);
+    readBlocks(descriptor, { first: first + at, count: now, sizeBytes });
     for (const block of memory.blocks.slice(0, now)) {
       leaves.push(block.equals(zeroBlock) ? leafOfZeros : hash('sha256', block, 'buffer'));
     }

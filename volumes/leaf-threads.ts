@@ -5,13 +5,14 @@ import { Fault, toFault } from '../domain/fault.ts';
 export interface LeafThreadData {
   /** Open for reading in this process for as long as there are threads. */
   descriptor: number;
-  sizeBytes: number;
 }
 
 /** Blocks that lie one after the other. */
 export interface LeafOrder {
   first: number;
   count: number;
+  /** Of the file. */
+  sizeBytes: number;
 }
 
 export interface LeafAnswer {

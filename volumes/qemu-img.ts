@@ -48,7 +48,7 @@ export class QemuImg {
   }
 
   /**
-   * Writes the image as a sparse raw disk, durable when it returns. After failure or abort the target holds a part, for the staging to discard.
+   * Writes the image as a sparse raw disk, in order, durable when it returns. After failure or abort the target holds a part, for the staging to discard.
    * @throws Fault CorruptImage, ConversionFailed, NoSpace, OutOfMemory, TimedOut, ImageTooLarge, or the reason of the abort
    */
   async convert(request: ConvertRequest): Promise<void> {
@@ -103,7 +103,13 @@ export class QemuImg {
 /** Extents of a raw file without a QemuImg at hand; `program` is found on the system's path. */
 export async function* dataExtents(
   path: string,
-  options: { program?: string; limits?: { addressSpaceMiB: number; cpuSeconds: number }; signal: AbortSignal },
+  options: {
+    program?: string;
+    limits?: { addressSpaceMiB: number; cpuSeconds: number };
+    /** Only those from there on; the first one may begin within an extent. */
+    startBytes?: number;
+    signal: AbortSignal;
+  },
 ): AsyncGenerator<Extent> {
   const file = await open(path, constants.O_RDONLY).catch((error: unknown) => {
     throw toFault(error);
@@ -114,7 +120,10 @@ export async function* dataExtents(
     const child = spawnLimited({
       program: options.program ?? 'qemu-img',
       // Image locking is for writers; a disk that a machine uses may be looked at too.
-      args: ['map', '--force-share', '--output=json', '-f', 'raw', '/proc/self/fd/3'],
+      args: [
+        ...['map', '--force-share', '--output=json', `--start-offset=${options.startBytes ?? 0}`],
+        ...['-f', 'raw', '/proc/self/fd/3'],
+      ],
       signal,
       limits: options.limits ?? { addressSpaceMiB: 1024, cpuSeconds: 3600 },
       isolate: false, // raw is not parsed, and the file may be readable to us only
@@ -142,8 +151,8 @@ async function* parseExtents(output: Readable): AsyncGenerator<Extent> {
 
 function convertArguments(format: ImageFormat, source: OpenSource, target: OpenTarget): string[] {
   const existing = target.sizeBytes > 0 ? ['-n', '--target-is-zero'] : [];
-  // -W and 8 requests at once: the order of the writes does not matter, and a disk is faster so. 64 KiB of zeros become a hole.
-  const speed = ['-m', '8', '-W', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
+  // Reads 8 parts at once and writes in order, on which FollowingDigest relies (so never -W). 64 KiB of zeros become a hole.
+  const speed = ['-m', '8', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
   return ['convert', '-p', '-f', format, '-O', 'raw', ...speed, ...existing, source.name, '/proc/self/fd/4'];
 }
 
