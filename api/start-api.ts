@@ -128,6 +128,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   await seed(store, options.uploadProxyUrl ?? `${host}:${config.uploadProxyPort}`);
   const adminToken = await users.ensureAdmin();
   const app = buildApp(options, context);
+  options.tls.onRenewal?.((pair) => app.server.setSecureContext({ ...pair }));
   const port = await listen(app, host, config.apiPort);
   const collector = startGarbageCollector(store, logger);
   const expiry = startEventExpiry(store, logger);

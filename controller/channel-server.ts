@@ -38,6 +38,7 @@ export class ChannelServer {
     const open = new Set<NodeChannel>();
     const { key, cert, ca } = options.tls;
     const server = createServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+    options.tls.onRenewal?.((pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.3' }));
     server.on('tlsClientError', (error) => options.logger.info({ err: error }, 'channel refused'));
     server.on('secureConnection', (socket) => take(socket, open, options));
     const address = await listenOn(server, options.address);

@@ -7,7 +7,6 @@ import { Fault, toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import { keepAdminKubeconfig } from '../runtime/admin-kubeconfig.ts';
-import { loadTlsPair } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import type { DataLayout } from '../runtime/data-directory.ts';
 import type { RunningProcess } from '../runtime/lifecycle.ts';
@@ -17,6 +16,7 @@ import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { dialHost } from '../runtime/service-addresses.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
+import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 
 interface Tools {
@@ -38,8 +38,9 @@ async function start(tools: Tools): Promise<RunningProcess> {
 
 /** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
 async function build({ config, layout, logger }: Tools, undo: AsyncDisposableStack): Promise<Record<string, string>> {
-  const tls = await loadTlsPair(layout.pki, tlsNames.api);
-  const channelTls = await loadTlsPair(layout.pki, tlsNames.controller);
+  const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
+  const tls = await loadRenewedTls({ ...renewal, name: tlsNames.api });
+  const channelTls = await loadRenewedTls({ ...renewal, name: tlsNames.controller });
   const tokens = await UploadTokens.open(layout.pki, { lifetimeSeconds: config.tokenLifetimeSeconds });
   const store = await SqliteStore.open(layout.root);
   undo.defer(() => store.close());

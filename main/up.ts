@@ -96,7 +96,7 @@ async function start(options: UpOptions): Promise<RunningProcess> {
   try {
     const lock = await lockDataDirectory(layout);
     undo.defer(() => lock.release());
-    await preparePki(layout, { listenHost: asked.api.host, node: config.node });
+    const renewCertificates = await preparePki(layout, { ...config, listenHost: asked.api.host });
     const addresses = await settlePorts(asked);
     const metrics = await startMetricsServer({
       port: config.metricsPort,
@@ -106,6 +106,8 @@ async function start(options: UpOptions): Promise<RunningProcess> {
     undo.defer(() => metrics.close());
     const supervisor = await startSupervisor({ ...options, addresses, programOf });
     undo.defer(() => supervisor.stop());
+    const renewal = renewNowAndThen(renewCertificates, { everySeconds: config.certificateCheckSeconds, logger });
+    undo.defer(() => clearInterval(renewal));
     greet(layout, addresses, options.environment);
     const told = { api: formatAddress(addresses.api), uploadProxy: formatAddress(addresses.uploadProxy) };
     logger.info({ data: layout.root, pool: layout.pool }, 'the service runs');
@@ -116,11 +118,27 @@ async function start(options: UpOptions): Promise<RunningProcess> {
   }
 }
 
-async function preparePki(layout: DataLayout, service: { listenHost: string; node: string }): Promise<void> {
-  const authority = await CertificateAuthority.openOrCreate(layout.pki);
+/** @returns what makes those certificates anew that end soon */
+async function preparePki(
+  layout: DataLayout,
+  service: { listenHost: string; node: string; certificateLifetimeSeconds: number },
+): Promise<() => Promise<void>> {
+  const lifetimeSeconds = service.certificateLifetimeSeconds;
+  const authority = await CertificateAuthority.openOrCreate(layout.pki, { lifetimeSeconds });
   await issueCertificates(authority, service);
   await UploadTokens.ensureKeys(layout.pki);
   await writeDurably(layout.caCertificate, authority.certificate, 0o644);
+  return () => issueCertificates(authority, service);
+}
+
+/** The processes find the new ones by themselves (tls-renewal.ts). What fails is tried again the next time: a third of the life is left. */
+function renewNowAndThen(
+  renew: () => Promise<void>,
+  { everySeconds, logger }: { everySeconds: number; logger: Logger },
+): NodeJS.Timeout {
+  return setInterval(() => {
+    renew().catch((error: unknown) => logger.error({ err: toFault(error) }, 'certificates could not be renewed'));
+  }, everySeconds * 1_000);
 }
 
 /** Beside this file, compiled or not. */

@@ -2,12 +2,12 @@
 import { Fault } from '../domain/fault.ts';
 import { openRedis } from '../jobs/connection.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
-import { loadTlsPair } from '../runtime/certificates.ts';
 import { KubeReader } from '../runtime/kube-reader.ts';
 import { formatAddress, parseAddress } from '../runtime/listen.ts';
 import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
+import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 import { startUploadProxy } from '../uploadproxy/start-upload-proxy.ts';
 
@@ -17,8 +17,9 @@ await runServiceProcess({
   stopLimitMs: () => 10_000,
   start: async ({ config, layout, logger }) => {
     if (config.apiAddress === '') throw new Fault('InvalidSetting', 'LONGSHORE_API is not set: host:port of the API');
-    const server = await loadTlsPair(layout.pki, tlsNames.uploadProxy);
-    const client = await loadTlsPair(layout.pki, tlsNames.uploadProxyClient);
+    const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
+    const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
+    const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);
     const redis = await openRedis(config.redisUrl, { logger });
     const reader = new KubeReader({ address: parseAddress(config.apiAddress), tls: client });

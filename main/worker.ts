@@ -1,10 +1,10 @@
 // The worker process of one node: takes jobs from its queue, runs the upload server, owns the node's pool. `longshore up` starts it.
-import { loadTlsPair } from '../runtime/certificates.ts';
 import { formatAddress } from '../runtime/listen.ts';
 import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
+import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { startWorker } from '../worker/start-worker.ts';
 
 const needed = ['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'xz', 'zstd', ['igzip', 'pigz', 'gzip']] as const;
@@ -16,7 +16,8 @@ await runServiceProcess({
   stopLimitMs: (config) => config.drainSeconds * 1000 + stopMarginMs,
   start: async ({ config, layout, logger }) => {
     const programs = findPrograms(needed, process.env['PATH']);
-    const tls = await loadTlsPair(layout.pki, tlsNames.worker);
+    const everySeconds = config.certificateCheckSeconds;
+    const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
     const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool });
     const metrics = await startMetricsServer({
       port: config.metricsPort,

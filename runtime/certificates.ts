@@ -1,7 +1,7 @@
 // The certificates of one service: an own CA in the data directory and a pair a process. Keys never leave their 0600 files but into TLS.
 //
 //   pki/ca.crt pki/ca.key            10 years
-//   pki/<name>.crt pki/<name>.key    90 days, made anew at start when less than a third is left or what they say no longer fits
+//   pki/<name>.crt pki/<name>.key    90 days, made anew when less than a third is left or what they say no longer fits
 //
 // The library that makes certificates is loaded only where one has to be made: the processes that merely use them stay small.
 import { X509Certificate } from 'node:crypto';
@@ -25,6 +25,8 @@ export interface TlsPair {
   key: string;
   cert: string;
   ca: string;
+  /** Where the pair may be made anew while the process runs: tells the new one, each time. Who dials just reads the fields again. */
+  onRenewal?: (use: (pair: TlsPair) => void) => void;
 }
 
 export interface CertificateRequest {
@@ -36,8 +38,8 @@ export interface CertificateRequest {
   usages: readonly ('server' | 'client')[];
 }
 
-const caLifetimeDays = 3650;
-const leafLifetimeDays = 90;
+const caLifetimeSeconds = 3_650 * 86_400;
+const leafLifetimeSeconds = 90 * 86_400;
 
 /** @throws Fault NotFound where the pair was never issued */
 export async function loadTlsPair(directory: string, name: string): Promise<TlsPair> {
@@ -57,24 +59,31 @@ export class CertificateAuthority {
   /** PEM certificate that clients are to trust. */
   readonly certificate: string;
   readonly #key: string;
+  readonly #lifetimeSeconds: number;
 
-  private constructor(directory: string, certificate: string, key: string) {
+  private constructor(directory: string, authority: { cert: string; key: string }, lifetimeSeconds: number) {
     this.directory = directory;
-    this.certificate = certificate;
-    this.#key = key;
+    this.certificate = authority.cert;
+    this.#key = authority.key;
+    this.#lifetimeSeconds = lifetimeSeconds;
   }
 
-  /** Makes directory, key and certificate where there are none yet. */
-  static async openOrCreate(directory: string): Promise<CertificateAuthority> {
+  /** Makes directory, key and certificate where there are none yet. @param options.lifetimeSeconds of the pairs that it issues */
+  static async openOrCreate(
+    directory: string,
+    { lifetimeSeconds = leafLifetimeSeconds }: { lifetimeSeconds?: number } = {},
+  ): Promise<CertificateAuthority> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const [crtPath, keyPath] = [join(directory, 'ca.crt'), join(directory, 'ca.key')];
-    const [certificate, key] = [await readPem(crtPath), await readPem(keyPath)];
-    if (certificate !== undefined && key !== undefined) return new CertificateAuthority(directory, certificate, key);
+    const [cert, key] = [await readPem(crtPath), await readPem(keyPath)];
+    if (cert !== undefined && key !== undefined) {
+      return new CertificateAuthority(directory, { cert, key }, lifetimeSeconds);
+    }
     const { makeAuthority } = await import('./x509-maker.ts');
-    const made = await makeAuthority({ cn: 'Longshore CA', days: caLifetimeDays });
+    const made = await makeAuthority({ cn: 'Longshore CA', seconds: caLifetimeSeconds });
     await writeDurably(keyPath, made.key, 0o600);
     await writeDurably(crtPath, made.cert, 0o644);
-    return new CertificateAuthority(directory, made.cert, made.key);
+    return new CertificateAuthority(directory, made, lifetimeSeconds);
   }
 
   /** Returns the pair that is there while it still fits and lasts, else makes another. */
@@ -86,7 +95,7 @@ export class CertificateAuthority {
     }
     const { makeLeaf } = await import('./x509-maker.ts');
     const authority = { key: this.#key, cert: this.certificate };
-    const made = await makeLeaf(authority, { ...request, days: leafLifetimeDays });
+    const made = await makeLeaf(authority, { ...request, seconds: this.#lifetimeSeconds });
     // A crash between the two leaves a pair that does not match; loading it fails in TLS, and the next start makes it anew.
     await writeDurably(keyPath, made.key, 0o600);
     await writeDurably(crtPath, made.cert, 0o644);

@@ -95,6 +95,18 @@ export const settings = {
   lockDurationMs: whole('LONGSHORE_LOCK_DURATION_MS', 30_000, 'How long a job stays locked without renewal.', 500),
   tokenLifetimeSeconds: whole('LONGSHORE_TOKEN_LIFETIME_S', 300, 'Lifetime of an upload token.', 1),
   readyWaitMs: whole('LONGSHORE_READY_WAIT_MS', 10_000, 'How long the upload proxy waits for a claim to be ready.'),
+  certificateLifetimeSeconds: whole(
+    'LONGSHORE_CERTIFICATE_LIFETIME_S',
+    7_776_000,
+    'Lifetime of the certificates that `longshore up` makes; new ones are made when less than a third is left.',
+    10,
+  ),
+  certificateCheckSeconds: whole(
+    'LONGSHORE_CERTIFICATE_CHECK_S',
+    3_600,
+    'How often `longshore up` looks whether certificates end soon, and its processes whether there are new ones.',
+    1,
+  ),
   overcommit: decimal('LONGSHORE_OVERCOMMIT', 1, 'How many times its capacity a pool may promise.'),
   toolMemoryMiB: whole('LONGSHORE_TOOL_MEMORY_MIB', 1024, 'Address space of qemu-img and of the decompressors.', 64),
   toolCpuSeconds: whole('LONGSHORE_TOOL_CPU_S', 86_400, 'CPU seconds of one run of qemu-img or a decompressor.', 1),

@@ -22,7 +22,10 @@ export class KubeReader implements ObjectReader {
   readonly #timeoutMs: number;
 
   constructor(options: KubeReaderOptions) {
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 8, ...options.tls });
+    const { key, cert, ca } = options.tls;
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 8, key, cert, ca });
+    const { options: forConnections } = this.#agent;
+    options.tls.onRenewal?.((pair) => Object.assign(forConnections, pair));
     this.#base = { agent: this.#agent, host: options.address.host, port: options.address.port, method: 'GET' };
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   }

@@ -17,7 +17,6 @@ import {
 } from '@peculiar/x509';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const dayMs = 86_400_000;
 /** Clocks differ; a certificate is valid a little before it was made. */
 const backdateMs = 300_000;
 
@@ -26,12 +25,12 @@ interface Pem {
   cert: string;
 }
 
-export async function makeAuthority(request: { cn: string; days: number }): Promise<Pem> {
+export async function makeAuthority(request: { cn: string; seconds: number }): Promise<Pem> {
   const keys = await makeKeys();
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: makeSerial(),
     name: [{ CN: [request.cn] }],
-    ...validity(request.days),
+    ...validity(request.seconds),
     signingAlgorithm: algorithm,
     keys,
     extensions: [
@@ -45,7 +44,7 @@ export async function makeAuthority(request: { cn: string; days: number }): Prom
 
 export async function makeLeaf(
   authority: Pem,
-  request: { cn: string; hosts: readonly string[]; usages: readonly ('server' | 'client')[]; days: number },
+  request: { cn: string; hosts: readonly string[]; usages: readonly ('server' | 'client')[]; seconds: number },
 ): Promise<Pem> {
   const keys = await makeKeys();
   const issuer = new X509Certificate(authority.cert);
@@ -54,7 +53,7 @@ export async function makeLeaf(
     serialNumber: makeSerial(),
     subject: [{ CN: [request.cn] }],
     issuer: issuer.subjectName,
-    ...validity(request.days),
+    ...validity(request.seconds),
     signingAlgorithm: algorithm,
     signingKey: await importKey(authority.key),
     publicKey: keys.publicKey,
@@ -89,9 +88,11 @@ function makeSerial(): string {
   return bytes.toString('hex');
 }
 
-function validity(days: number): { notBefore: Date; notAfter: Date } {
+function validity(seconds: number): { notBefore: Date; notAfter: Date } {
   const now = Date.now();
-  return { notBefore: new Date(now - backdateMs), notAfter: new Date(now + days * dayMs) };
+  // Of a short life only a part: what is left of it decides when the next one is made.
+  const before = Math.min(backdateMs, seconds * 100);
+  return { notBefore: new Date(now - before), notAfter: new Date(now + seconds * 1_000) };
 }
 
 async function exportKey(key: webcrypto.CryptoKey): Promise<string> {

@@ -54,18 +54,19 @@ const headersTimeoutMs = 60_000;
 
 /** @throws Fault AddressInUse */
 export async function startUploadProxy(options: UploadProxyOptions): Promise<UploadProxy> {
-  const agent = new Agent({ keepAlive: true, ...options.tls.client, ciphers, minVersion: 'TLSv1.2' });
+  const agent = new Agent({ keepAlive: true, ...pairOf(options.tls.client), ciphers, minVersion: 'TLSv1.2' });
+  options.tls.client.onRenewal?.((pair) => Object.assign(agent.options, pair));
+  const spoken = { ciphers, honorCipherOrder: true, minVersion: 'TLSv1.2' } as const;
   const server = createServer({
-    ...options.tls.server,
-    ciphers,
-    honorCipherOrder: true,
-    minVersion: 'TLSv1.2',
+    ...pairOf(options.tls.server),
+    ...spoken,
     highWaterMark: bufferBytes,
     headersTimeout: headersTimeoutMs,
     // An upload lasts as long as it lasts; forward-upload.ts gives up silent clients.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
   });
+  options.tls.server.onRenewal?.((pair) => server.setSecureContext({ ...pair, ...spoken }));
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     // Whatever goes wrong with one request must not end the process, and with it the uploads of everybody else.
     answerRequest(request, response, { ...options, agent }).catch((error: unknown) => {
@@ -77,6 +78,10 @@ export async function startUploadProxy(options: UploadProxyOptions): Promise<Upl
   server.on('checkContinue', answer);
   const address = await listenOn(server, { host: options.config.listenHost, port: options.config.uploadProxyPort });
   return { address, close: () => close(server, agent) };
+}
+
+function pairOf({ key, cert, ca }: TlsPair): TlsPair {
+  return { key, cert, ca };
 }
 
 async function close(server: Server, agent: Agent): Promise<void> {

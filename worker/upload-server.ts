@@ -57,6 +57,7 @@ export async function startUploadServer(options: UploadServerOptions): Promise<U
     app.post(path, (request, reply) => upload(request, reply, async, options));
   }
   await app.ready();
+  options.tls.onRenewal?.((pair) => app.server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
   const bound = await listenOn(app.server, { host: options.host, port: options.port ?? 0 });
   return {
     address: formatAddress(bound),
