@@ -37,6 +37,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     const volumeId = volumeIdIn(asked);
     const record = await pool.claimFence(volumeId, { attempt, generation });
     await attempts.endEarlier(volumeId, attempt);
+    attempts.announceGivenUp(volumeId, new Fault('StaleAttempt', `attempt ${attempt} owns ${volumeId} now`), attempt);
     return record;
   });
   channel.handle('volume.markPlain', (asked) => pool.markPlain(volumeIdIn(asked)));
@@ -80,6 +81,7 @@ async function deleteVolume(volumeId: VolumeId, { pool, attempts, slots }: Answe
   const why = new Fault('Cancelled', `${volumeId} was deleted`);
   const running = attempts.list().filter((key) => key.volumeId === volumeId);
   await Promise.all(running.map((key) => attempts.end(key, why)));
+  attempts.announceGivenUp(volumeId, why);
   await pool.delete(volumeId);
 }
 

@@ -1,11 +1,18 @@
 // What runs in this worker. One run an attempt: a second start of the same attempt joins the first; a later attempt of the volume ends the earlier
 // one first. Ending a run aborts its signal and waits until its children are dead and its staging is gone.
-import { Fault } from '../domain/fault.ts';
+import { Fault, faultRecord } from '../domain/fault.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
 import { metrics } from '../runtime/metrics.ts';
 import type { AttemptKey } from './outbox.ts';
 
 export type RunOperation = 'import' | 'clone' | 'convert' | 'upload';
+
+/** Clients that wait here for the end of an attempt. */
+interface Waiting extends AttemptKey {
+  resolvers: Set<(outcome: Outcome) => void>;
+  /** Why its last try failed, where the service goes on with it. */
+  setback?: Outcome;
+}
 
 interface Run extends AttemptKey {
   operation: RunOperation;
@@ -20,7 +27,7 @@ function nameOf(key: AttemptKey): string {
 
 export class Attempts {
   readonly #runs = new Map<string, Run>();
-  readonly #waiters = new Map<string, Set<(outcome: Outcome) => void>>();
+  readonly #waiting = new Map<string, Waiting>();
 
   list(): AttemptKey[] {
     return [...this.#runs.values()].map(({ volumeId, attempt }) => ({ volumeId, attempt }));
@@ -94,21 +101,36 @@ export class Attempts {
   outcomeOf(key: AttemptKey, signal: AbortSignal): Promise<Outcome> {
     const name = nameOf(key);
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    const waiters = this.#waiters.get(name) ?? new Set();
-    this.#waiters.set(name, waiters.add(resolve));
+    const waiting: Waiting = this.#waiting.get(name) ?? { ...key, resolvers: new Set() };
+    waiting.resolvers.add(resolve);
+    this.#waiting.set(name, waiting);
     const onAbort = () => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     return promise.finally(() => {
       signal.removeEventListener('abort', onAbort);
-      waiters.delete(resolve);
-      if (waiters.size === 0 && this.#waiters.get(name) === waiters) this.#waiters.delete(name);
+      waiting.resolvers.delete(resolve);
+      if (waiting.resolvers.size === 0 && this.#waiting.get(name) === waiting) this.#waiting.delete(name);
     });
   }
 
-  /** Tells those who wait here how the attempt ended. */
+  /** Tells those who wait here how the attempt ended, for good. */
   announce(key: AttemptKey, outcome: Outcome): void {
-    for (const resolve of this.#waiters.get(nameOf(key)) ?? []) resolve(outcome);
+    for (const resolve of this.#waiting.get(nameOf(key))?.resolvers ?? []) resolve(outcome);
+  }
+
+  /** The attempt failed and may be tried again: those who wait here are told only if it is given up. */
+  noteSetback(key: AttemptKey, outcome: Outcome): void {
+    const waiting = this.#waiting.get(nameOf(key));
+    if (waiting !== undefined) waiting.setback = outcome;
+  }
+
+  /** Tells those who wait for attempts of the volume that are earlier than `below` (default: for any) why these are given up. */
+  announceGivenUp(volumeId: string, why: Fault, below = Number.POSITIVE_INFINITY): void {
+    const given: Outcome = { ok: false, fault: faultRecord(why), bytesFetched: 0 };
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.volumeId === volumeId && waiting.attempt < below) this.announce(waiting, waiting.setback ?? given);
+    }
   }
 
   /** Begins the work in a later turn, when the run is in the list. */

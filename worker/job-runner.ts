@@ -162,7 +162,9 @@ export class JobRunner {
       return;
     }
     const outcome = { ok: false as const, fault: faultRecord(fault), bytesFetched };
-    attempts.announce(key, outcome);
+    // The bytes are kept, and the controller decides whether they are converted again: a client that waits is not told of failure while it does.
+    if (received !== undefined && this.#keepsUpload(job, fault)) attempts.noteSetback(key, outcome);
+    else attempts.announce(key, outcome);
     outbox.result(key, outcome);
   }
 

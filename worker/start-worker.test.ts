@@ -254,6 +254,30 @@ describe('an upload that needs conversion', () => {
     expect((await readFile(fixture.diskOf(volumeId))).equals(image)).toBe(true);
   });
 
+  test('one that failed for now is not told to a client that waits, unless it is given up', async () => {
+    const volumeIds = [await fixture.uploadSlot(image.length), await fixture.uploadSlot(image.length)];
+    const [passing = '', givenUp = ''] = volumeIds;
+    const inputs = fixture.controller.inputs.get(`${passing}.1`);
+    for (const volumeId of volumeIds) fixture.controller.inputs.delete(`${volumeId}.1`);
+    const body = await qcow2();
+    const answers = volumeIds.map((volumeId) => fixture.upload(volumeId, body));
+    let answered = 0;
+    for (const answer of answers) void answer.then(() => (answered += 1));
+    for (const volumeId of volumeIds) {
+      expect(await outcomeOf(volumeId)).toMatchObject({ ok: false, fault: { code: 'Internal' } });
+    }
+    expect(answered).toBe(0);
+    if (inputs !== undefined) fixture.controller.inputs.set(`${passing}.1`, inputs);
+    await vi.waitFor(async () => {
+      await fixture.enqueue('convert', passing);
+      expect(answered).toBe(1);
+    }, waiting);
+    expect(await answers[0]).toEqual({ status: 200, body: '', fault: undefined });
+    await fixture.channel.call('volume.claimFence', { volumeId: givenUp, attempt: 2, generation: 1 });
+    expect(await answers[1]).toMatchObject({ status: 500, fault: 'Internal' });
+    expect(await fixture.stagings()).toEqual([]);
+  });
+
   test('a cancel takes the received bytes away', async () => {
     const volumeId = await fixture.uploadSlot(image.length);
     fixture.controller.inputs.delete(`${volumeId}.1`);
