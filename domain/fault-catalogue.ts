@@ -125,6 +125,7 @@ export const faultCatalogue = {
   RedisUnsafe: row('machine', 500, 'FAILED_PRECONDITION', false, 'Redis may evict keys, and jobs with them.', 'Set its maxmemory-policy to noeviction, or LONGSHORE_REDIS_MAY_EVICT=yes if it may lose jobs.'),
   NewerVersion: row('machine', 500, 'FAILED_PRECONDITION', false, 'The data was written by a newer version of Longshore.', 'Start that version again, or use another data directory.'),
   OutOfMemory: row('machine', 500, 'RESOURCE_EXHAUSTED', true, 'A program ran out of memory.', 'Raise the limit that the detail names.'),
+  TooBusy: row('machine', 503, 'RESOURCE_EXHAUSTED', true, 'The worker does as much of this at once as it may.', 'Try again when what runs has ended.'),
   NodeLost: row('machine', 503, 'UNAVAILABLE', true, 'The worker of the node does not answer.', 'It goes on by itself when the worker is back.'),
   Quota: row('space', 403, 'RESOURCE_EXHAUSTED', true, 'A quota does not allow it.', 'Raise the quota or delete other objects.'),
 

@@ -125,6 +125,34 @@ describe('the channel', () => {
     await expect(aborted).rejects.toMatchObject({ code: 'Cancelled' });
   });
 
+  test('who answers hears that nobody waits any longer: aborted, timed out, or at the end of the channel', async () => {
+    const { controller, worker } = await channelPair();
+    const heard: string[] = [];
+    const begun = vi.fn();
+    controller.handle('attempt.inputs', (_asked, signal) => {
+      begun();
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener('abort', () => {
+        heard.push(signal.reason.code);
+        reject(signal.reason);
+      });
+      return promise;
+    });
+    const abort = new AbortController();
+    const aborted = worker.call('attempt.inputs', attempt, { signal: abort.signal });
+    await vi.waitFor(() => expect(begun).toHaveBeenCalledTimes(1));
+    abort.abort(new Fault('Interrupted', 'enough'));
+    await expect(aborted).rejects.toMatchObject({ code: 'Interrupted' });
+    await vi.waitFor(() => expect(heard).toEqual(['Cancelled']));
+    await expect(worker.call('attempt.inputs', attempt, { timeoutMs: 50 })).rejects.toMatchObject({ code: 'TimedOut' });
+    await vi.waitFor(() => expect(heard).toEqual(['Cancelled', 'Cancelled']));
+    const cut = worker.call('attempt.inputs', attempt);
+    await vi.waitFor(() => expect(begun).toHaveBeenCalledTimes(3));
+    worker.close();
+    await expect(cut).rejects.toMatchObject({ code: 'ServiceUnreachable' });
+    await vi.waitFor(() => expect(heard).toEqual(['Cancelled', 'Cancelled', 'NodeLost']));
+  });
+
   test('progress arrives, and is lost without a word at the end', async () => {
     const { controller, worker } = await channelPair();
     const told: unknown[] = [];

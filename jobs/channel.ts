@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
-import rpc, { type MessageConnection } from 'vscode-jsonrpc/node.js';
+import rpc, { type CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node.js';
 import { Fault, faultFromRecord, faultRecord, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -57,6 +57,8 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
   readonly #options: ChannelOptions<Asks, Answers>;
   readonly #ended = Promise.withResolvers<Fault>();
   readonly #waiting = new Set<(why: Fault) => void>();
+  /** Calls of the peer that are worked on. */
+  readonly #answering = new Set<AbortController>();
   readonly #keepalive: NodeJS.Timeout;
   #open = true;
 
@@ -88,28 +90,39 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
     return this.#open;
   }
 
-  /** Answers a call of the peer. Register in the same turn in which the channel is made. */
+  /**
+   * Answers a call of the peer. Register in the same turn in which the channel is made. The signal aborts when the peer waits no longer, or the channel
+   * ends; an answer that need not be given then may stop.
+   */
   handle<N extends keyof Answers & string>(
     name: N,
-    answer: (params: Params<Answers, N>) => Promise<Result<Answers, N>>,
+    answer: (params: Params<Answers, N>, signal: AbortSignal) => Promise<Result<Answers, N>>,
   ): void {
     const schemas = this.#options.answers[name];
     if (schemas === undefined) throw new Fault('Internal', `the protocol has no call ${name}`);
-    this.#connection.onRequest(name, async (given: unknown) => {
+    this.#connection.onRequest(name, async (given: unknown, token: CancellationToken) => {
+      const answering = new AbortController();
+      const listening = token.onCancellationRequested(() => {
+        answering.abort(new Fault('Cancelled', 'who asked waits no longer'));
+      });
+      this.#answering.add(answering);
       try {
         // Safe: the schema that the type is derived from has just been checked.
         const params = checked(schemas.params, given, name) as Params<Answers, N>;
-        return checked(schemas.result, await answer(params), `answer to ${name}`);
+        return checked(schemas.result, await answer(params, answering.signal), `answer to ${name}`);
       } catch (error) {
         const fault = toFault(error);
         if (fault.code === 'Internal') this.#options.logger.error({ err: error, call: name }, 'call failed');
         return new rpc.ResponseError(rpc.ErrorCodes.InternalError, fault.message, faultRecord(fault));
+      } finally {
+        listening.dispose();
+        this.#answering.delete(answering);
       }
     });
   }
 
   /**
-   * Asks the peer. Ending the wait does not take the call back: calls are idempotent.
+   * Asks the peer. Ending the wait tells the peer, which may have done it all the same: calls are idempotent.
    * @throws Fault what the peer answered, TimedOut, the signal's reason, or `lost` (NodeLost) where the channel ended
    */
   async call<N extends keyof Asks & string>(
@@ -158,9 +171,12 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#waiting.add(ended.reject);
     if (signal?.aborted === true) onAbort();
+    const calling = new rpc.CancellationTokenSource();
     try {
-      return await Promise.race([this.#connection.sendRequest(name, params), ended.promise]);
+      return await Promise.race([this.#connection.sendRequest(name, params, calling.token), ended.promise]);
     } catch (error) {
+      // Tells the peer where it still works on it; one that has answered does not care.
+      if (this.#open) calling.cancel();
       throw this.#faultOf(error);
     } finally {
       clearTimeout(timer);
@@ -198,6 +214,7 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
     clearInterval(this.#keepalive);
     this.#ended.resolve(why);
     for (const reject of this.#waiting) reject(why);
+    for (const answering of this.#answering) answering.abort(why);
     this.#connection.dispose();
     this.#options.socket.destroy();
   }

@@ -2,7 +2,7 @@
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { probeSource } from '../importer/probe-source.ts';
-import type { Inventory } from '../jobs/channel-protocol.ts';
+import type { HttpInputs, Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
@@ -10,6 +10,7 @@ import type { Pool } from '../volumes/pool.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
+import { SharedRuns } from './shared-runs.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
 export interface AnswerOptions {
@@ -19,8 +20,23 @@ export interface AnswerOptions {
   attempts: Attempts;
   slots: UploadSlots;
   outbox: Outbox;
-  /** Ends what is read for nobody any more. */
+  looks: Looks;
+  /** Ends what is looked at when the worker stops. */
   signal: AbortSignal;
+}
+
+/** Reads of whole volumes: they take the disk and the processors from transfers. */
+const digestsAtOnce = { what: 'digests', atOnce: 2, mostWaiting: 16 };
+const probesAtOnce = { what: 'probes', atOnce: 8, mostWaiting: 32 };
+
+/** What is looked at for the controller now, over all its connections. */
+export interface Looks {
+  digests: SharedRuns<string>;
+  probes: SharedRuns<SourceFacts>;
+}
+
+export function noLooks(): Looks {
+  return { digests: new SharedRuns(digestsAtOnce), probes: new SharedRuns(probesAtOnce) };
 }
 
 interface Attempt {
@@ -45,7 +61,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     await deleteVolume(volumeIdIn(asked), options);
     return {};
   });
-  channel.handle('volume.digest', (asked) => digestOf(volumeIdIn(asked), asked.sha256, options));
+  channel.handle('volume.digest', (asked, signal) => digestOf(volumeIdIn(asked), asked.sha256, options, signal));
   channel.handle('upload.open', async ({ volumeId, ...asked }) => {
     openUpload({ ...asked, volumeId: volumeIdIn({ volumeId }) }, pool, slots);
     return {};
@@ -54,7 +70,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     await cancel({ volumeId: volumeIdIn(asked), attempt }, reason, options);
     return {};
   });
-  channel.handle('source.probe', ({ source }) => probeSource(source, options));
+  channel.handle('source.probe', ({ source }, signal) => probe(source, options, signal));
   channel.handle('doctor', async () => ({ findings: await pool.findings() }));
 }
 
@@ -85,13 +101,28 @@ async function deleteVolume(volumeId: VolumeId, { pool, attempts, slots }: Answe
   await pool.delete(volumeId);
 }
 
-async function digestOf(volumeId: VolumeId, sha256: boolean, { pool, signal }: AnswerOptions) {
+/** One run for each volume and kind, whoever asks. */
+async function digestOf(volumeId: VolumeId, sha256: boolean, options: AnswerOptions, asked: AbortSignal) {
+  const { pool, looks } = options;
+  const signal = AbortSignal.any([options.signal, asked]);
   const path = pool.diskPath(volumeId);
   const state = pool.get(volumeId)?.state;
   if (state !== 'complete' && state !== 'plain')
     throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
-  const { contentDigest } = await contentDigestOfFile(path, { signal });
-  return { contentDigest, path, ...(sha256 ? { sha256: await sha256OfFile(path, { signal }) } : {}) };
+  const contentDigest = await looks.digests.ask(`${volumeId} content`, signal, async (wanted) => {
+    return (await contentDigestOfFile(path, { signal: wanted })).contentDigest;
+  });
+  if (!sha256) return { contentDigest, path };
+  const plain = (wanted: AbortSignal) => sha256OfFile(path, { signal: wanted });
+  return { contentDigest, path, sha256: await looks.digests.ask(`${volumeId} sha256`, signal, plain) };
+}
+
+function probe(source: HttpInputs, options: AnswerOptions, asked: AbortSignal): Promise<SourceFacts> {
+  const { config, programs, looks } = options;
+  const signal = AbortSignal.any([options.signal, asked]);
+  return looks.probes.ask(JSON.stringify(source), signal, (wanted) =>
+    probeSource(source, { config, programs, signal: wanted }),
+  );
 }
 
 function openUpload(

@@ -12,7 +12,7 @@ import { metrics } from '../runtime/metrics.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { Pool } from '../volumes/pool.ts';
 import { QemuImg } from '../volumes/qemu-img.ts';
-import { answerCalls } from './answer-calls.ts';
+import { answerCalls, noLooks } from './answer-calls.ts';
 import { Attempts } from './attempts.ts';
 import { ChannelClient } from './channel-client.ts';
 import { JobRunner } from './job-runner.ts';
@@ -66,9 +66,10 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   const attempts = new Attempts();
   const slots = new UploadSlots();
   const ending = new AbortController();
+  const looks = noLooks();
   const channel = new ChannelClient({
     ...{ address: config.channelAddress, tls, node: config.node, logger },
-    answer: (opened) => answerCalls(opened, { ...tools, attempts, slots, outbox, signal: ending.signal }),
+    answer: (opened) => answerCalls(opened, { ...tools, attempts, slots, outbox, looks, signal: ending.signal }),
   });
   const outbox = new Outbox(channel, logger);
   const receiver = new UploadReceiver({ ...tools, channel, outbox, attempts, slots });
