@@ -186,7 +186,15 @@ const wordsOfCdi = /^Saving stream failed: (effective image size is larger than 
 function faultOfUpload(headers: Dispatcher.ResponseData['headers'], status: number, text: string): Fault {
   const [code, detail] = [headers['longshore-fault'], headers['longshore-detail']];
   if (!isFaultCode(code)) return faultOfAnswer({ headers, statusCode: status }, text);
-  return new Fault(code, typeof detail === 'string' ? decodeURIComponent(detail) : text.trim().replace(wordsOfCdi, ''));
+  const said = typeof detail === 'string' ? decodeURIComponent(detail) : text.trim().replace(wordsOfCdi, '');
+  return new Fault(code, said, { facts: { [ownAnswer]: true } });
+}
+
+const ownAnswer = 'ownAnswer';
+
+/** The proxy itself told this fault, in its own code; it was not guessed from a status or a cut connection. */
+export function isOwnAnswer({ facts }: Fault): boolean {
+  return facts[ownAnswer] === true;
 }
 
 type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'statusCode'>;

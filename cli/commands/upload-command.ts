@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import type { DataVolume } from '../../domain/data-volume.ts';
-import { Fault, toFault } from '../../domain/fault.ts';
+import { Fault } from '../../domain/fault.ts';
 import { formatBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
@@ -17,6 +17,7 @@ import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { ProgressDisplay } from '../progress-display.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
+import { uploadReason } from '../upload-reason.ts';
 import { requestToken, uploadProxyUrl } from '../upload-token.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
 import { parseSize } from './transfer-commands.ts';
@@ -70,7 +71,7 @@ async function uploadImage(
     const waiting = await followVolume(name, isWaiting, following);
     const url = `${await uploadProxyUrl(client)}${uploadPath}`;
     const token = await requestToken(client, name);
-    await sendBytes(client, name, image, { url, token, compress: wishes.compress === true }, display);
+    await sendBytes(client, waiting, name, image, { url, token, compress: wishes.compress === true }, display);
     return await followVolume(name, (volume) => isConverted(volume, waiting), following);
   } finally {
     display.clear();
@@ -111,6 +112,7 @@ async function findOrMake(
 
 async function sendBytes(
   client: ApiClient,
+  waiting: DataVolume,
   name: VolumeName,
   image: LocalImage,
   to: { url: string; token: string; compress: boolean },
@@ -133,7 +135,7 @@ async function sendBytes(
     if (to.compress) await client.upload(to.url, to.token, compressedBytes(bytes));
     else await client.upload(to.url, to.token, bytes, image.bytes);
   } catch (error) {
-    throw await reasonOf(client, name, error);
+    throw await uploadReason(client, name, waiting, error);
   } finally {
     file.destroy();
   }
@@ -153,11 +155,4 @@ async function* countedBytes(
     onBytes(bytesDone, Math.max(0.001, (performance.now() - started) / 1000));
     yield buffer;
   }
-}
-
-/** The object tells more than the answer of the proxy, where the image itself was refused. */
-async function reasonOf(client: ApiClient, name: VolumeName, error: unknown): Promise<Fault> {
-  const volume = await client.find(resources.dataVolumes, name);
-  const told = volume?.status?.longshore?.fault !== undefined || volume?.status?.phase === 'Failed';
-  return volume !== undefined && told ? faultOf(volume) : toFault(error);
 }
