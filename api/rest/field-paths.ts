@@ -226,14 +226,19 @@ export function encodeFields(paths: Iterable<FieldPath>): FieldsV1 {
 }
 
 /** @param fields of unknown origin: what is not of the form is left out */
-export function decodeFields(fields: unknown, path: FieldPath = ''): Set<FieldPath> {
-  if (!isObject(fields)) return new Set();
+export function decodeFields(fields: unknown): Set<FieldPath> {
+  const paths = new Set<FieldPath>();
+  decodeInto(paths, fields, '');
+  return paths;
+}
+
+function decodeInto(paths: Set<FieldPath>, fields: unknown, path: FieldPath): void {
+  if (!isObject(fields)) return;
   const entries = Object.entries(fields);
-  const own = path !== '' && (entries.length === 0 || Object.hasOwn(fields, '.')) ? [path] : [];
-  const deeper = entries
-    .filter(([element]) => /^[fkv]:/.test(element))
-    .flatMap(([element, node]) => [...decodeFields(node, below(path, element))]);
-  return new Set([...own, ...deeper]);
+  if (path !== '' && (entries.length === 0 || Object.hasOwn(fields, '.'))) paths.add(path);
+  for (const [element, node] of entries) {
+    if (/^[fkv]:/.test(element)) decodeInto(paths, node, below(path, element));
+  }
 }
 
 /** As messages show it: `.spec.storage`, `.status.conditions[type="Ready"]`. */

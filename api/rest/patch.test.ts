@@ -18,7 +18,11 @@ function patched(body: unknown[]): unknown {
 
 describe('JSON patches that would grow without end', () => {
   test('copies of copies are refused before memory is used up', () => {
-    const doubling = Array.from({ length: 60 }, (_, index) => ({ op: 'copy', from: '/data', path: `/data/again-${index}` }));
+    const doubling = Array.from({ length: 60 }, (_, index) => ({
+      op: 'copy',
+      from: '/data',
+      path: `/data/again-${index}`,
+    }));
     const began = process.memoryUsage().rss;
     expect(() => patched(doubling)).toThrow(expect.objectContaining({ code: 'TooLarge' }));
     expect(process.memoryUsage().rss - began).toBeLessThan(200 * 1024 * 1024);
