@@ -123,6 +123,7 @@ export const faultCatalogue = {
   ServiceUnreachable: row('machine', 503, 'UNAVAILABLE', true, 'No running service was found.', 'Start one with `longshore up`, or set LONGSHORE_DATA to its data directory.'),
   RedisUnavailable: row('machine', 503, 'UNAVAILABLE', true, 'Redis cannot be reached.', 'It goes on by itself when Redis is back; check that it runs.'),
   RedisUnsafe: row('machine', 500, 'FAILED_PRECONDITION', false, 'Redis may evict keys, and jobs with them.', 'Set its maxmemory-policy to noeviction, or LONGSHORE_REDIS_MAY_EVICT=yes if it may lose jobs.'),
+  StoreUnavailable: row('machine', 503, 'UNAVAILABLE', true, 'The file of the object store cannot be read or written.', 'Check the disk under the data directory, then start the service again.'),
   NewerVersion: row('machine', 500, 'FAILED_PRECONDITION', false, 'The data was written by a newer version of Longshore.', 'Start that version again, or use another data directory.'),
   OutOfMemory: row('machine', 500, 'RESOURCE_EXHAUSTED', true, 'A program ran out of memory.', 'Raise the limit that the detail names.'),
   TooBusy: row('machine', 503, 'RESOURCE_EXHAUSTED', true, 'The worker does as much of this at once as it may.', 'Try again when what runs has ended.'),

@@ -61,6 +61,23 @@ const byErrno: Readonly<Record<string, FaultCode>> = {
   ENOMEM: 'OutOfMemory',
 };
 
+/** Primary result codes of SQLite; higher bits only tell where it happened. */
+const bySqliteCode: Readonly<Record<number, FaultCode>> = {
+  3: 'PermissionDenied', // SQLITE_PERM
+  7: 'OutOfMemory', // SQLITE_NOMEM
+  8: 'PermissionDenied', // SQLITE_READONLY
+  10: 'StoreUnavailable', // SQLITE_IOERR
+  11: 'StoreUnavailable', // SQLITE_CORRUPT
+  13: 'NoSpace', // SQLITE_FULL
+  14: 'PermissionDenied', // SQLITE_CANTOPEN
+  26: 'StoreUnavailable', // SQLITE_NOTADB
+};
+
+function codeOfSqlite(error: unknown): FaultCode | undefined {
+  if (errnoOf(error) !== 'ERR_SQLITE_ERROR' || typeof error !== 'object' || error === null) return undefined;
+  return 'errcode' in error && typeof error.errcode === 'number' ? bySqliteCode[error.errcode & 0xff] : undefined;
+}
+
 function errnoOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
@@ -77,6 +94,6 @@ export function toFault(error: unknown, options: { signal?: AbortSignal; otherwi
   const message = error instanceof Error ? error.message : String(error);
   if (options.signal?.aborted === true) return new Fault('Cancelled', message, { cause: error });
   const errno = errnoOf(error);
-  const code = errno === undefined ? undefined : byErrno[errno];
+  const code = errno === undefined ? undefined : (byErrno[errno] ?? codeOfSqlite(error));
   return new Fault(code ?? options.otherwise ?? 'Internal', message, { cause: error });
 }

@@ -69,8 +69,20 @@ function prepareFile(database: DatabaseSync, path: string): void {
     checkSchemaVersion(database, path);
     database.exec('COMMIT');
   } catch (error) {
-    database.exec('ROLLBACK');
+    rollBack(database, error);
     throw error;
+  }
+}
+
+/** SQLite rolls back by itself after some errors, such as a full disk. @throws Fault of the cause, also where rolling back fails */
+function rollBack(database: DatabaseSync, cause: unknown): void {
+  if (!database.isTransaction) return;
+  try {
+    database.exec('ROLLBACK');
+  } catch (error) {
+    const { code, detail } = toFault(cause);
+    const both = new AggregateError([cause, error], 'a transaction and its rollback failed');
+    throw new Fault(code, `${detail}; rolling back failed too: ${toFault(error).detail}`, { cause: both });
   }
 }
 
@@ -122,7 +134,7 @@ export function openStoreDatabase(path: string): StoreDatabase {
         setVersion.run(version);
         database.exec('COMMIT');
       } catch (error) {
-        database.exec('ROLLBACK');
+        rollBack(database, error);
         throw toFault(error);
       }
     },
