@@ -7,7 +7,9 @@ export type CauseType =
   | 'FieldValueRequired'
   | 'FieldValueTypeInvalid'
   | 'FieldValueNotFound'
-  | 'FieldValueNotSupported';
+  | 'FieldValueNotSupported'
+  | 'FieldValueTooLong'
+  | 'FieldValueForbidden';
 
 export interface Cause {
   readonly type: CauseType;

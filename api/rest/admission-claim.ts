@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, labels, provisionerName } from '../../domain/annotations.ts';
 import { type Cause, invalid } from '../../domain/cause.ts';
+import { Fault } from '../../domain/fault.ts';
 import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
@@ -97,7 +98,21 @@ function sizeOf(spec: ClaimSpec): number {
   return quantityBytes(spec.resources?.requests?.['storage'] ?? 0) ?? 0;
 }
 
-/** @throws Fault InvalidRequest where anything but resources changes, or the size shrinks */
+/** As the admission plugin PersistentVolumeClaimResize has it; volumes of our own keep the size that they were made with. @throws Fault Forbidden */
+function refuseGrowth(next: Claim, former: Claim, { store }: ApiContext): void {
+  if (sizeOf(next.spec) <= sizeOf(former.spec)) return;
+  const refused = (why: string) =>
+    new Fault('Forbidden', `persistentvolumeclaims "${former.metadata.name}" is forbidden: ${why}`);
+  if (former.status?.phase !== 'Bound') throw refused('Only bound persistent volume claims can be expanded');
+  const storageClass = store.latest(resources.storageClasses, { name: former.spec.storageClassName ?? '' });
+  if (storageClass?.allowVolumeExpansion !== true || storageClass.provisioner === provisionerName) {
+    throw refused(
+      'only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize',
+    );
+  }
+}
+
+/** @throws Fault InvalidRequest where anything but resources changes, or the size shrinks; Forbidden where it grows and cannot */
 export function admitClaimUpdate(
   asked: KubeObject,
   stored: KubeObject,
@@ -118,6 +133,7 @@ export function admitClaimUpdate(
     causes.push(invalid('spec.resources.requests.storage', 'Forbidden: field can not be less than previous value'));
   }
   if (causes.length > 0) throw refusedShape(resources.claims, name, causes);
+  refuseGrowth(next, former, context);
   const request = (claim: Claim): string | undefined => claim.metadata.annotations?.[annotations.cloneRequest];
   const kept = former.metadata.annotations?.[annotations.requester];
   const changed = request(next) !== request(former);

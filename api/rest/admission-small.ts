@@ -1,4 +1,5 @@
 // Defaults and rules of the small kinds.
+import { isDeepStrictEqual } from 'node:util';
 import { type Cause, invalid } from '../../domain/cause.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { KubeObject, ResourceRef } from '../../domain/object-store.ts';
@@ -46,6 +47,8 @@ export function keepSeeded(stored: KubeObject): void {
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** As in Kubernetes. */
+const mostValuesBytes = 1_048_576;
 const valueKey = /^[-._a-zA-Z0-9]+$/;
 
 function keyCauses(field: string, values: unknown): Cause[] {
@@ -69,13 +72,55 @@ function refuseAny(resource: ResourceRef, object: KubeObject, causes: readonly C
   if (causes.length > 0) throw refusedShape(resource, object.metadata.name, causes);
 }
 
+/** Values of a secret or config map as Kubernetes counts them: the bytes that are meant, without the keys. */
+function valuesBytes(text: unknown, encoded: unknown): number {
+  const plain = isRecord(text) ? Object.values(text).map((value) => Buffer.byteLength(String(value))) : [];
+  const decoded = isRecord(encoded)
+    ? Object.values(encoded).map((value) => Buffer.byteLength(String(value), 'base64'))
+    : [];
+  return [...plain, ...decoded].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function sizeCauses(bytes: number): Cause[] {
+  if (bytes <= mostValuesBytes) return [];
+  return [
+    { type: 'FieldValueTooLong', field: 'data', message: `Too long: may not be more than ${mostValuesBytes} bytes` },
+  ];
+}
+
+/** What `immutable` keeps as it is, itself with it. @throws Fault InvalidRequest */
+function keepImmutable(resource: ResourceRef, asked: KubeObject, stored: KubeObject): void {
+  if (stored['immutable'] !== true) return;
+  const message = 'Forbidden: field is immutable when `immutable` is set';
+  const changed = ['immutable', 'data', 'binaryData'].filter(
+    (member) => !isDeepStrictEqual(asked[member] ?? {}, stored[member] ?? {}),
+  );
+  const causes = changed.map((field): Cause => ({ type: 'FieldValueForbidden', field, message }));
+  refuseAny(resource, stored, causes);
+}
+
+/** @throws Fault InvalidRequest */
+export function admitSecretUpdate(asked: KubeObject, stored: KubeObject): KubeObject {
+  const admitted = admitSecret(asked);
+  keepImmutable(resources.secrets, admitted, stored);
+  return admitted;
+}
+
+/** @throws Fault InvalidRequest */
+export function admitConfigMapUpdate(asked: KubeObject, stored: KubeObject): KubeObject {
+  const admitted = admitConfigMap(asked);
+  keepImmutable(resources.configMaps, admitted, stored);
+  return admitted;
+}
+
 /** Values given as they are become base64, as Kubernetes does. @throws Fault InvalidRequest */
 export function admitSecret(asked: KubeObject): KubeObject {
   const { stringData, ...rest } = asked;
   const given = isRecord(stringData) ? Object.entries(stringData) : [];
   const encoded = given.map(([key, value]) => [key, Buffer.from(String(value)).toString('base64')]);
   const data = { ...(isRecord(asked['data']) ? asked['data'] : {}), ...Object.fromEntries(encoded) };
-  refuseAny(resources.secrets, asked, [...keyCauses('data', data), ...base64Causes('data', data)]);
+  const causes = [...keyCauses('data', data), ...base64Causes('data', data), ...sizeCauses(valuesBytes({}, data))];
+  refuseAny(resources.secrets, asked, causes);
   const { apiVersion, kind, metadata } = asked;
   const members = Object.keys(data).length === 0 ? {} : { data };
   return { ...rest, apiVersion, kind, metadata, ...members, type: asked['type'] ?? 'Opaque' };
@@ -87,6 +132,7 @@ export function admitConfigMap(asked: KubeObject): KubeObject {
     ...keyCauses('data', asked['data']),
     ...keyCauses('binaryData', asked['binaryData']),
     ...base64Causes('binaryData', asked['binaryData']),
+    ...sizeCauses(valuesBytes(asked['data'], asked['binaryData'])),
   ];
   refuseAny(resources.configMaps, asked, causes);
   return asked;

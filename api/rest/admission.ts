@@ -4,9 +4,11 @@ import { admitClaim, admitClaimUpdate } from './admission-claim.ts';
 import { admitDataVolume, admitDataVolumeUpdate } from './admission-data-volume.ts';
 import {
   admitConfigMap,
+  admitConfigMapUpdate,
   admitNamespace,
   admitNamespaceUpdate,
   admitSecret,
+  admitSecretUpdate,
   admitStorageClass,
   admitUser,
   keepSeeded,
@@ -31,8 +33,8 @@ const byPlural: Readonly<Record<string, Admission>> = {
   datavolumes: { create: admitDataVolume, update: admitDataVolumeUpdate },
   persistentvolumeclaims: { create: admitClaim, update: admitClaimUpdate },
   namespaces: { create: admitNamespace, update: admitNamespaceUpdate, remove: keepSeeded },
-  secrets: { create: admitSecret, update: admitSecret },
-  configmaps: { create: admitConfigMap, update: admitConfigMap },
+  secrets: { create: admitSecret, update: admitSecretUpdate },
+  configmaps: { create: admitConfigMap, update: admitConfigMapUpdate },
   storageclasses: { create: admitStorageClass, update: admitStorageClass },
   users: { create: admitUser, update: admitUser },
 };

@@ -98,7 +98,7 @@ describe('writing', () => {
     expect(under.store.version).toBe(version);
   });
 
-  test('a spec of a DataVolume never changes; that of a claim only grows', async () => {
+  test('a spec of a DataVolume never changes; that of a claim neither grows nor shrinks', async () => {
     await post(dataVolumesPath, dataVolume('fixed'));
     const changed = await patch(`${dataVolumesPath}/fixed`, merge, { spec: { preallocation: true } });
     expect([changed.status, changed.body]).toEqual([
@@ -107,8 +107,8 @@ describe('writing', () => {
     ]);
     await post(claimsPath, claim('grow'));
     const size = (storage: string) => ({ spec: { resources: { requests: { storage } } } });
-    expect((await patch(`${claimsPath}/grow`, strategic, size('2Gi'))).status).toBe(200);
-    expect((await patch(`${claimsPath}/grow`, strategic, size('1Gi'))).status).toBe(422);
+    expect((await patch(`${claimsPath}/grow`, strategic, size('2Gi'))).status).toBe(403);
+    expect((await patch(`${claimsPath}/grow`, strategic, size('1Mi'))).status).toBe(422);
     expect((await patch(`${claimsPath}/grow`, strategic, { spec: { volumeMode: 'Block' } })).status).toBe(422);
   });
 

@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Claim } from '../../domain/kube-shapes.ts';
+import { resources } from '../../domain/resources.ts';
+import { type Answer, ApiUnderTest, claim, claimsPath } from '../../test/kubectl/running-api.ts';
+
+let under: ApiUnderTest;
+beforeAll(async () => {
+  under = await ApiUnderTest.start();
+});
+afterAll(() => under.close());
+
+const core = '/api/v1/namespaces/default';
+
+function patch(path: string, body: unknown): Promise<Answer> {
+  return under.ask({ method: 'PATCH', path, headers: { 'content-type': 'application/merge-patch+json' }, body });
+}
+
+describe('immutable values', () => {
+  test.each([
+    ['Secret', 'secrets', { a: 'eA==' }, { a: 'eQ==' }],
+    ['ConfigMap', 'configmaps', { a: 'x' }, { a: 'y' }],
+  ])(
+    'of a %s can neither be changed nor made mutable, but it can be labelled and deleted',
+    async (kind, plural, data, other) => {
+      const path = `${core}/${plural}`;
+      const body = { apiVersion: 'v1', kind, metadata: { name: 'fixed' }, data, immutable: true };
+      expect((await under.ask({ method: 'POST', path, body })).status).toBe(201);
+      for (const [change, field] of [
+        [{ data: other }, 'data'],
+        [{ data: { b: 'eA==' } }, 'data'],
+        [{ immutable: false }, 'immutable'],
+        [{ immutable: null }, 'immutable'],
+      ] as const) {
+        const refused = await patch(`${path}/fixed`, change);
+        const message = `${kind} "fixed" is invalid: ${field}: Forbidden: field is immutable when \`immutable\` is set`;
+        expect([refused.status, refused.body]).toEqual([422, expect.objectContaining({ message })]);
+      }
+      expect((await patch(`${path}/fixed`, { metadata: { labels: { l: 'm' } } })).status).toBe(200);
+      expect((await under.ask({ path: `${path}/fixed` })).body).toMatchObject({ data, immutable: true });
+      expect((await under.ask({ method: 'DELETE', path: `${path}/fixed` })).status).toBe(200);
+    },
+  );
+});
+
+describe('growth of a claim', () => {
+  const grown = { spec: { resources: { requests: { storage: '2Gi' } } } };
+  const refusal = (name: string, why: string) => [
+    403,
+    expect.objectContaining({
+      reason: 'Forbidden',
+      message: `persistentvolumeclaims "${name}" is forbidden: ${why}`,
+    }),
+  ];
+
+  async function bound(name: string, storageClassName: string): Promise<void> {
+    const made = { ...claim(name) } as Claim; // Safe: the helper makes claims.
+    const body = { ...made, spec: { ...made.spec, storageClassName } };
+    expect((await under.ask({ method: 'POST', path: claimsPath, body })).status).toBe(201);
+    const stored = await under.store.get(resources.claims, { namespace: 'default', name });
+    if (stored !== undefined)
+      await under.store.updateStatus(resources.claims, { ...stored, status: { phase: 'Bound' } });
+  }
+
+  test('is refused while it is not bound, and where its class does not grow volumes', async () => {
+    await under.ask({ method: 'POST', path: claimsPath, body: claim('pending') });
+    const pending = await patch(`${claimsPath}/pending`, grown);
+    expect([pending.status, pending.body]).toEqual(
+      refusal('pending', 'Only bound persistent volume claims can be expanded'),
+    );
+    await bound('ours', 'longshore');
+    const ours = await patch(`${claimsPath}/ours`, grown);
+    const why =
+      'only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize';
+    expect([ours.status, ours.body]).toEqual(refusal('ours', why));
+    expect((await under.ask({ path: `${claimsPath}/ours` })).body).toMatchObject({
+      spec: { resources: { requests: { storage: '1Gi' } } },
+    });
+    expect((await patch(`${claimsPath}/ours`, { metadata: { labels: { a: 'b' } } })).status).toBe(200);
+  });
+
+  test('is taken where a class of somebody else allows it', async () => {
+    const storageClass = {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'StorageClass',
+      metadata: { name: 'grows' },
+      provisioner: 'example.com/disks',
+      allowVolumeExpansion: true,
+    };
+    const path = '/apis/storage.k8s.io/v1/storageclasses';
+    expect((await under.ask({ method: 'POST', path, body: storageClass })).status).toBe(201);
+    await bound('theirs', 'grows');
+    expect((await patch(`${claimsPath}/theirs`, grown)).status).toBe(200);
+  });
+});
+
+describe('values that are too many', () => {
+  test('more than 1 MiB in a secret or config map is refused as Kubernetes does, 1 MiB is kept', async () => {
+    const map = (name: string, length: number) => ({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name },
+      data: { a: 'x'.repeat(length) },
+    });
+    const most = 1_048_576;
+    const path = `${core}/configmaps`;
+    expect((await under.ask({ method: 'POST', path, body: map('full', most) })).status).toBe(201);
+    const refused = await under.ask({ method: 'POST', path, body: map('fuller', most + 1) });
+    const message = 'ConfigMap "fuller" is invalid: data: Too long: may not be more than 1048576 bytes';
+    expect([refused.status, refused.body]).toEqual([422, expect.objectContaining({ message })]);
+    const secret = {
+      ...{ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'fuller' } },
+      stringData: { a: 'x'.repeat(most + 1) },
+    };
+    const told = await under.ask({ method: 'POST', path: `${core}/secrets`, body: secret });
+    expect(told.status).toBe(422);
+    expect((await under.ask({ path: `${path}/fuller` })).status).toBe(404);
+  });
+});
