@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -70,4 +70,12 @@ test('a descriptor that is not the file is left alone', async () => {
   const writer = new LogWriter({ descriptor, path, largestBytes: 10 });
   for (let line = 0; line < 10; line += 1) writer.write('more than ten bytes\n');
   expect(await readdir(directory)).toEqual(['elsewhere.log']);
+});
+
+test('a log file that cannot be opened swallows the lines', async () => {
+  await mkdir(join(directory, 'worker.log'));
+  const path = join(directory, 'worker.log');
+  descriptor = openLogFile(path);
+  new LogWriter({ descriptor, path, largestBytes: 10 }).write('more than ten bytes\n');
+  expect(await readdir(path)).toEqual([]);
 });
