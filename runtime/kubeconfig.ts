@@ -15,7 +15,7 @@ export async function writeKubeconfig(path: string, content: KubeconfigContent):
   await writeDurably(path, kubeconfigText(content), 0o600);
 }
 
-export function kubeconfigText(content: KubeconfigContent): string {
+function kubeconfigText(content: KubeconfigContent): string {
   const name = JSON.stringify(content.user);
   return `apiVersion: v1
 kind: Config

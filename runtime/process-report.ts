@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { type Fault, faultRecord } from '../domain/fault.ts';
 
-export const ProcessReport = Type.Union([
+const ProcessReport = Type.Union([
   Type.Object({
     event: Type.Literal('ready'),
     /** host:port by name: api, channel, uploadProxy, upload, metrics. */

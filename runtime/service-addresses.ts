@@ -58,7 +58,7 @@ export function certificateHosts(host: string): string[] {
   return [...new Set([...names, ...(isWildcard(host) ? outerAddresses() : [host])])];
 }
 
-export function isWildcard(host: string): boolean {
+function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 

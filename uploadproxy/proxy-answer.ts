@@ -29,7 +29,7 @@ export function answerOfFault(fault: Fault): ProxyAnswer {
   return { status, body: bodyOf(status, fault), headers: faultHeaders(fault) };
 }
 
-export function faultHeaders(fault: Fault): Record<string, string> {
+function faultHeaders(fault: Fault): Record<string, string> {
   return { 'longshore-fault': fault.code, 'longshore-detail': encodeURIComponent(fault.detail.toWellFormed()) };
 }
 
