@@ -1,11 +1,12 @@
 // Starts the API: Kubernetes-style REST over HTTPS, in front of the embedded store. Objects that every service has are made first, so that
 // the first request finds them.
 import type { Server } from 'node:https';
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { metrics } from '../runtime/metrics.ts';
 import type { UploadTokens } from '../runtime/upload-tokens.ts';
 import { startEventExpiry } from './event-expiry.ts';
 import { startGarbageCollector } from './garbage-collector.ts';
@@ -85,7 +86,23 @@ function registerIdentity(app: FastifyInstance, users: Users): void {
   app.addHook('onRequest', async (request) => {
     const identity = authenticate(request.raw, users);
     if (identity !== undefined) setIdentity(request, identity);
-    else if (!openToAll.has(request.url.split('?')[0] ?? '')) throw new Fault('Unauthenticated', 'Unauthorized');
+    else if (!isOpenToAll(request)) throw new Fault('Unauthenticated', 'Unauthorized');
+  });
+}
+
+/** Only what has no body: nobody's bodies are never read. */
+function isOpenToAll({ method, url }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && openToAll.has(url.split('?')[0] ?? '');
+}
+
+/** One count and one duration a request; watches last as long as they last, so they are only counted. */
+function registerMetrics(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const labels = { verb: request.method, resource: subjectOf(request)?.resource.plural ?? '' };
+    metrics.count('longshore_api_requests_total', { ...labels, status: String(reply.statusCode) });
+    if (!/[?&]watch=(true|1)/.test(request.url)) {
+      metrics.observe('longshore_api_request_seconds', labels, reply.elapsedTime / 1_000);
+    }
   });
 }
 
@@ -99,6 +116,7 @@ function buildApp(options: StartApiOptions, context: ApiContext): FastifyInstanc
   });
   registerBodyParsers(app);
   registerErrors(app, options.logger);
+  registerMetrics(app);
   registerIdentity(app, options.users);
   registerDiscovery(app, options.isReady ?? (() => true));
   registerOpenApi(app);

@@ -22,14 +22,26 @@ function parseWith(read: (text: string) => unknown, text: string): unknown {
   }
 }
 
+/** A YAML parser takes time that grows with the square of some texts: more than this is taken as JSON only, which is YAML too. */
+const longestYaml = 16 * 1024;
+
+/** kubectl sends JSON under YAML's media type. Aliases are few at most, so that a small text cannot become a large object. */
+function readYaml(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (text.length > longestYaml) throw error;
+    return parse(text, { maxAliasCount: 20, uniqueKeys: false });
+  }
+}
+
 export function registerBodyParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(jsonTypes, { parseAs: 'string' }, async (_request: unknown, text: string | Buffer) =>
     parseWith((body) => JSON.parse(body), String(text)),
   );
-  // Aliases are few at most, so that a small text cannot become a large object.
   app.addContentTypeParser(yamlTypes, { parseAs: 'string' }, async (_request: unknown, text: string | Buffer) =>
-    parseWith((body) => parse(body, { maxAliasCount: 20 }), String(text)),
+    parseWith(readYaml, String(text)),
   );
   app.addContentTypeParser(
     'application/vnd.kubernetes.protobuf',

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify';
 import { toFault } from '../../domain/fault.ts';
 import type { ListOptions } from '../../domain/object-store.ts';
 import { apiVersionOf } from '../../domain/resources.ts';
+import { metrics } from '../../runtime/metrics.ts';
 import type { Change } from '../store/collection.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import { isTrue, type Query } from './api-request.ts';
@@ -48,6 +49,9 @@ export class WatchStream {
     if (raw.destroyed) return;
     raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
     raw.flushHeaders();
+    const labels = { resource: this.#kind.ref.plural };
+    metrics.add('longshore_api_watches', labels, 1);
+    raw.once('close', () => metrics.add('longshore_api_watches', labels, -1));
     const stop = this.#follow(options, query);
     if (stop === undefined) return;
     const bookmarks = isTrue(query['allowWatchBookmarks'])
