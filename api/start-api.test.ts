@@ -31,6 +31,15 @@ describe('who may come in', () => {
     }
   });
 
+  test('a body of nobody is not read, and long YAML that is no JSON is refused at once', async () => {
+    const nobody = await under.ask({ method: 'POST', path: '/version', token: null, body: '{' });
+    expect(nobody.status).toBe(401);
+    const headers = { 'content-type': 'application/apply-patch+yaml' };
+    const path = `${claimsPath}/long?fieldManager=test`;
+    const long = await under.ask({ method: 'PATCH', path, headers, body: `[${','.repeat(262_144)}` });
+    expect(long).toMatchObject({ status: 400, body: { reason: 'BadRequest' } });
+  });
+
   test('a wrong token is nobody, also with a right certificate beside it', async () => {
     expect((await under.ask({ path: dataVolumesPath, token: 'longshore-wrong' })).status).toBe(401);
     const certificate = await under.authority.issue({ name: 'w', cn: workerName('n'), hosts: [], usages: ['client'] });
