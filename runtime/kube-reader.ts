@@ -13,7 +13,7 @@ export interface KubeReaderOptions {
 }
 
 const defaultTimeoutMs = 10_000;
-/** A secret or config map has 1 MiB at most; so has any object that is asked for here. */
+/** More than the API takes as one request (3 MiB): no object that is asked for here is larger. */
 const longestAnswerBytes = 4 * 1024 * 1024;
 
 export class KubeReader implements ObjectReader {

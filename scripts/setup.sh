@@ -94,12 +94,17 @@ allow_services() {
   own_policy=''
 }
 
+# A service that stays on does no harm to Longshore, which runs its own; so it is told and the set-up goes on.
 keep_service_off() {
+  service_off "$1" >/dev/null 2>&1 || printf 'setup: could not switch off the service %s; it is not needed\n' "$1" >&2
+}
+
+service_off() {
   if command -v systemctl >/dev/null 2>&1; then
-    $as_root systemctl disable "$1" >/dev/null 2>&1 || true
-    [ ! -d /run/systemd/system ] || $as_root systemctl stop "$1" >/dev/null 2>&1 || true
+    $as_root systemctl disable "$1" || return 1
+    [ ! -d /run/systemd/system ] || $as_root systemctl stop "$1"
   elif command -v update-rc.d >/dev/null 2>&1; then
-    $as_root update-rc.d "$1" disable >/dev/null 2>&1 || true
+    $as_root update-rc.d "$1" disable
   fi
 }
 
