@@ -73,6 +73,7 @@ async function build({ config, layout, logger }: Tools, undo: AsyncDisposableSta
   });
   const metrics = await startMetricsServer({
     port: config.metricsPort,
+    delayResolutionMs: config.delayResolutionMs,
     live: () => undefined,
     ready: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
   });

@@ -100,6 +100,7 @@ async function start(options: UpOptions): Promise<RunningProcess> {
     const addresses = await settlePorts(asked);
     const metrics = await startMetricsServer({
       port: config.metricsPort,
+      delayResolutionMs: config.delayResolutionMs,
       live: () => undefined,
       ready: () => undefined,
     });

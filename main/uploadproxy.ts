@@ -27,6 +27,7 @@ await runServiceProcess({
     const proxy = await startUploadProxy({ config, reader, registry, tokens, tls: { server, client }, logger });
     const metrics = await startMetricsServer({
       port: config.metricsPort,
+      delayResolutionMs: config.delayResolutionMs,
       live: () => undefined,
       ready: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
     });

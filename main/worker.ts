@@ -21,6 +21,7 @@ await runServiceProcess({
     const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool });
     const metrics = await startMetricsServer({
       port: config.metricsPort,
+      delayResolutionMs: config.delayResolutionMs,
       live: () => undefined,
       ready: () => worker.notReady(),
     });

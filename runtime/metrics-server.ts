@@ -9,6 +9,8 @@ export interface MetricsServerOptions {
   /** 0 takes a free one. */
   port: number;
   host?: string;
+  /** See watchProcess. */
+  delayResolutionMs: number;
   /** What is wrong for good, so that only a restart helps; undefined where all is well. */
   live(): string | undefined;
   /** Why no work can be taken at the moment; undefined where it can. */
@@ -22,7 +24,7 @@ export interface MetricsServer {
 
 /** @throws Fault AddressInUse */
 export async function startMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
-  const watch = watchProcess();
+  const watch = watchProcess(options.delayResolutionMs);
   const server = createServer((request, response) => {
     answer(request, response, options, watch.take).catch((error: unknown) => {
       if (response.headersSent) response.destroy();

@@ -156,11 +156,12 @@ class Metrics {
 
 export const metrics = new Metrics();
 
-/** Each tick wakes an idle process up: at 20 ms that alone was a third of a percent of a core for each. */
-const delayResolutionMs = 100;
-
-/** Measures the process itself from now on. @returns a function that takes the values of this moment into `metrics` */
-export function watchProcess(): { take(): void; stop(): void } {
+/**
+ * Measures the process itself from now on.
+ * @param delayResolutionMs how often the delay of the event loop is looked at
+ * @returns a function that takes the values of this moment into `metrics`
+ */
+export function watchProcess(delayResolutionMs: number): { take(): void; stop(): void } {
   const delay = monitorEventLoopDelay({ resolution: delayResolutionMs });
   delay.enable();
   return {
