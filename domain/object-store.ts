@@ -96,10 +96,13 @@ export interface ObjectStore extends ObjectReader {
   update<T extends KubeObject>(resource: ResourceRef<T>, object: T): Promise<T>;
   /** Replaces status only. */
   updateStatus<T extends KubeObject>(resource: ResourceRef<T>, object: T): Promise<T>;
-  /** Sets deletionTimestamp where finalizers remain, else removes. Deleting what is being deleted is no error. @returns the last state. */
+  /**
+   * Sets deletionTimestamp where finalizers remain, else removes. Deleting what is being deleted is no error.
+   * @returns the object as it goes on being there or as it was last; undefined where the store does not tell what it removed
+   */
   delete<T extends KubeObject>(
     resource: ResourceRef<T>,
     key: ObjectKey,
     preconditions?: { uid?: string; resourceVersion?: string },
-  ): Promise<T>;
+  ): Promise<T | undefined>;
 }

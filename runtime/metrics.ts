@@ -25,6 +25,11 @@ const rows = {
     buckets: seconds,
   },
   longshore_api_watches: { type: 'gauge', labels: ['resource'], help: 'Watches that are open.' },
+  longshore_kube_requests_total: {
+    type: 'counter',
+    labels: ['verb', 'status'],
+    help: 'Requests to kube-apiserver, on a cluster.',
+  },
   longshore_reconciles_total: {
     type: 'counter',
     labels: ['kind', 'outcome'],

@@ -17,6 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   worker: ['domain', 'runtime', 'volumes', 'importer', 'cloner', 'jobs'],
   controller: ['domain', 'runtime', 'jobs'],
   api: ['domain', 'runtime', 'jobs', 'controller'],
+  cluster: ['domain', 'runtime', 'jobs', 'controller'],
   uploadproxy: ['domain', 'runtime', 'jobs'],
   cli: ['domain', 'runtime'],
   main: [
@@ -29,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'worker',
     'controller',
     'api',
+    'cluster',
     'uploadproxy',
     'cli',
   ],
@@ -38,7 +40,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const libraryFolders: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['jobs', 'worker'],
   ioredis: ['jobs', 'worker'],
-  fastify: ['api', 'uploadproxy', 'worker'],
+  fastify: ['api', 'cluster', 'uploadproxy', 'worker'],
   commander: ['cli', 'main'],
   'zstd-napi': ['cli'],
   '@peculiar/x509': ['runtime'],

@@ -155,8 +155,10 @@ export function objectStoreContract(implementation: string, open: () => Promise<
     test('a finalizer holds a deleted object until it is taken away', async () => {
       await subject.store.create(resources.configMaps, configMap('a', { finalizers: ['example.com/hold'] }));
       const deleting = await subject.store.delete(resources.configMaps, key('a'));
+      if (deleting === undefined) throw new Error('the object is held and was not told');
       expect(deleting.metadata.deletionTimestamp).toBeDefined();
       const again = await subject.store.delete(resources.configMaps, key('a'));
+      if (again === undefined) throw new Error('the object is held and was not told');
       expect(again.metadata.deletionTimestamp).toBe(deleting.metadata.deletionTimestamp);
       await subject.store.update(resources.configMaps, { ...again, metadata: { ...again.metadata, finalizers: [] } });
       expect(await subject.store.get(resources.configMaps, key('a'))).toBeUndefined();

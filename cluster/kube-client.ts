@@ -1,0 +1,145 @@
+// Requests to kube-apiserver: one connection pool, JSON in and out, refusals as Faults. A server that is busy (429, or 503 with Retry-After) is asked
+// again a few times; everything else is the caller's to repeat.
+import { Agent, type Dispatcher, request } from 'undici';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { KubeObject } from '../domain/object-store.ts';
+import { metrics } from '../runtime/metrics.ts';
+import type { KubeCredentials } from './kube-credentials.ts';
+import { kubeFault, retryAfterSeconds } from './kube-faults.ts';
+
+export interface KubeRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Absolute path without a query. */
+  path: string;
+  query?: Readonly<Record<string, string>>;
+  body?: unknown;
+  /** Default: application/json. */
+  contentType?: string;
+  signal?: AbortSignal;
+}
+
+const connectTimeoutMs = 10_000;
+const answerTimeoutMs = 30_000;
+/** A watch is silent between its bookmarks, which come about once a minute. */
+const watchIdleMs = 150_000;
+const mostTries = 4;
+const longestPauseSeconds = 10;
+
+export class KubeClient {
+  readonly #credentials: KubeCredentials;
+  readonly #agent: Agent;
+
+  constructor(credentials: KubeCredentials) {
+    const { ca, client } = credentials;
+    this.#credentials = credentials;
+    this.#agent = new Agent({
+      // Watches hold connections for long, so there may be as many as are needed.
+      connections: null,
+      allowH2: false,
+      headersTimeout: answerTimeoutMs,
+      bodyTimeout: answerTimeoutMs,
+      connect: { timeout: connectTimeoutMs, ...(ca === undefined ? {} : { ca }), ...client },
+    });
+  }
+
+  /**
+   * One request, one answer.
+   * @throws Fault by the Status that refuses it; ServiceUnreachable where no answer came: a write may then have been done or not
+   */
+  async json(asked: KubeRequest): Promise<KubeObject> {
+    for (let attempt = 1; ; attempt += 1) {
+      const { statusCode, headers, body } = await this.#send(asked);
+      const answer = await parsed(body, asked);
+      metrics.count('longshore_kube_requests_total', { verb: asked.method, status: String(statusCode) });
+      if (statusCode < 300) return answer;
+      const pause = retryAfterSeconds(headers['retry-after']);
+      const busy = statusCode === 429 || (statusCode === 503 && pause !== undefined);
+      if (!busy || attempt === mostTries) throw kubeFault(statusCode, answer, nameOf(asked));
+      await wait(Math.min(pause ?? 1, longestPauseSeconds) * 1_000, asked.signal);
+    }
+  }
+
+  /** The lines of an answer that goes on, each a JSON value; ends when the server ends it. @throws Fault as json() does */
+  async *lines(asked: KubeRequest): AsyncGenerator<unknown> {
+    const { statusCode, body } = await this.#send(asked, watchIdleMs);
+    metrics.count('longshore_kube_requests_total', { verb: 'WATCH', status: String(statusCode) });
+    if (statusCode >= 300) throw kubeFault(statusCode, await parsed(body, asked), nameOf(asked));
+    try {
+      let rest = '';
+      body.setEncoding('utf8');
+      // Safe: with an encoding set, the chunks are strings.
+      for await (const chunk of body as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line !== '') yield parseJson(line, asked);
+      }
+    } catch (error) {
+      throw toFault(error, { otherwise: 'ServiceUnreachable', ...(asked.signal ? { signal: asked.signal } : {}) });
+    } finally {
+      body.destroy();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #send(asked: KubeRequest, bodyTimeout = answerTimeoutMs): Promise<Dispatcher.ResponseData> {
+    const { method, path, query, body, signal } = asked;
+    const token = await this.#credentials.token();
+    const search = query === undefined ? '' : `?${new URLSearchParams(query)}`;
+    try {
+      return await request(`${this.#credentials.server}${path}${search}`, {
+        ...{ method, dispatcher: this.#agent, bodyTimeout },
+        headers: {
+          accept: 'application/json',
+          'user-agent': 'longshore',
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': asked.contentType ?? 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      throw toFault(error, { otherwise: 'ServiceUnreachable', ...(signal === undefined ? {} : { signal }) });
+    }
+  }
+}
+
+function nameOf({ method, path }: KubeRequest): string {
+  return `${method} ${path}`;
+}
+
+async function parsed(body: Dispatcher.ResponseData['body'], asked: KubeRequest): Promise<KubeObject> {
+  const { signal } = asked;
+  try {
+    // Safe as far as a remote answer can be: the server validated the object when it was stored, and the path names its kind.
+    return parseJson(await body.text(), asked) as KubeObject;
+  } catch (error) {
+    throw toFault(error, { otherwise: 'ServiceUnreachable', ...(signal === undefined ? {} : { signal }) });
+  }
+}
+
+function parseJson(text: string, asked: KubeRequest): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Fault('ServiceUnreachable', `the answer to ${nameOf(asked)} is not JSON`, { cause: error });
+  }
+}
+
+/** Resolves after the time. @throws Fault Cancelled when the signal aborts first */
+export async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = () => {
+    clearTimeout(timer);
+    reject(toFault(signal?.reason, signal === undefined ? {} : { signal }));
+  };
+  const timer = setTimeout(() => {
+    signal?.removeEventListener('abort', onAbort);
+    resolve();
+  }, ms);
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  await promise;
+}
