@@ -24,6 +24,17 @@ export default defineConfig({
         },
       },
       { test: { ...common, name: 'kill', include: ['test/kill/**/*.test.ts'], testTimeout: 1_200_000 } },
+      {
+        test: {
+          ...common,
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          // The first run compiles Kubernetes; files share one cluster, so one at a time.
+          hookTimeout: 7_200_000,
+          testTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -5,6 +5,7 @@
 #   --build   compile when the sources are newer than dist/
 #   --demo    also what scripts/demo.ts needs
 #   --bench   also what bench/bench.ts needs
+#   --cluster also what the test cluster in test/cluster needs, except Go
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -18,13 +19,14 @@ say() {
   echo "setup: $*" >&2
 }
 
-want_build='' want_demo='' want_bench=''
+want_build='' want_demo='' want_bench='' want_cluster=''
 for option in "$@"; do
   case $option in
     --build) want_build=1 ;;
     --demo) want_demo=1 ;;
     --bench) want_bench=1 ;;
-    *) fail "unknown option $option; known are --build, --demo and --bench." ;;
+    --cluster) want_cluster=1 ;;
+    *) fail "unknown option $option; known are --build, --demo, --bench and --cluster." ;;
   esac
 done
 
@@ -67,6 +69,23 @@ note_missing_packages() {
   [ -z "$want_demo" ] || need grub-rescue-pc /usr/lib/grub-rescue/grub-rescue-cdrom.iso
   [ -z "$want_bench" ] || need nginx-light nginx
   [ -z "$want_bench" ] || need openssl openssl
+  [ -z "$want_cluster" ] || note_missing_packages_of_a_node
+}
+
+# What a Kubernetes node stands on; a cluster that KUBECONFIG names has its own.
+note_missing_packages_of_a_node() {
+  [ -z "${KUBECONFIG:-}" ] || return 0
+  need containerd containerd
+  need containerd ctr
+  need runc runc
+  need containernetworking-plugins /usr/lib/cni/bridge
+  need iptables iptables
+  need conntrack conntrack
+  need iproute2 ip
+  need util-linux nsenter
+  need mount losetup
+  need tar tar
+  need busybox-static busybox
 }
 
 choose_root_command() {
@@ -129,6 +148,7 @@ install_missing_packages() {
   trap - EXIT INT TERM
   case "$missing " in *' redis-server '*) keep_service_off redis-server ;; esac
   case "$missing " in *' nginx-light '*) keep_service_off nginx ;; esac
+  case "$missing " in *' containerd '*) keep_service_off containerd ;; esac
 }
 
 # --- npm packages ----------------------------------------------------------------------------------------------------------
