@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { annotations } from '../domain/annotations.ts';
 import type { Fault } from '../domain/fault.ts';
-import type { CdiConfig } from '../domain/kube-shapes.ts';
+import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import { resources } from '../domain/resources.ts';
 import { claimOf, volumeId } from '../test/claim-examples.ts';
 import { attemptInputs, checksumOf, type InputsContext, missingOf, namesOf } from './attempt-inputs.ts';

@@ -2,7 +2,8 @@
 import { annotations, provisionerName } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
-import type { CdiConfig, Claim, StorageClass } from '../domain/kube-shapes.ts';
+import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
+import type { Claim, StorageClass } from '../domain/kube-shapes.ts';
 import type { ObjectMeta, ObjectStore } from '../domain/object-store.ts';
 import { chooseStorageClass } from '../domain/storage-defaults.ts';
 import { isVolumeId, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';

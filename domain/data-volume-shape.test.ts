@@ -75,7 +75,9 @@ describe('the shape of a DataVolume', () => {
 
   test('is not fooled by a deep or odd object', () => {
     const deep = Array.from({ length: 500 }).reduce<unknown>((inner) => ({ matchLabels: inner }), {});
-    expect(causesOf({ storage: { selector: deep }, __proto__: null })).toEqual([]);
+    expect(causesOf({ storage: { selector: deep }, __proto__: null })).toMatchObject([
+      { type: 'FieldValueTypeInvalid', field: 'spec.storage.selector.matchLabels.matchLabels' },
+    ]);
   });
 });
 

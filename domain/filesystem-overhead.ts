@@ -1,7 +1,8 @@
 // How much larger than a disk image its filesystem must be. The only place that computes it; the numbers are CDI's to the byte,
 // which reckons in doubles, so this does too. Our own class has no overhead: what is asked is what the guest sees.
 import { provisionerName } from './annotations.ts';
-import type { CdiConfig, StorageClass } from './kube-shapes.ts';
+import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { StorageClass } from './kube-shapes.ts';
 
 const alignmentBytes = 1_048_576;
 

@@ -6,7 +6,8 @@ import { annotations, labels, provisionerName, statedAnnotations, volumeFinalize
 import type { DataVolume } from './data-volume.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import { sourceAnnotations } from './import-annotations.ts';
-import type { CdiConfig, Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
+import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
 import { chooseStorageClass, claimPropertySets, type VolumeMode } from './storage-defaults.ts';
 
