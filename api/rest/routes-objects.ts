@@ -61,7 +61,7 @@ class KindRoutes {
     return sendText(reply, entryText(this.#kind, entry, wantedOf(request)));
   }
 
-  listOrWatch(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
+  async listOrWatch(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const query = queryOf(request);
     const namespace = paramOf(request, 'namespace');
     const { labelSelector, fieldSelector } = query;
@@ -81,7 +81,11 @@ class KindRoutes {
       const before = identityOf(request);
       // A user that was removed, or whose role changed, comes back with another request or not at all.
       const mayStill = (): boolean => isDeepStrictEqual(authenticate(request.raw, users), before);
-      new WatchStream(store, this.#kind, wantedOf(request), reply, mayStill).run(options, query);
+      await new WatchStream({ store, kind: this.#kind, wanted: wantedOf(request), mayStill }).run(
+        reply,
+        options,
+        query,
+      );
       return undefined;
     }
     const page = pageOf(entries, query['limit'], query['continue']);

@@ -1,20 +1,24 @@
-// A watch over HTTP: one JSON line an event, until the client goes, its time is over, or what it asks for is no longer kept.
+// A watch over HTTP: one JSON line an event, as fast as the client reads, until the client goes, its time is over, or what it asks for is no longer kept.
+// A slow client holds little of ours: what is there is written from the store's own texts, and of what changes meanwhile only so much waits.
+import { pipeline } from 'node:stream/promises';
 import type { FastifyReply } from 'fastify';
 import { toFault } from '../../domain/fault.ts';
 import type { ListOptions } from '../../domain/object-store.ts';
 import { apiVersionOf } from '../../domain/resources.ts';
 import { metrics } from '../../runtime/metrics.ts';
-import type { Change } from '../store/collection.ts';
+import type { Followed } from '../store/follow-entries.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { StoredEntry } from '../store/stored-entry.ts';
 import { isTrue, type Query } from './api-request.ts';
 import { statusOf } from './kube-status.ts';
 import { entryText, type Wanted } from './representation.ts';
 import type { ServedKind } from './served-kinds.ts';
 import { tableOf } from './table.ts';
 
-const bookmarkEveryMs = 60_000;
-/** A client that lets this much wait is cut off; it can resume. */
-const backlogBytes = 32 * 1024 * 1024;
+/** Changes that may wait for a client. One that lets more wait is told 410, as by Kubernetes, and lists again. */
+const backlogBytes = 16 * 1024 * 1024;
+/** A client that takes nothing for so long, though there is something for it, is cut off; it can resume. */
+const longestStallMs = 60_000;
 const longestWatchSeconds = 3_600;
 
 function secondsOf(text: string | undefined): number {
@@ -24,91 +28,94 @@ function secondsOf(text: string | undefined): number {
   return longestWatchSeconds / 2 + Math.random() * (longestWatchSeconds / 2);
 }
 
+/** Where a watch begins: with what is there, or behind a version. */
+function beginningOf(query: Query, now: string): { resourceVersion?: string } {
+  const { resourceVersion = '', sendInitialEvents } = query;
+  const fromStart = isTrue(sendInitialEvents) || resourceVersion === '' || resourceVersion === '0';
+  if (!fromStart) return { resourceVersion };
+  return sendInitialEvents === 'false' ? { resourceVersion: now } : {};
+}
+
+function lineOf(type: string, objectText: string): string {
+  return `{"type":"${type}","object":${objectText}}\n`;
+}
+
+export interface WatchOptions {
+  store: SqliteStore;
+  kind: ServedKind;
+  wanted: Wanted;
+  /** Asked before each event: whether the client may still see what it asked for. */
+  mayStill: () => boolean;
+  /** Default 60 s. */
+  longestStallMs?: number;
+}
+
 export class WatchStream {
-  readonly #store: SqliteStore;
-  readonly #kind: ServedKind;
-  readonly #wanted: Wanted;
-  readonly #reply: FastifyReply;
-  readonly #mayStill: () => boolean;
+  readonly #options: WatchOptions;
   #first = true;
 
-  /** @param mayStill asked before each event: whether the client may still see what it asked for */
-  constructor(store: SqliteStore, kind: ServedKind, wanted: Wanted, reply: FastifyReply, mayStill: () => boolean) {
-    this.#mayStill = mayStill;
-    this.#store = store;
-    this.#kind = kind;
-    this.#wanted = wanted;
-    this.#reply = reply;
+  constructor(options: WatchOptions) {
+    this.#options = options;
   }
 
   /** Sends until it ends; leaves no listener and no timer. */
-  run(options: ListOptions, query: Query): void {
-    const { raw } = this.#reply;
-    this.#reply.hijack();
+  async run(reply: FastifyReply, options: ListOptions, query: Query): Promise<void> {
+    const { raw } = reply;
+    reply.hijack();
     // The client may have gone before its request was read.
     if (raw.destroyed) return;
     raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
     raw.flushHeaders();
-    const labels = { resource: this.#kind.ref.plural };
-    metrics.add('longshore_api_watches', labels, 1);
-    raw.once('close', () => metrics.add('longshore_api_watches', labels, -1));
-    const stop = this.#follow(options, query);
-    if (stop === undefined) return;
-    const bookmarks = isTrue(query['allowWatchBookmarks'])
-      ? setInterval(() => this.#bookmark(this.#store.version), bookmarkEveryMs)
-      : undefined;
-    const timer = setTimeout(() => raw.end(), secondsOf(query['timeoutSeconds']) * 1_000);
-    raw.once('close', () => {
-      stop();
-      clearInterval(bookmarks);
-      clearTimeout(timer);
+    raw.setTimeout(this.#options.longestStallMs ?? longestStallMs, () => {
+      if (raw.writableNeedDrain || raw.writableEnded) raw.destroy();
     });
-  }
-
-  #follow(options: ListOptions, query: Query): (() => void) | undefined {
-    const { resourceVersion } = query;
-    const sendsInitial = isTrue(query['sendInitialEvents']);
-    const fromStart =
-      sendsInitial || resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0';
-    const since = fromStart && query['sendInitialEvents'] !== 'false' ? this.#store.version : (resourceVersion ?? '0');
+    const over = new AbortController();
+    raw.once('close', () => over.abort());
+    const timer = setTimeout(() => over.abort(), secondsOf(query['timeoutSeconds']) * 1_000);
+    const labels = { resource: this.#options.kind.ref.plural };
+    metrics.add('longshore_api_watches', labels, 1);
     try {
-      if (fromStart && query['sendInitialEvents'] !== 'false') {
-        for (const entry of this.#store.entries(this.#kind.ref, options)) this.#send({ type: 'ADDED', entry });
-        if (sendsInitial) this.#bookmark(since, { 'k8s.io/initial-events-end': 'true' });
-      }
-      const from = since === '0' || since === '' ? this.#store.version : since;
-      return this.#store.follow(this.#kind.ref, options, from, (change) => this.#send(change));
+      await pipeline(this.#lines(options, query, over.signal), raw);
     } catch (error) {
-      this.#write('ERROR', JSON.stringify(statusOf(toFault(error))));
-      this.#reply.raw.end();
-      return undefined;
+      // The client went: nobody is left to be told.
+      if (!raw.destroyed) throw error;
+    } finally {
+      clearTimeout(timer);
+      metrics.add('longshore_api_watches', labels, -1);
     }
   }
 
-  #send({ type, entry }: Change): void {
-    this.#write(type, entryText(this.#kind, entry, this.#wanted, this.#first));
+  async *#lines(options: ListOptions, query: Query, signal: AbortSignal): AsyncGenerator<string> {
+    const { store, kind, mayStill } = this.#options;
+    const beginning = beginningOf(query, store.version);
+    try {
+      for await (const told of store.followEntries(kind.ref, { ...options, ...beginning, backlogBytes, signal })) {
+        if (!mayStill()) return;
+        if (told.type !== 'BOOKMARK') yield lineOf(told.type, this.#entryText(told.entry));
+        else if (isTrue(query[told.endsInitial ? 'sendInitialEvents' : 'allowWatchBookmarks'])) {
+          yield lineOf('BOOKMARK', this.#bookmarkText(told));
+        }
+      }
+    } catch (error) {
+      yield lineOf('ERROR', JSON.stringify(statusOf(toFault(error))));
+    }
+  }
+
+  #entryText(entry: StoredEntry): string {
+    const text = entryText(this.#options.kind, entry, this.#options.wanted, this.#first);
     this.#first = false;
+    return text;
   }
 
-  #bookmark(version: string, annotations?: Record<string, string>): void {
-    const { ref } = this.#kind;
-    const table = this.#wanted.accepted.representation === 'table';
-    const metadata = { resourceVersion: version, creationTimestamp: null, ...(annotations ? { annotations } : {}) };
-    const object = table
-      ? tableOf(this.#kind, [], { resourceVersion: version }, { include: 'None', withColumns: this.#first })
-      : { kind: ref.kind, apiVersion: apiVersionOf(ref), metadata };
-    this.#write('BOOKMARK', JSON.stringify(object));
-    if (table) this.#first = false;
-  }
-
-  #write(type: string, objectText: string): void {
-    const { raw } = this.#reply;
-    if (raw.destroyed || raw.writableEnded) return;
-    if (!this.#mayStill()) {
-      raw.end();
-      return;
+  #bookmarkText({ version, endsInitial }: Extract<Followed, { type: 'BOOKMARK' }>): string {
+    const { kind, wanted } = this.#options;
+    if (wanted.accepted.representation === 'table') {
+      const withColumns = this.#first;
+      this.#first = false;
+      return JSON.stringify(tableOf(kind, [], { resourceVersion: version }, { include: 'None', withColumns }));
     }
-    raw.write(`{"type":"${type}","object":${objectText}}\n`);
-    if (raw.writableLength > backlogBytes) raw.destroy();
+    const annotations = endsInitial ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {};
+    const metadata = { resourceVersion: version, creationTimestamp: null, ...annotations };
+    return JSON.stringify({ kind: kind.ref.kind, apiVersion: apiVersionOf(kind.ref), metadata });
   }
 }

@@ -12,6 +12,7 @@ import type {
   WatchEvent,
 } from '../../domain/object-store.ts';
 import { type Change, type ChangeListener, Collection } from './collection.ts';
+import { type Followed, type FollowOptions, type FollowSource, followEntries } from './follow-entries.ts';
 import {
   deletedObject,
   describeObject,
@@ -23,7 +24,7 @@ import {
 } from './object-lifecycle.ts';
 import { StoreWriter } from './store-writer.ts';
 import { collectionOf, entryOf, objectOf, type StoredEntry } from './stored-entry.ts';
-import { type FollowSource, followAsIterable } from './watch-iterable.ts';
+import { followAsIterable } from './watch-iterable.ts';
 
 interface Decided {
   /** undefined: removed. */
@@ -84,12 +85,7 @@ export class SqliteStore implements ObjectStore {
     resource: ResourceRef<T>,
     options: ListOptions & { resourceVersion?: string; signal: AbortSignal },
   ): AsyncIterable<WatchEvent<T>> {
-    const source: FollowSource = {
-      entries: () => this.entries(resource, options),
-      follow: (since, listener) => this.follow(resource, options, since, listener),
-      version: () => this.version,
-    };
-    return followAsIterable<T>(source, options);
+    return followAsIterable<T>(this.#source(resource, options), options);
   }
 
   /** The stored text of one object, for those who pass it on unchanged. */
@@ -116,6 +112,11 @@ export class SqliteStore implements ObjectStore {
     if (!Number.isSafeInteger(version) || version < 0)
       throw new Fault('MalformedRequest', `resourceVersion: Invalid value: "${since}"`);
     return this.#collection(collectionOf(resource)).follow(options, version, this.#durable, listener);
+  }
+
+  /** Entries as they are and as they change, at the pace of who reads. @throws Fault Gone, MalformedRequest while iterating */
+  followEntries(resource: ResourceRef, options: ListOptions & FollowOptions): AsyncGenerator<Followed> {
+    return followEntries(this.#source(resource, options), options);
   }
 
   /** Tells every durable change of every kind, such as for garbage collection. */
@@ -154,6 +155,14 @@ export class SqliteStore implements ObjectStore {
     const next = deletedObject(resource, stored, preconditions);
     if (next === undefined) return this.#remove(resource, stored);
     return next === stored ? this.#settled(resource, stored) : this.#put(resource, next);
+  }
+
+  #source(resource: ResourceRef, options: ListOptions): FollowSource {
+    return {
+      entries: () => this.entries(resource, options),
+      follow: (since, listener) => this.follow(resource, options, since, listener),
+      version: () => this.version,
+    };
   }
 
   #collection(name: string): Collection {
