@@ -1,8 +1,8 @@
 // What a worker needs for one attempt: where the bytes come from, with the credentials, certificates and proxy that the DataVolume or claim names.
 // Secrets are read when a worker asks and kept nowhere. What is missing is `SecretMissing`, which waits for somebody to create it.
 import { annotations } from '../domain/annotations.ts';
-import { Fault } from '../domain/fault.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
+import { Fault } from '../domain/fault.ts';
 import type { Claim, ConfigMap, Secret } from '../domain/kube-shapes.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';

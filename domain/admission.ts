@@ -6,8 +6,8 @@ import { checkChecksum, checkSource, checkSourceRef } from './admission-source.t
 import { annotations } from './annotations.ts';
 import { type Cause, invalid } from './cause.ts';
 import { formatChecksum, parseChecksum } from './checksum.ts';
-import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { Claim } from './kube-shapes.ts';
 import { longestName } from './object-name.ts';
 import { parseQuantity } from './quantity.ts';

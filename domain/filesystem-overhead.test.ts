@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { provisionerName } from './annotations.ts';
-import { claimBytes, filesystemOverheadOf, parseOverhead, requiredBytes, usableBytes } from './filesystem-overhead.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import { claimBytes, filesystemOverheadOf, parseOverhead, requiredBytes, usableBytes } from './filesystem-overhead.ts';
 import type { StorageClass } from './kube-shapes.ts';
 
 const mebibyte = 2 ** 20;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { annotations, labels, provisionerName } from './annotations.ts';
 import { cloneProblem } from './clone-validation.ts';
-import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { Claim, StorageClass } from './kube-shapes.ts';
 import { type ClaimContext, renderClaim } from './render-claim.ts';
 import { chooseStorageClass } from './storage-defaults.ts';

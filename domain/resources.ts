@@ -1,6 +1,6 @@
 // The collections that exist, by their Kubernetes names. Who may hold what, and how each is shown, is api/'s business.
-import type { DataVolume } from './data-volume.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { DataVolume } from './data-volume.ts';
 import type { Claim, ConfigMap, KubeEvent, Namespace, Secret, StorageClass } from './kube-shapes.ts';
 import type { KubeObject, ResourceRef } from './object-store.ts';
 
