@@ -5,10 +5,10 @@
 //   DIR/redis/                 the queue's file         DIR/up.json      addresses and pids of the running service
 //   DIR/run/                   sockets, the lock        DIR/log/         logs of the processes
 //   DIR/pools/default/         the pool, unless --pool says otherwise
-import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Config } from './config.ts';
+import { makeDirectory } from './make-directory.ts';
 
 export interface DataLayout {
   readonly root: string;
@@ -54,10 +54,14 @@ export function layoutOf(root: string, pool = ''): DataLayout {
   };
 }
 
-/** Makes the directories that are missing. Only what machines are to read is open to others. */
+/**
+ * Makes the directories that are missing. Only what machines are to read is open to others.
+ * @throws Fault InvalidSetting, PermissionDenied, NoSpace
+ */
 export async function makeDirectories(layout: DataLayout): Promise<void> {
-  await mkdir(layout.root, { recursive: true, mode: 0o755 });
-  for (const secret of [layout.store, layout.pki, layout.redis, layout.run, layout.log]) {
-    await mkdir(secret, { recursive: true, mode: 0o700 });
+  const setting = 'data directory (--data, LONGSHORE_DATA)';
+  await makeDirectory({ path: layout.root, mode: 0o755, setting });
+  for (const path of [layout.store, layout.pki, layout.redis, layout.run, layout.log]) {
+    await makeDirectory({ path, mode: 0o700, setting });
   }
 }

@@ -1,12 +1,13 @@
 // pool.json says that a directory is a pool, and which. So an unmounted disk, whose mount point is an empty directory, is never taken for an
 // empty pool: a new pool is made only where it was asked, in an absent or empty directory, and only if none was ever made for this service (the marker).
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault, toFault } from '../domain/fault.ts';
 import { isLeftoverName, syncDirectory, writeDurably } from '../runtime/durable-file.ts';
+import { makeDirectory } from '../runtime/make-directory.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 const poolVersion = 1;
@@ -32,7 +33,7 @@ export function markerBeside(directory: string): string {
   return join(dirname(directory), `.${basename(directory)}.pool-id`);
 }
 
-/** @throws Fault PoolMissing, NewerVersion */
+/** @throws Fault PoolMissing, NewerVersion; InvalidSetting where no directory can be */
 export async function openIdentity(layout: PoolLayout, options: IdentityOptions): Promise<PoolIdentity> {
   const expected = await readIfThere(options.marker);
   const text = await readIfThere(layout.identity);
@@ -80,7 +81,7 @@ async function createPool(
   if (!(await isAbsentOrEmpty(layout.directory))) {
     throw new Fault('PoolMissing', `${layout.directory} has no pool.json and is not empty, so no pool is made in it`);
   }
-  await mkdir(layout.directory, { recursive: true, mode: 0o755 });
+  await makeDirectory({ path: layout.directory, mode: 0o755, setting: 'pool (--pool, LONGSHORE_POOL)' });
   await syncDirectory(dirname(layout.directory));
   const identity: PoolIdentity = {
     schemaVersion: poolVersion,
@@ -113,10 +114,9 @@ async function makeDirectories(layout: PoolLayout): Promise<void> {
   await syncDirectory(layout.directory);
 }
 
-/** A file system of its own brings lost+found; that is still empty. */
+/** A file system of its own brings lost+found; that is still empty. A file in its place is told when the directory is made. */
 async function isAbsentOrEmpty(directory: string): Promise<boolean> {
   try {
-    if (!(await stat(directory)).isDirectory()) return false;
     return (await readdir(directory)).every((name) => name === 'lost+found' || isLeftoverName(name));
   } catch (error) {
     if (isAbsent(error)) return true;
@@ -133,6 +133,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
+/** Also where a file is in the way. */
 function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }

@@ -115,6 +115,21 @@ describe('a service that cannot start says why and leaves nothing running', () =
     await rm(pool, { recursive: true });
   });
 
+  test.each(['/proc/longshore', '/dev/null', '/dev/null/below'])('a data directory %s that cannot be', async (path) => {
+    const service = await Service.spawn({ directory: path });
+    expect(await service.ended).toEqual({ code: faultCatalogue.InvalidSetting.exit, signal: null });
+    expect(service.output).toContain(faultCatalogue.InvalidSetting.sentence);
+    expect(service.output).toContain(`data directory (--data, LONGSHORE_DATA) ${path}: `);
+  });
+
+  test.each(['/proc/longshore', '/dev/null', '/dev/null/below'])('a pool %s that cannot be', async (path) => {
+    const service = await Service.spawn({ words: ['--pool', path] });
+    expect(await service.ended).toEqual({ code: faultCatalogue.InvalidSetting.exit, signal: null });
+    expect(service.output).toContain(`pool (--pool, LONGSHORE_POOL) ${path}: `);
+    expect(service.state.processes).toEqual({});
+    await rm(service.directory, { recursive: true });
+  });
+
   test('a setting and an argument that mean nothing', async () => {
     const setting = await Service.spawn({ environment: { LONGSHORE_DRAIN_S: 'soon' } });
     expect((await setting.ended).code).toBe(faultCatalogue.InvalidSetting.exit);
