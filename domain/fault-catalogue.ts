@@ -59,7 +59,7 @@ export const faultCatalogue = {
   CloneForbidden: row('denied', 422, 'PERMISSION_DENIED', false, 'The user may not clone from that namespace.', 'Ask for the right to create datavolumes/source in the source namespace.'),
   MethodNotAllowed: row('usage', 405, 'UNIMPLEMENTED', false, 'The resource does not take that method.', 'See the API discovery for the verbs of the resource.'),
   UnsupportedMediaType: row('usage', 415, 'INVALID_ARGUMENT', false, 'The body has a media type that is not taken here.', 'Send application/json, or one of the patch types for PATCH.'),
-  TooLarge: row('usage', 413, 'RESOURCE_EXHAUSTED', false, 'The request body is larger than allowed.', 'Send a smaller object; disk images go to the upload proxy.'),
+  TooLarge: row('usage', 413, 'RESOURCE_EXHAUSTED', false, 'The request or the object is larger than allowed.', 'Send a smaller object; disk images go to the upload proxy.'),
 
   // Upload tokens and uploads
   TokenMissing: row('denied', 400, 'UNAUTHENTICATED', false, 'The upload carries no bearer token.', 'Ask for a token (`longshore token NS/NAME`) and send it as `Authorization: Bearer`.'),
@@ -105,11 +105,13 @@ export const faultCatalogue = {
   // Volumes and pools
   NoSpace: row('space', 507, 'RESOURCE_EXHAUSTED', true, 'The disk of the pool is full.', 'Free room on the pool; it is tried again by itself.'),
   PoolFull: row('space', 507, 'RESOURCE_EXHAUSTED', true, 'The pool cannot promise that much room.', 'Delete volumes to make room; it is tried again by itself.'),
-  VolumeTooLarge: row('space', 422, 'OUT_OF_RANGE', false, 'The pool cannot hold a volume of that size.', 'Ask for at most the size that the detail names.'),
+  VolumeTooLarge: row('space', 422, 'RESOURCE_EXHAUSTED', false, 'The pool cannot hold a volume of that size.', 'Ask for at most the size that the detail names.'),
   PoolMissing: row('machine', 503, 'UNAVAILABLE', true, 'The directory of the pool is missing or not the one it was.', 'Mount the disk of the pool; nothing was deleted and nothing is created in its place.'),
   PoolInUse: row('machine', 503, 'FAILED_PRECONDITION', false, 'Another process owns the pool.', 'Stop the other worker, or give this one a pool of its own.'),
   PoolReadOnly: row('machine', 503, 'FAILED_PRECONDITION', false, 'The pool or store was written by a newer version and is only read.', 'Start the newer version again.'),
+  NoPoolHere: row('space', 503, 'RESOURCE_EXHAUSTED', false, 'The node has no such pool.', 'Choose a storage class whose pool this node has, or another node.'),
   VolumeInUse: row('state', 409, 'FAILED_PRECONDITION', false, 'The volume is in use.', 'End its use and try again.'),
+  VolumeNotFilled: row('state', 409, 'FAILED_PRECONDITION', true, 'The volume is not filled yet.', 'It goes on by itself when the import, upload or clone is complete; see the DataVolume of that name.'),
   VolumeCorrupt: row('machine', 500, 'DATA_LOSS', false, 'The record of the volume cannot be read.', 'Look at it with `longshore doctor`; nothing was removed.'),
   StaleAttempt: row('state', 409, 'ABORTED', false, 'A later attempt owns the volume.', 'Nothing to do: the later attempt goes on.'),
   SourceNotReady: row('state', 409, 'FAILED_PRECONDITION', true, 'The source volume is not complete yet.', 'It goes on by itself when the source is complete.'),
@@ -128,6 +130,7 @@ export const faultCatalogue = {
   OutOfMemory: row('machine', 500, 'RESOURCE_EXHAUSTED', true, 'A program ran out of memory.', 'Raise the limit that the detail names.'),
   TooBusy: row('machine', 503, 'RESOURCE_EXHAUSTED', true, 'The worker does as much of this at once as it may.', 'Try again when what runs has ended.'),
   NodeLost: row('machine', 503, 'UNAVAILABLE', true, 'The worker of the node does not answer.', 'It goes on by itself when the worker is back.'),
+  ControllerUnreachable: row('machine', 503, 'UNAVAILABLE', true, 'The controller cannot be reached.', 'It goes on by itself when the controller is back; check that it runs.'),
   Quota: row('space', 403, 'RESOURCE_EXHAUSTED', true, 'A quota does not allow it.', 'Raise the quota or delete other objects.'),
 
   // Ends that somebody chose

@@ -90,6 +90,8 @@ export const VolumeRecord = Type.Object({
   fence: Type.Integer({ minimum: 0 }),
   createdAt: Type.String(),
   committedAt: Type.Optional(Type.String()),
+  /** When a complete volume was first handed out for writing: the digests of its report are void from then on. */
+  usedSince: Type.Optional(Type.String()),
   report: Type.Optional(TransferReport),
 });
 export type VolumeRecord = Static<typeof VolumeRecord> & { volumeId: VolumeId };

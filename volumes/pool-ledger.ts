@@ -57,6 +57,11 @@ export class PoolLedger {
     return Number(row?.['bytes'] ?? 0);
   }
 
+  /** What can still be promised. */
+  get leftBytes(): number {
+    return Math.max(0, this.#limitBytes - this.promisedBytes);
+  }
+
   /**
    * Promises room under a key, in one indivisible step; a promise of the same key is replaced.
    * @throws Fault PoolFull; the former promise stands then

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 const blockUnit = 512; // of st_blocks, whatever the file system's own is
 
-/** Files of one directory looked at together: a pool may hold ten thousand volumes. */
+/** Directories looked at together: a pool may hold ten thousand volumes. */
 const lookedAtOnce = 16;
 
 export interface PoolSpace {
@@ -14,6 +14,15 @@ export interface PoolSpace {
   freeBytes: number;
   /** Allocated by the files below volumes/, staging/ and images/. */
   usedBytes: number;
+}
+
+/** What a pool tells of itself. */
+export interface PoolUsage extends PoolSpace {
+  capacityBytes: number;
+  reservedBytes: number;
+  enforcement: string;
+  reflink: boolean;
+  largestVolumeBytes: number;
 }
 
 export async function measureSpace(directories: readonly string[], fileSystemOf: string): Promise<PoolSpace> {
@@ -25,17 +34,41 @@ export async function measureSpace(directories: readonly string[], fileSystemOf:
 
 /** Bytes that a file, or all files below a directory, have allocated. Files that vanish meanwhile count nothing. */
 export async function allocatedBelow(path: string): Promise<number> {
+  return (await measureTree(path)).allocatedBytes;
+}
+
+export interface TreeMeasure {
+  allocatedBytes: number;
+  /** Files and directories, the first one too. */
+  entries: number;
+}
+
+/** What is at a path and below; a few directories at a time, however deep and wide the tree is that a pod made. */
+export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeMeasure> {
   const own = await lstatIfThere(path);
-  if (own === undefined) return 0;
-  if (!own.isDirectory()) return own.blocks * blockUnit;
-  let sum = 0;
-  const entries = await entriesOf(path);
-  for (let first = 0; first < entries.length; first += lookedAtOnce) {
-    const some = entries.slice(first, first + lookedAtOnce);
-    const bytes = await Promise.all(some.map(({ name }) => allocatedBelow(join(path, name))));
-    sum += bytes.reduce((total, each) => total + each, 0);
+  const sum: TreeMeasure = { allocatedBytes: 0, entries: own === undefined ? 0 : 1 };
+  if (own !== undefined && !own.isDirectory()) sum.allocatedBytes = own.blocks * blockUnit;
+  const pending = own?.isDirectory() === true ? [path] : [];
+  while (pending.length > 0) {
+    signal?.throwIfAborted();
+    const some = pending.splice(-lookedAtOnce);
+    await Promise.all(some.map((directory) => measureDirectory(directory, sum, pending)));
   }
   return sum;
+}
+
+/** Adds the files of one directory to the sum, and its directories to what is pending. */
+async function measureDirectory(directory: string, sum: TreeMeasure, pending: string[]): Promise<void> {
+  for (const entry of await entriesOf(directory)) {
+    const path = join(directory, entry.name);
+    sum.entries += 1;
+    if (entry.isDirectory()) {
+      pending.push(path);
+    } else {
+      const { blocks } = (await lstatIfThere(path)) ?? { blocks: 0 };
+      sum.allocatedBytes += blocks * blockUnit;
+    }
+  }
 }
 
 /** Whether the file system shares blocks between files; tried with a real file in `directory`, which is gone afterwards. */

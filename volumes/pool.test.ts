@@ -102,8 +102,10 @@ test('a pool whose disk went away while it was open says so, and makes nothing i
   await using place = await TemporaryPool.make();
   const pool = await place.open();
   const id = await populatingVolume(pool, mib);
+  await pool.assertThere();
   await rename(place.directory, join(place.root, 'away'));
   await mkdir(place.directory);
+  await expect(pool.assertThere()).rejects.toMatchObject({ code: 'PoolMissing' });
   await expect(pool.reserve(reserveOf(newVolumeId(), mib))).rejects.toMatchObject({ code: 'PoolMissing' });
   await expect(pool.openStaging(id, 1)).rejects.toMatchObject({ code: 'PoolMissing' });
   expect(await place.files('.')).toEqual([]);
@@ -262,6 +264,21 @@ describe('the states', () => {
     await expect(pool.openStaging(id, 1)).rejects.toMatchObject({ code: 'StaleAttempt' });
     await expect(pool.markPlain(id)).rejects.toMatchObject({ code: 'VolumeInUse' });
     expect(await place.files('volumes')).toEqual([id, `${id}/data`, `${id}/data/disk.img`, `${id}/volume.json`]);
+  });
+
+  test('the first use of a complete volume for writing is dated once and outlives a restart; another volume has nothing that could become void', async () => {
+    await using place = await TemporaryPool.make();
+    const pool = await place.open();
+    const id = await populatingVolume(pool, mib);
+    expect(await pool.markUsed(id)).not.toHaveProperty('usedSince');
+    const staging = await pool.openStaging(id, 1);
+    await writeFile(staging.diskPath, 'disk');
+    expect(await pool.commit(staging, reportOf(4))).not.toHaveProperty('usedSince');
+    const { usedSince } = await pool.markUsed(id);
+    expect(Date.parse(usedSince ?? '')).toBeGreaterThan(0);
+    expect(await pool.markUsed(id)).toHaveProperty('usedSince', usedSince);
+    await pool.close();
+    expect((await place.open()).get(id)).toMatchObject({ state: 'complete', usedSince });
   });
 
   test('a plain volume is never filled', async () => {

@@ -13,21 +13,11 @@ import { whyGone } from './pool-identity.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
-import { measureSpace } from './pool-space.ts';
+import { measureSpace, type PoolUsage } from './pool-space.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
 import { VolumeLocks } from './volume-locks.ts';
 import { writeRecord } from './volume-records.ts';
-
-export interface PoolUsage {
-  capacityBytes: number;
-  reservedBytes: number;
-  usedBytes: number;
-  freeBytes: number;
-  enforcement: string;
-  reflink: boolean;
-  largestVolumeBytes: number;
-}
 
 export class Pool {
   readonly directory: string;
@@ -84,6 +74,22 @@ export class Pool {
   /** Where the disk of the volume lies, or will lie. @throws Fault NotFound */
   diskPath(id: VolumeId): string {
     return this.#layout.disk(id, this.#need(id).mode);
+  }
+
+  /** The directory of a Filesystem volume that a pod mounts. @throws Fault NotFound */
+  dataPath(id: VolumeId): string {
+    return this.#layout.data(this.#need(id).volumeId);
+  }
+
+  /** What can still be promised, by the last measuring of the disk. */
+  get leftBytes(): number {
+    return this.#opened.ledger.leftBytes;
+  }
+
+  /** @throws Fault PoolMissing where the disk of the pool is not there any more */
+  async assertThere(): Promise<void> {
+    const gone = await whyGone(this.#layout, this.poolId, undefined);
+    if (gone !== undefined) throw gone;
   }
 
   received(): ReceivedAttempt[] {
@@ -180,6 +186,15 @@ export class Pool {
       if (record.state === 'plain') return record;
       if (!canMove(record.state, 'plain')) throw new Fault('VolumeInUse', `${id} is ${record.state}`);
       return await this.#write({ ...record, state: 'plain' });
+    });
+  }
+
+  /** Notes that a consumer may write to the volume from now on; only the digests of a complete one become void by it. @throws Fault NotFound */
+  async markUsed(id: VolumeId): Promise<VolumeRecord> {
+    const record = this.#need(id);
+    if (record.state !== 'complete' || record.usedSince !== undefined) return record;
+    return await this.#change(id, async () => {
+      return await this.#write({ ...this.#need(id), usedSince: new Date().toISOString() });
     });
   }
 
