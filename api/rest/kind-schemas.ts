@@ -1,7 +1,7 @@
-// Schemas of the served kinds that domain/ does not spell out: the envelope of every object, and Kubernetes' small kinds. OpenAPI pages,
+// Schemas of the served kinds: the envelope of every object, and Kubernetes' small kinds, which domain/ does not spell out. OpenAPI pages,
 // validation and pruning of unknown members are made from them.
 import { type TProperties, Type } from 'typebox';
-import { DataVolumeSpec, DataVolumeStatus } from '../../domain/data-volume.ts';
+import type { CustomResource } from '../../domain/custom-resources/custom-resources.ts';
 import { ClaimSpec, ClaimStatus } from '../../domain/kube-shapes.ts';
 import { UserSpec } from '../users.ts';
 
@@ -52,10 +52,10 @@ function kind(description: string, members: TProperties) {
   );
 }
 
-export const DataVolumeSchema = kind(
-  'DataVolume is an abstraction on top of PersistentVolumeClaims to allow easy population of those PersistentVolumeClaims with relation to VirtualMachines',
-  { spec: DataVolumeSpec, status: Type.Optional(DataVolumeStatus) },
-);
+/** The whole object of a custom resource. */
+export function customSchema({ description, spec, status }: CustomResource) {
+  return kind(description, status === undefined ? { spec } : { spec, status: Type.Optional(status) });
+}
 
 export const ClaimSchema = kind("PersistentVolumeClaim is a user's request for and claim to a persistent volume", {
   spec: Type.Optional(ClaimSpec),
@@ -120,50 +120,6 @@ export const StorageClassSchema = kind('StorageClass describes how volumes are m
   allowVolumeExpansion: Type.Optional(Type.Boolean({ description: 'claims may grow' })),
   mountOptions: Type.Optional(Type.Array(Type.String())),
   allowedTopologies: Type.Optional(Type.Array(Type.Unknown())),
-});
-
-const ImportProxy = Type.Object({
-  HTTPProxy: text('proxy for http'),
-  HTTPSProxy: text('proxy for https'),
-  noProxy: text('hosts that are reached directly'),
-  trustedCAProxy: text('config map with CAs of the proxy'),
-});
-
-const FilesystemOverhead = Type.Object({
-  global: text('share of a volume that the filesystem itself needs'),
-  storageClass: textMap('the share by storage class'),
-});
-
-export const CdiConfigSchema = kind('CDIConfig provides a user configuration for CDI', {
-  spec: Type.Optional(
-    Type.Object({
-      uploadProxyURLOverride: text('address of the upload proxy that clients are to use'),
-      importProxy: Type.Optional(ImportProxy),
-      scratchSpaceStorageClass: text('storage class of scratch space'),
-      podResourceRequirements: Type.Optional(Type.Unknown()),
-      featureGates: Type.Optional(Type.Array(Type.String())),
-      webhookPvcRendering: text('Enabled or Disabled'),
-      filesystemOverhead: Type.Optional(FilesystemOverhead),
-      preallocation: Type.Optional(Type.Boolean()),
-      insecureRegistries: Type.Optional(Type.Array(Type.String())),
-      dataVolumeTTLSeconds: Type.Optional(Type.Integer()),
-      tlsSecurityProfile: Type.Optional(Type.Unknown()),
-      imagePullSecrets: Type.Optional(Type.Array(Type.Unknown())),
-      logVerbosity: Type.Optional(Type.Integer()),
-    }),
-  ),
-  status: Type.Optional(
-    Type.Object({
-      uploadProxyURL: text('address of the upload proxy'),
-      uploadProxyCA: text('CA of the upload proxy'),
-      importProxy: Type.Optional(ImportProxy),
-      scratchSpaceStorageClass: text('storage class of scratch space'),
-      defaultPodResourceRequirements: Type.Optional(Type.Unknown()),
-      filesystemOverhead: Type.Optional(FilesystemOverhead),
-      preallocation: Type.Optional(Type.Boolean()),
-      imagePullSecrets: Type.Optional(Type.Array(Type.Unknown())),
-    }),
-  ),
 });
 
 export const UserSchema = kind('User may use the API with a bearer token', {

@@ -12,6 +12,10 @@ const everywhere: Readonly<Record<string, ListStyle>> = {
   'metadata.ownerReferences': { style: 'map', keys: ['uid'] },
   'metadata.finalizers': { style: 'set' },
 };
+const ofCustom: Readonly<Record<string, ListStyle>> = {
+  'spec.podResourceRequirements.claims': { style: 'map', keys: ['name'] },
+  'status.defaultPodResourceRequirements.claims': { style: 'map', keys: ['name'] },
+};
 const ofCore: Readonly<Record<string, ListStyle>> = {
   'status.conditions': { style: 'map', keys: ['type'] },
 };
@@ -20,5 +24,5 @@ const ofCore: Readonly<Record<string, ListStyle>> = {
 export function listStyle(kind: ServedKind, path: string): ListStyle {
   const known = everywhere[path];
   if (known !== undefined) return known;
-  return kind.custom ? atomic : (ofCore[path] ?? atomic);
+  return (kind.custom ? ofCustom : ofCore)[path] ?? atomic;
 }

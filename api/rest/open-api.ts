@@ -1,8 +1,8 @@
 // OpenAPI pages of the served kinds, made from the very schemas that validate them: version 3 per group, and version 2 for older clients.
 // kubectl reads them for `explain`, and to learn which parameters a patch takes.
 import { apiVersionOf } from '../../domain/resources.ts';
+import { type StructuralSchema, structuralSchema } from '../../domain/structural-schema.ts';
 import { listStyle } from './list-keys.ts';
-import { isRecord } from './read-object.ts';
 import { type ServedKind, servedKinds } from './served-kinds.ts';
 
 type JsonObject = Record<string, unknown>;
@@ -13,42 +13,16 @@ function gvk(kind: ServedKind): JsonObject {
   return { group: kind.ref.group, kind: kind.ref.kind, version: kind.ref.version };
 }
 
-/** A choice of types: OpenAPI of Kubernetes knows one type a member, and a mark for whole number or text. */
-function choice(options: readonly JsonObject[], rest: JsonObject): JsonObject {
-  const literals = options.flatMap(({ const: literal }) => (literal === undefined ? [] : [literal]));
-  if (literals.length === options.length) return { ...rest, type: 'string', enum: literals };
-  const kept = options.filter(({ type }) => type !== 'null');
-  const [only] = kept;
-  if (kept.length === 1 && only !== undefined) return { ...only, ...rest };
-  return { ...rest, type: 'string', format: 'int-or-string' };
-}
-
-/** A TypeBox schema as Kubernetes' dialect of JSON Schema. */
-function converted(kind: ServedKind, schema: unknown, path: string): JsonObject {
-  if (!isRecord(schema)) return {};
-  const { description, type, properties, patternProperties, required, items, anyOf } = schema;
-  const rest = typeof description === 'string' ? { description } : {};
-  if (Array.isArray(anyOf))
-    return choice(
-      anyOf.map((option) => converted(kind, option, path)),
-      rest,
-    );
-  if (schema['const'] !== undefined) return { ...rest, type: 'string', const: schema['const'] };
-  if (type === 'array') return { ...rest, type, items: converted(kind, items, path), ...listMarks(kind, path) };
-  if (isRecord(properties)) {
-    const members = Object.entries(properties).map(([name, member]) => {
-      const below = path === '' ? name : `${path}.${name}`;
-      return [name, converted(kind, member, below)] as const;
-    });
-    const wanted = Array.isArray(required) && required.length > 0 ? { required } : {};
-    return { ...rest, type: 'object', properties: Object.fromEntries(members), ...wanted };
-  }
-  if (isRecord(patternProperties)) {
-    const [value] = Object.values(patternProperties);
-    return { ...rest, type: 'object', additionalProperties: converted(kind, value, path) };
-  }
-  if (type === undefined) return { ...rest, type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  return type === 'integer' ? { ...rest, type, format: 'int64' } : { ...rest, type };
+/** Version 2 of OpenAPI has no choices and no null; as Kubernetes does, it says less there. */
+function forVersion2(schema: StructuralSchema): StructuralSchema {
+  const { anyOf: _choices, nullable: _null, properties, items, additionalProperties, ...rest } = schema;
+  const members = Object.entries(properties ?? {}).map(([name, member]) => [name, forVersion2(member)] as const);
+  return {
+    ...rest,
+    ...(properties === undefined ? {} : { properties: Object.fromEntries(members) }),
+    ...(items === undefined ? {} : { items: forVersion2(items) }),
+    ...(additionalProperties === undefined ? {} : { additionalProperties: forVersion2(additionalProperties) }),
+  };
 }
 
 function listMarks(kind: ServedKind, path: string): JsonObject {
@@ -63,8 +37,9 @@ function listMarks(kind: ServedKind, path: string): JsonObject {
   };
 }
 
-function schemaOf(kind: ServedKind): JsonObject {
-  return { ...converted(kind, kind.schema, ''), 'x-kubernetes-group-version-kind': [gvk(kind)] };
+function schemaOf(kind: ServedKind): StructuralSchema {
+  const schema = structuralSchema(kind.schema, (path) => listMarks(kind, path));
+  return { ...schema, 'x-kubernetes-group-version-kind': [gvk(kind)] };
 }
 
 function listSchemaOf(kind: ServedKind, reference: string): JsonObject {
@@ -159,7 +134,7 @@ export function openApiV3(apiVersion: string): JsonObject | undefined {
 
 export function openApiV2(): JsonObject {
   const definitions = servedKinds.flatMap((kind) => [
-    [kind.schemaName, schemaOf(kind)] as const,
+    [kind.schemaName, forVersion2(schemaOf(kind))] as const,
     [`${kind.schemaName}List`, listSchemaOf(kind, `#/definitions/${kind.schemaName}`)] as const,
   ]);
   return {

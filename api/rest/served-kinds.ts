@@ -1,15 +1,19 @@
 // The kinds that the API serves, one row each: names, schema, columns, and whether the kind is Kubernetes' own (then strategic merge patches work) or
 // a custom one (then they do not, as in Kubernetes).
 import type { TSchema } from 'typebox';
+import {
+  type CustomResource,
+  cdiConfigResource,
+  dataVolumeResource,
+} from '../../domain/custom-resources/custom-resources.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
 import { hasStatusPath } from '../store/object-lifecycle.ts';
 import { usersResource } from '../users.ts';
 import {
-  CdiConfigSchema,
   ClaimSchema,
   ConfigMapSchema,
-  DataVolumeSchema,
+  customSchema,
   EventSchema,
   NamespaceSchema,
   SecretSchema,
@@ -20,10 +24,9 @@ import {
   type Column,
   claimColumns,
   configMapColumns,
-  dataVolumeColumns,
+  customColumns,
   eventColumns,
   namespaceColumns,
-  plainColumns,
   secretColumns,
   storageClassColumns,
   userColumns,
@@ -69,6 +72,11 @@ function served(ref: ResourceRef, row: Row): ServedKind {
   };
 }
 
+function servedCustom(resource: CustomResource): ServedKind {
+  const columns = customColumns(resource.printerColumns);
+  return served(resource.ref, { ...resource, schema: customSchema(resource), columns });
+}
+
 export const servedKinds: readonly ServedKind[] = [
   served(resources.namespaces, { shortNames: ['ns'], schema: NamespaceSchema, columns: namespaceColumns }),
   served(resources.claims, { shortNames: ['pvc'], schema: ClaimSchema, columns: claimColumns }),
@@ -76,13 +84,8 @@ export const servedKinds: readonly ServedKind[] = [
   served(resources.secrets, { schema: SecretSchema, columns: secretColumns }),
   served(resources.configMaps, { shortNames: ['cm'], schema: ConfigMapSchema, columns: configMapColumns }),
   served(resources.storageClasses, { shortNames: ['sc'], schema: StorageClassSchema, columns: storageClassColumns }),
-  served(resources.dataVolumes, {
-    shortNames: ['dv', 'dvs'],
-    categories: ['all'],
-    schema: DataVolumeSchema,
-    columns: dataVolumeColumns,
-  }),
-  served(resources.cdiConfigs, { schema: CdiConfigSchema, columns: plainColumns }),
+  servedCustom(dataVolumeResource),
+  servedCustom(cdiConfigResource),
   served(usersResource, { schema: UserSchema, columns: userColumns }),
 ];
 

@@ -1,5 +1,6 @@
 // The columns that `kubectl get` shows of each kind: CDI's printer columns for its kinds, Kubernetes' own for the others.
 import { annotations } from '../../domain/annotations.ts';
+import type { PrinterColumn } from '../../domain/custom-resources/custom-resources.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 
 export interface Column {
@@ -55,7 +56,7 @@ const name: Column = {
 
 const age = plain('Age', 'time since it was made', (object, now) => ageOf(object.metadata.creationTimestamp, now));
 
-/** Custom kinds call it a date; the server writes it as an age nevertheless, as kubectl expects. */
+/** Custom kinds call the age a date. */
 const createdDate: Column = { ...age, type: 'date' };
 
 const accessModeLetters: Readonly<Record<string, string>> = {
@@ -82,20 +83,18 @@ function countOf(object: KubeObject, ...maps: string[]): number {
   }, 0);
 }
 
-export const dataVolumeColumns: readonly Column[] = [
-  name,
-  plain('Phase', 'The phase the data volume is in', (object) => string(member(object, 'status', 'phase'))),
-  plain('Progress', 'Transfer progress in percentage if known, N/A otherwise', (object) =>
-    string(member(object, 'status', 'progress')),
-  ),
-  {
-    name: 'Restarts',
-    type: 'integer',
-    description: 'The number of times the transfer has been restarted',
-    value: (object) => member(object, 'status', 'restartCount') ?? null,
-  },
-  createdDate,
-];
+function customColumn({ name, type, description, jsonPath }: PrinterColumn): Column {
+  const path = jsonPath.split('.').slice(1);
+  // Custom kinds call it a date; the server writes it as an age nevertheless, as kubectl expects.
+  if (type === 'date') return { name, type, description, value: (object, now) => ageOf(member(object, ...path), now) };
+  if (type === 'integer') return { name, type, description, value: (object) => member(object, ...path) ?? null };
+  return plain(name, description, (object) => string(member(object, ...path)));
+}
+
+/** Columns of a custom resource: its own, or the age where it has none, as Kubernetes shows it. */
+export function customColumns(columns: readonly PrinterColumn[] = []): readonly Column[] {
+  return columns.length === 0 ? [name, createdDate] : [name, ...columns.map(customColumn)];
+}
 
 export const claimColumns: readonly Column[] = [
   name,
@@ -185,6 +184,3 @@ export const userColumns: readonly Column[] = [
   }),
   createdDate,
 ];
-
-/** Kinds without columns of their own, such as CDIConfig. */
-export const plainColumns: readonly Column[] = [name, createdDate];
