@@ -1,6 +1,7 @@
 // What a round of reconciling a claim may ask for, and the facts that it is given. Both ends of the pure function in reconcile-claim.ts.
 import type { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import type { Provisioning } from '../domain/provisioning.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { RetryPlan } from '../jobs/retry-policy.ts';
@@ -15,6 +16,8 @@ export interface ClaimFacts {
   content: ClaimContent;
   /** The storage class is one of ours. */
   ours: boolean;
+  /** Who makes, binds and deletes the volume; see domain/provisioning.ts. */
+  provisionedBy: Provisioning['by'];
   /** The class binds when a consumer has chosen a node. */
   waitsForConsumer: boolean;
   volumeId: VolumeId;

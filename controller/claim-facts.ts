@@ -2,6 +2,7 @@
 import { annotations } from '../domain/annotations.ts';
 import type { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { isOwnClass } from '../domain/provisioning.ts';
 import { quantityBytes } from '../domain/quantity.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { planRetry } from '../jobs/retry-policy.ts';
@@ -13,14 +14,13 @@ import { type CloneSource, cloneSource } from './clone-source.ts';
 import {
   type ControllerContext,
   dataVolumeOfClaim,
-  isOurs,
   nodeOfClaim,
   placeOf,
   storageClassOf,
   volumeOfClaim,
   waitsForConsumer,
 } from './controller-context.ts';
-import { absentNode, type NodeView } from './node-views.ts';
+import type { NodeView } from './node-views.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
 
 export async function claimFacts(
@@ -41,10 +41,11 @@ export async function claimFacts(
   const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   return {
     content,
-    ours: isOurs(storageClass),
+    ours: isOwnClass(storageClass, context.provisioning),
+    provisionedBy: context.provisioning.by,
     waitsForConsumer: waits,
     volumeId,
-    node: view?.state ?? (placed === undefined ? undefined : absentNode(placed)),
+    node: view?.state ?? (placed === undefined ? undefined : context.nodes.stateOf(placed)),
     volume: view?.volumes.get(volumeId),
     live: view?.live.get(volumeId),
     enqueued: state !== undefined && context.enqueued.get(volumeId) === state.attempt,

@@ -1,10 +1,11 @@
 // What the rounds of the controller share: the objects as watched, the nodes as told by their workers, and the ways to change both.
-import { annotations, provisionerName } from '../domain/annotations.ts';
+import { annotations } from '../domain/annotations.ts';
+import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
-import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import type { Claim, StorageClass } from '../domain/kube-shapes.ts';
 import type { ObjectMeta, ObjectStore } from '../domain/object-store.ts';
+import type { Provisioning } from '../domain/provisioning.ts';
 import { chooseStorageClass } from '../domain/storage-defaults.ts';
 import { isVolumeId, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
 import type { Channel } from '../jobs/channel.ts';
@@ -32,6 +33,7 @@ export interface ControllerContext {
   queues: Pick<JobQueues, 'add' | 'remove'>;
   config: Config;
   logger: Logger;
+  provisioning: Provisioning;
   caches: Caches;
   nodes: NodeViews;
   channels: Map<string, NodeChannel>;
@@ -70,10 +72,6 @@ export function storageClassOf(context: ControllerContext, claim: Claim): Storag
   const contentType = claim.metadata.annotations?.[annotations.contentType] ?? '';
   const classes = [...context.caches.storageClasses.values()];
   return chooseStorageClass(classes, claim.spec.storageClassName, contentType);
-}
-
-export function isOurs(storageClass: StorageClass | undefined): boolean {
-  return storageClass?.provisioner === provisionerName;
 }
 
 /** The class binds when a consumer has chosen a node, and nobody has, nor asked not to wait. */

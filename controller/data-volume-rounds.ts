@@ -58,7 +58,7 @@ export class DataVolumeRounds {
     const cloneSource = this.#cloneSource(dataVolume, place);
     const rendered = renderClaim(dataVolume, {
       storageClasses: [...context.caches.storageClasses.values()],
-      ...{ cdiConfig: cdiConfigOf(context), cloneSource },
+      ...{ cdiConfig: cdiConfigOf(context), cloneSource, provisioning: context.provisioning },
     });
     const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);
     return {

@@ -29,8 +29,7 @@ export class NodeConnections {
     channels.get(node)?.close();
     channels.set(node, channel);
     const view = nodes.enter(node);
-    view.connected = true;
-    view.known = view.settled = false;
+    view.enter();
     metrics.set('longshore_channel_connected', { node }, 1);
     logger.info({ node }, 'worker connected');
     const inventory = this.#takeInventory(view, channel);
@@ -46,7 +45,7 @@ export class NodeConnections {
     if (channels.get(node) !== channel) return;
     channels.delete(node);
     const view = nodes.enter(node);
-    view.connected = view.known = view.settled = false;
+    view.leave();
     metrics.set('longshore_channel_connected', { node }, 0);
     this.#wakeConcerned(view);
   }

@@ -22,20 +22,40 @@ export interface NodeState {
   readonly settled: boolean;
   readonly directory: string | undefined;
   readonly freeBytes: number;
+  /** Of a worker that is away: milliseconds until its node counts as lost; 0: it does. Undefined while it is connected. */
+  readonly lostInMs?: number | undefined;
 }
 
 export class NodeView {
   readonly name: string;
   readonly volumes = new Map<VolumeId, VolumeRecord>();
   readonly live = new Map<VolumeId, LiveAttempt>();
-  connected = false;
   known = false;
   settled = false;
   directory: string | undefined;
   pool: Inventory['pool'] | undefined;
+  readonly #lostAfterMs: number;
+  /** Undefined while it is connected. */
+  #awaySince: number | undefined = performance.now();
 
-  constructor(name: string) {
+  constructor(name: string, lostAfterMs: number) {
     this.name = name;
+    this.#lostAfterMs = lostAfterMs;
+  }
+
+  get connected(): boolean {
+    return this.#awaySince === undefined;
+  }
+
+  /** Nothing is known of it until its inventory has come. */
+  enter(): void {
+    this.#awaySince = undefined;
+    this.known = this.settled = false;
+  }
+
+  leave(): void {
+    this.#awaySince ??= performance.now();
+    this.known = this.settled = false;
   }
 
   get state(): NodeState {
@@ -48,6 +68,7 @@ export class NodeView {
       settled,
       directory,
       freeBytes: pool === undefined ? 0 : pool.capacityBytes - pool.reservedBytes,
+      lostInMs: this.#awaySince === undefined ? undefined : timeLeft(this.#awaySince, this.#lostAfterMs),
     };
   }
 
@@ -75,26 +96,40 @@ export class NodeView {
   }
 }
 
-/** A node of which no worker has ever connected here: named by a claim, and perhaps by nothing else. */
-export function absentNode(name: string): NodeState {
-  return { name, connected: false, known: false, settled: false, directory: undefined, freeBytes: 0 };
+function timeLeft(sinceMs: number, limitMs: number): number {
+  return Math.ceil(Math.max(0, sinceMs + limitMs - performance.now()));
 }
 
 /** The nodes whose workers have connected. What a claim says makes none. */
 export class NodeViews {
   readonly #views = new Map<string, NodeView>();
+  readonly #lostAfterMs: number;
+  readonly #begunAt = performance.now();
+
+  /** @param lostAfterMs after which a worker that is away takes its node with it */
+  constructor(lostAfterMs: number) {
+    this.#lostAfterMs = lostAfterMs;
+  }
 
   /** The node of a worker that connects. */
   enter(name: string): NodeView {
     const known = this.#views.get(name);
     if (known !== undefined) return known;
-    const made = new NodeView(name);
+    const made = new NodeView(name, this.#lostAfterMs);
     this.#views.set(name, made);
     return made;
   }
 
   find(name: string): NodeView | undefined {
     return this.#views.get(name);
+  }
+
+  /** How a node is that a claim names: also one of which no worker has ever connected here. */
+  stateOf(name: string): NodeState {
+    const known = this.#views.get(name)?.state;
+    if (known !== undefined) return known;
+    const lostInMs = timeLeft(this.#begunAt, this.#lostAfterMs);
+    return { name, connected: false, known: false, settled: false, directory: undefined, freeBytes: 0, lostInMs };
   }
 
   all(): IterableIterator<NodeView> {

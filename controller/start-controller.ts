@@ -5,6 +5,7 @@ import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { KubeObject, ObjectStore, ResourceRef } from '../domain/object-store.ts';
 import { isFinalPhase, isPhase } from '../domain/phases.ts';
+import { byChannel, type Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
 import type { JobQueues } from '../jobs/job-queues.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
@@ -32,6 +33,8 @@ export interface ControllerOptions {
   channelTls: TlsPair;
   config: Config;
   logger: Logger;
+  /** Who makes volumes. Default: the workers, asked over the channel. */
+  provisioning?: Provisioning;
   /** Where workers dial. Default: LONGSHORE_CHANNEL, else a free port of the listening host. */
   channelListen?: ListenAddress;
   sweepMs?: number;
@@ -156,7 +159,7 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
     onChange: (after: T | undefined, before: T | undefined) => void,
   ) => new ObjectCache<T>({ store, resource, logger, retryMs: watchRetryMs, onChange });
   const context: ControllerContext = {
-    ...{ store, queues, config, logger, claimsByVolume },
+    ...{ store, queues, config, logger, claimsByVolume, provisioning: options.provisioning ?? byChannel },
     caches: {
       dataVolumes: cacheOf(resources.dataVolumes, (after, before) => {
         const object = after ?? before;
@@ -178,7 +181,7 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
       storageClasses: cacheOf(resources.storageClasses, everything),
       cdiConfigs: cacheOf(resources.cdiConfigs, everything),
     },
-    nodes: new NodeViews(),
+    nodes: new NodeViews(config.nodeLostSeconds * 1_000),
     channels: new Map(),
     outcomes: new Map(),
     enqueued: new Map(),
@@ -228,11 +231,10 @@ async function followAll(
         fire(waits, `${word} ${nameOf(placeOf(object.metadata))}`, (place) => context.wakeClaim(place));
       },
     });
-  await Promise.all([
-    ...Object.values(context.caches).map((cache) => cache.follow(signal)),
-    namesOnly(resources.secrets, 'secret').follow(signal),
-    namesOnly(resources.configMaps, 'configmap').follow(signal),
-  ]);
+  // On a cluster those are everybody's, and very many: there the sweep looks for the few that are waited for.
+  const names = [namesOnly(resources.secrets, 'secret'), namesOnly(resources.configMaps, 'configmap')];
+  const followed = context.provisioning.by === 'csi' ? [] : names;
+  await Promise.all([...Object.values(context.caches), ...followed].map((cache) => cache.follow(signal)));
 }
 
 /** Whatever is not at rest is looked at again, and every job that should be there is asked for again. */
@@ -245,7 +247,8 @@ async function sweepOnce(context: ControllerContext, connections: NodeConnection
     for (const dataVolume of context.caches.dataVolumes.values()) {
       if (!isAtRest(dataVolume)) context.wakeDataVolume(placeOf(dataVolume.metadata));
     }
-    await connections.sweepOrphans({ onlyLook: false });
+    // On a cluster a volume without a claim is the provisioner's, or kept on purpose by its reclaim policy.
+    await connections.sweepOrphans({ onlyLook: context.provisioning.by === 'csi' });
   } catch (error) {
     context.logger.warn({ err: toFault(error) }, 'sweep failed');
   }

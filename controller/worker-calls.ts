@@ -2,11 +2,12 @@
 import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
-import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { resources } from '../domain/resources.ts';
+import { isVolumeId, type VolumeId, type VolumeOwner, type VolumeRecord } from '../domain/volume-record.ts';
 import type { AttemptInputs, ControllerCalls, ParamsOf, Progress } from '../jobs/channel-protocol.ts';
 import { attemptInputs } from './attempt-inputs.ts';
 import { type AttemptState, isEnded, parseAttemptState } from './attempt-state.ts';
-import { contentOfClaim } from './claim-content.ts';
+import { contentOfClaim, ownerOf } from './claim-content.ts';
 import { cloneSourceOf } from './claim-facts.ts';
 import {
   type ControllerContext,
@@ -46,7 +47,42 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
     await takeFailedUpload(node, told, options);
     return {};
   });
+  channel.handle('volume.changed', async ({ volume }) => {
+    await options.inventoryOf(channel);
+    const volumeId = volumeIdIn(volume);
+    viewOf(options.context, node).volumes.set(volumeId, { ...volume, volumeId });
+    wakeClaimOf(options.context, volumeId);
+    return {};
+  });
+  channel.handle('volume.gone', async (told) => {
+    await options.inventoryOf(channel);
+    const volumeId = volumeIdIn(told);
+    const { volumes, live } = viewOf(options.context, node);
+    volumes.delete(volumeId);
+    live.delete(volumeId);
+    wakeClaimOf(options.context, volumeId);
+    return {};
+  });
+  channel.handle('claim.isFilled', async ({ owner }) => ({ filled: await isToBeFilled(owner, options.context) }));
   channel.onProgress((progress) => takeProgress(node, progress, options.context));
+}
+
+function wakeClaimOf(context: ControllerContext, volumeId: VolumeId): void {
+  const place = context.claimsByVolume.get(volumeId);
+  if (place !== undefined) context.wakeClaim(place);
+}
+
+/** Decided by the store itself: a watch may not have told of a claim that was just made. @throws Fault NotFound */
+async function isToBeFilled({ namespace, name, uid }: VolumeOwner, context: ControllerContext): Promise<boolean> {
+  const claim = await context.store.get(resources.claims, { namespace, name });
+  if (claim === undefined || claim.metadata.uid !== uid) {
+    throw new Fault('NotFound', `the claim ${namespace}/${name} (uid ${uid}) is not there`);
+  }
+  if (claim.spec.dataSource != null || claim.spec.dataSourceRef != null) return true;
+  const owner = ownerOf(claim);
+  const dataVolume =
+    owner === undefined ? undefined : await context.store.get(resources.dataVolumes, { namespace, name: owner.name });
+  return contentOfClaim(claim, dataVolume).kind !== 'none';
 }
 
 interface Held {

@@ -1,8 +1,8 @@
 // How much larger than a disk image its filesystem must be. The only place that computes it; the numbers are CDI's to the byte,
 // which reckons in doubles, so this does too. Our own class has no overhead: what is asked is what the guest sees.
-import { provisionerName } from './annotations.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { StorageClass } from './kube-shapes.ts';
+import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 
 const alignmentBytes = 1_048_576;
 
@@ -29,8 +29,12 @@ export function usableBytes(overhead: number, availableBytes: number): number {
 }
 
 /** Overhead of a Filesystem claim of that class: 0 for our own, else the class's entry in CDIConfig, its global one, 0.06. */
-export function filesystemOverheadOf(storageClass: StorageClass | undefined, config: CdiConfig | undefined): number {
-  if (storageClass?.provisioner === provisionerName) return 0;
+export function filesystemOverheadOf(
+  storageClass: StorageClass | undefined,
+  config: CdiConfig | undefined,
+  provisioning: Provisioning = byChannel,
+): number {
+  if (isOwnClass(storageClass, provisioning)) return 0;
   const wish = config?.spec.filesystemOverhead;
   const ofClass = storageClass === undefined ? undefined : wish?.storageClass?.[storageClass.metadata.name];
   const texts = [ofClass, wish?.global].filter((text) => text !== undefined);

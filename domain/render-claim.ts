@@ -2,12 +2,13 @@
 // `pvc` is taken as it is written; in `storage` what is missing is filled in from the class, and the size grows by its overhead.
 import { checksumWish } from './admission.ts';
 import { smallestVolumeBytes } from './admission-claim.ts';
-import { annotations, labels, provisionerName, statedAnnotations, volumeFinalizer } from './annotations.ts';
+import { annotations, labels, statedAnnotations, volumeFinalizer } from './annotations.ts';
+import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { DataVolume } from './data-volume.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import { sourceAnnotations } from './import-annotations.ts';
-import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
+import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
 import { chooseStorageClass, claimPropertySets, type VolumeMode } from './storage-defaults.ts';
 
@@ -16,6 +17,8 @@ export interface ClaimContext {
   readonly cdiConfig?: CdiConfig | undefined;
   /** The claim that a clone names, for a size that the DataVolume leaves to it. */
   readonly cloneSource?: Claim | undefined;
+  /** Default: by the channel. */
+  readonly provisioning?: Provisioning;
 }
 
 /** Why no claim can be made: reason and message of the Warning event, in CDI's words. */
@@ -24,7 +27,7 @@ export interface ClaimProblem {
   readonly message: string;
 }
 
-/** @returns the claim to create, with the finalizer that keeps it until its volume is gone, or why there is none */
+/** @returns the claim to create, or why there is none. Where we delete its volume ourselves, a finalizer keeps it until that is done. */
 export function renderClaim(
   dataVolume: DataVolume,
   context: ClaimContext,
@@ -32,6 +35,7 @@ export function renderClaim(
   const rendered = withoutForeignVolume(renderSpec(dataVolume, context), context);
   if ('problem' in rendered) return rendered;
   const { namespace = '', name } = dataVolume.metadata;
+  const byCsi = context.provisioning?.by === 'csi';
   const claim: Claim = {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -39,7 +43,10 @@ export function renderClaim(
       namespace,
       name,
       labels: claimLabels(dataVolume, volumeModeOf(rendered.spec)),
-      annotations: claimAnnotations(dataVolume, context.cdiConfig),
+      annotations: {
+        ...claimAnnotations(dataVolume, context.cdiConfig),
+        ...(byCsi ? { [annotations.usePopulator]: 'false' } : {}),
+      },
       ownerReferences: [
         {
           apiVersion: dataVolume.apiVersion,
@@ -50,7 +57,7 @@ export function renderClaim(
           blockOwnerDeletion: true,
         },
       ],
-      finalizers: [volumeFinalizer],
+      ...(byCsi ? {} : { finalizers: [volumeFinalizer] }),
     },
     spec: rendered.spec,
   };
@@ -78,7 +85,7 @@ function withoutForeignVolume(rendered: RenderedSpec, context: ClaimContext): Re
   if ('problem' in rendered || (rendered.spec.volumeName ?? '') === '') return rendered;
   const { volumeName, storageClassName } = rendered.spec;
   const storageClass = context.storageClasses.find(({ metadata }) => metadata.name === storageClassName);
-  if (storageClass?.provisioner !== provisionerName) return rendered;
+  if (!isOwnClass(storageClass, context.provisioning ?? byChannel)) return rendered;
   return notValid(`PVC Spec is not valid - volumeName ${volumeName}: ${volumeNameProblem(storageClassName ?? '')}`);
 }
 
@@ -116,15 +123,15 @@ function applyDefaults(wish: ClaimSpec, dataVolume: DataVolume, context: ClaimCo
   const mode = contentType === 'archive' ? 'Filesystem' : asked;
   const storageClass = chooseStorageClass(context.storageClasses, rest.storageClassName, contentType);
   const spec: ClaimSpec = mode === undefined ? rest : { ...rest, volumeMode: mode };
-  if (storageClass !== undefined) return applyClass(spec, storageClass);
+  if (storageClass !== undefined) return applyClass(spec, storageClass, context.provisioning);
   if ((rest.accessModes ?? []).length > 0) return { spec: { ...spec, volumeMode: volumeModeOf(spec) } };
   return notValid('PVC spec is missing accessMode and no storageClass to choose profile');
 }
 
-function applyClass(spec: ClaimSpec, storageClass: StorageClass): RenderedSpec {
+function applyClass(spec: ClaimSpec, storageClass: StorageClass, provisioning: Provisioning | undefined): RenderedSpec {
   const { name } = storageClass.metadata;
   const wished = spec.accessModes ?? [];
-  const fitting = claimPropertySets(storageClass).find(
+  const fitting = claimPropertySets(storageClass, provisioning).find(
     (set) =>
       (spec.volumeMode === undefined || set.volumeMode === spec.volumeMode) &&
       wished.every((mode) => set.accessModes.includes(mode)),
@@ -146,7 +153,7 @@ function applySize(spec: ClaimSpec, dataVolume: DataVolume, context: ClaimContex
     return notValid('PVC Spec is not valid - storage size should be at least 1MiB');
   }
   const storageClass = context.storageClasses.find(({ metadata }) => metadata.name === spec.storageClassName);
-  const overhead = filesystemOverheadOf(storageClass, context.cdiConfig);
+  const overhead = filesystemOverheadOf(storageClass, context.cdiConfig, context.provisioning);
   return { spec: withSize(spec, claimBytes(sizeBytes, volumeModeOf(spec), overhead)) };
 }
 

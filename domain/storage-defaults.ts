@@ -1,6 +1,7 @@
 // What a claim gets where its DataVolume says nothing: the storage class, and that class's access mode and volume mode.
-import { annotations, provisionerName } from './annotations.ts';
+import { annotations } from './annotations.ts';
 import type { StorageClass } from './kube-shapes.ts';
+import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 
 export type VolumeMode = 'Filesystem' | 'Block';
 
@@ -10,8 +11,11 @@ export interface ClaimProperties {
 }
 
 /** Sets that a class offers, the preferred first. Empty for a class whose provisioner is not known here. */
-export function claimPropertySets(storageClass: StorageClass): readonly ClaimProperties[] {
-  if (storageClass.provisioner !== provisionerName) return [];
+export function claimPropertySets(
+  storageClass: StorageClass,
+  provisioning: Provisioning = byChannel,
+): readonly ClaimProperties[] {
+  if (!isOwnClass(storageClass, provisioning)) return [];
   return [
     { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' },
     { accessModes: ['ReadWriteOnce'], volumeMode: 'Block' },

@@ -229,6 +229,23 @@ export const controllerCalls = {
     params: Type.Object({ ...Attempt, bytes: Type.Integer() }),
     result: Empty,
   },
+  'volume.changed': {
+    about:
+      'On a cluster: Kubernetes had this volume made or changed through the CSI driver of the node. What is not told comes with the next inventory.',
+    params: Type.Object({ volume: VolumeRecord }),
+    result: Empty,
+  },
+  'volume.gone': {
+    about: 'On a cluster: Kubernetes had this volume deleted through the CSI driver of the node.',
+    params: Type.Object({ volumeId: Type.String() }),
+    result: Empty,
+  },
+  'claim.isFilled': {
+    about:
+      'Whether somebody fills the claim of this volume: a DataVolume, an annotation of CDI or a data source. Faults: NotFound where the claim is not there.',
+    params: Type.Object({ owner: VolumeOwner }),
+    result: Type.Object({ filled: Type.Boolean() }),
+  },
   'upload.failed': {
     about:
       'An upload left nothing behind; the slot of the attempt waits for the next one. Repeated until it is answered.',

@@ -101,6 +101,12 @@ export const settings = {
   ),
   lockDurationMs: whole('LONGSHORE_LOCK_DURATION_MS', 30_000, 'How long a job stays locked without renewal.', 500),
   tokenLifetimeSeconds: whole('LONGSHORE_TOKEN_LIFETIME_S', 300, 'Lifetime of an upload token.', 1),
+  storeBudgetMiB: whole(
+    'LONGSHORE_STORE_BUDGET_MIB',
+    128,
+    'Size of all objects together (JSON) beyond which users create no more of them. The API keeps them in memory.',
+    1,
+  ),
   readyWaitMs: whole('LONGSHORE_READY_WAIT_MS', 10_000, 'How long the upload proxy waits for a claim to be ready.'),
   certificateLifetimeSeconds: whole(
     'LONGSHORE_CERTIFICATE_LIFETIME_S',
@@ -112,6 +118,12 @@ export const settings = {
     'LONGSHORE_CERTIFICATE_CHECK_S',
     3_600,
     'How often `longshore up` looks whether certificates end soon, and its processes whether there are new ones.',
+    1,
+  ),
+  nodeLostSeconds: whole(
+    'LONGSHORE_NODE_LOST_S',
+    60,
+    'After this long without its worker a node counts as lost: what waits for it and has no volume there is planned anew.',
     1,
   ),
   overcommit: decimal('LONGSHORE_OVERCOMMIT', 1, 'How many times its capacity a pool may promise.'),

@@ -10,6 +10,7 @@ import { type Controller, startController } from '../controller/start-controller
 import type { DataVolume, DataVolumeSpec } from '../domain/data-volume.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { KubeObject, ObjectKey, ResourceRef } from '../domain/object-store.ts';
+import type { Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
 import { openRedis, type RedisConnection } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
@@ -22,6 +23,7 @@ import { ScriptedWorker } from './scripted-worker.ts';
 export interface ControllerFixtureOptions {
   environment?: Record<string, string>;
   sweepMs?: number;
+  provisioning?: Provisioning;
 }
 
 export class ControllerFixture {
@@ -80,10 +82,11 @@ export class ControllerFixture {
       ...{ name: 'controller', cn: 'system:longshore:controller', hosts: ['127.0.0.1'], usages: ['server'] },
     });
     const { store, queues, config, logger } = this;
-    const { sweepMs } = this.#options;
+    const { sweepMs, provisioning } = this.#options;
     this.controller = await startController({
       ...{ store, queues, channelTls, config, logger },
       ...(sweepMs === undefined ? {} : { sweepMs }),
+      ...(provisioning === undefined ? {} : { provisioning }),
     });
   }
 

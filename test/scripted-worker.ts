@@ -99,6 +99,12 @@ export class ScriptedWorker {
     await this.disconnect();
   }
 
+  /** As the CSI driver of the node makes a volume for Kubernetes, and tells of it. */
+  async provision(asked: Omit<ParamsOf<WorkerCalls['volume.reserve']>, 'generation' | 'mode'>): Promise<void> {
+    const volume = this.#reserve({ ...asked, mode: 'Filesystem', generation: 1 });
+    await this.channel?.call('volume.changed', { volume });
+  }
+
   /** Tells the result of an attempt, as the worker does when it ended. */
   async tell(volumeId: string, attempt: number, outcome: Outcome): Promise<void> {
     this.running.delete(volumeId);
