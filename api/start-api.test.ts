@@ -40,6 +40,28 @@ describe('who may come in', () => {
     expect(long).toMatchObject({ status: 400, body: { reason: 'BadRequest' } });
   });
 
+  test('what a user may not do is refused before the body is parsed', async () => {
+    const token = await under.user('valerie', 'view');
+    const one = `${claimsPath}/a`;
+    const asked: [string, string][] = [
+      ['POST', claimsPath],
+      ['DELETE', claimsPath],
+      ['PUT', one],
+      ['PATCH', one],
+      ['DELETE', one],
+      ['PUT', `${one}/status`],
+      ['PATCH', `${one}/status`],
+      ['POST', '/apis/upload.cdi.kubevirt.io/v1beta1/namespaces/default/uploadtokenrequests'],
+      ['POST', '/apis/longshore.dev/v1alpha1/namespaces/default/imageprobes'],
+    ];
+    for (const [method, path] of asked) {
+      const headers = method === 'PATCH' ? { 'content-type': 'application/merge-patch+json' } : {};
+      const { status } = await under.ask({ method, path, token, headers, body: '{' });
+      expect([method, path, status]).toEqual([method, path, 403]);
+    }
+    expect((await under.ask({ method: 'POST', path: '/nowhere', token, body: '{' })).status).toBe(404);
+  });
+
   test('a wrong token is nobody, also with a right certificate beside it', async () => {
     expect((await under.ask({ path: dataVolumesPath, token: 'longshore-wrong' })).status).toBe(401);
     const certificate = await under.authority.issue({ name: 'w', cn: workerName('n'), hosts: [], usages: ['client'] });

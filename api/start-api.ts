@@ -25,12 +25,12 @@ import { seed } from './seed.ts';
 import type { SqliteStore } from './store/sqlite-store.ts';
 import type { Users } from './users.ts';
 
-/** As kube-apiserver's limit for one object. */
+/** As kube-apiserver's limit for one request. An object may have less: object-limits.ts. */
 const largestRequestBytes = 3 * 1024 * 1024;
 const openToAll = new Set(['/version', '/healthz', '/livez', '/readyz']);
 
 export interface StartApiOptions {
-  config: Pick<Config, 'listenHost' | 'apiPort' | 'uploadProxyPort' | 'tokenLifetimeSeconds'>;
+  config: Pick<Config, 'listenHost' | 'apiPort' | 'uploadProxyPort' | 'tokenLifetimeSeconds' | 'storeBudgetMiB'>;
   store: SqliteStore;
   users: Users;
   tls: TlsPair;
@@ -87,6 +87,8 @@ function registerIdentity(app: FastifyInstance, users: Users): void {
     const identity = authenticate(request.raw, users);
     if (identity !== undefined) setIdentity(request, identity);
     else if (!isOpenToAll(request)) throw new Fault('Unauthenticated', 'Unauthorized');
+    // Here, so that a body to nowhere is not read.
+    if (request.is404) throw new Fault('NotFound', 'the server could not find the requested resource');
   });
 }
 
@@ -142,7 +144,8 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   const { config, store, users, tokens, operations, logger } = options;
   const { listenHost: host, tokenLifetimeSeconds } = config;
-  const context: ApiContext = { store, users, tokens, operations, logger, tokenLifetimeSeconds };
+  const storeBudgetBytes = config.storeBudgetMiB * 1024 * 1024;
+  const context: ApiContext = { store, users, tokens, operations, logger, tokenLifetimeSeconds, storeBudgetBytes };
   await seed(store, options.uploadProxyUrl ?? `${host}:${config.uploadProxyPort}`);
   const adminToken = await users.ensureAdmin();
   const app = buildApp(options, context);

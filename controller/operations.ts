@@ -30,11 +30,11 @@ export interface DigestReport {
 }
 
 export interface ControllerOperations {
-  /** Reads the volume now. @throws Fault NotFound, SourceNotReady, NodeLost */
-  digest(namespace: string, name: string, sha256: boolean): Promise<DigestReport>;
+  /** Reads the volume now; an abort ends the reading in the worker. @throws Fault NotFound, SourceNotReady, NodeLost, the signal's reason */
+  digest(namespace: string, name: string, sha256: boolean, signal: AbortSignal): Promise<DigestReport>;
   doctor(): Promise<DoctorReport>;
-  /** Lets a worker look at the first bytes of what a URL serves. @throws Fault NodeLost, and those of an import */
-  probe(url: string): Promise<SourceFacts>;
+  /** Lets a worker look at the first bytes of what a URL serves, until an abort. @throws Fault NodeLost, the signal's reason, and those of an import */
+  probe(url: string, signal: AbortSignal): Promise<SourceFacts>;
 }
 
 const digestTimeoutMs = 24 * 3_600_000;
@@ -42,16 +42,16 @@ const probeTimeoutMs = 300_000;
 
 export function controllerOperations(context: ControllerContext, connections: NodeConnections): ControllerOperations {
   return {
-    digest: (namespace, name, sha256) => digest(context, { namespace, name }, sha256),
+    digest: (namespace, name, sha256, signal) => digest(context, { namespace, name }, { sha256, signal }),
     doctor: () => doctor(context, connections),
-    probe: (url) => probe(context, url),
+    probe: (url, signal) => probe(context, url, signal),
   };
 }
 
 async function digest(
   context: ControllerContext,
   key: { namespace: string; name: string },
-  sha256: boolean,
+  { sha256, signal }: { sha256: boolean; signal: AbortSignal },
 ): Promise<DigestReport> {
   const claim = context.caches.claims.get(key) ?? (await context.store.get(resources.claims, key));
   if (claim === undefined) throw new Fault('NotFound', `persistentvolumeclaim ${key.namespace}/${key.name}`);
@@ -61,17 +61,17 @@ async function digest(
     throw new Fault('SourceNotReady', `${key.namespace}/${key.name} has no volume yet`);
   }
   const channel = channelOf(context, node);
-  const answer = await channel.call('volume.digest', { volumeId, sha256 }, { timeoutMs: digestTimeoutMs });
+  const answer = await channel.call('volume.digest', { volumeId, sha256 }, { timeoutMs: digestTimeoutMs, signal });
   return { ...answer, node };
 }
 
-async function probe(context: ControllerContext, url: string): Promise<SourceFacts> {
+async function probe(context: ControllerContext, url: string, signal: AbortSignal): Promise<SourceFacts> {
   const node = [...context.nodes.all()].find(({ connected }) => connected);
   if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
   const proxy = proxyOf(cdiConfigOf(context));
   const location = { url, headers: [], certificates: [], insecureSkipVerify: false };
   const source = { kind: 'http' as const, ...location, ...(proxy === undefined ? {} : { proxy }) };
-  return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs });
+  return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs, signal });
 }
 
 async function doctor(context: ControllerContext, connections: NodeConnections): Promise<DoctorReport> {

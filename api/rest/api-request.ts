@@ -50,6 +50,24 @@ export function requireAllowed(request: FastifyRequest, verb: string, target: Ta
   throw new Fault('Forbidden', `${what} is forbidden: ${refusalOf(identity, asked)}`);
 }
 
+/** A route's way to ask `requireAllowed` before the body is read: who may not do it cannot make us parse what they send. */
+export function allowedBy(require: (request: FastifyRequest) => void) {
+  return {
+    onRequest: async (request: FastifyRequest): Promise<void> => require(request),
+  };
+}
+
+/** Aborts when the client has gone before it was answered. */
+export function hangUpOf({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  const onClose = (): void => {
+    if (!raw.writableFinished) gone.abort(new Fault('Cancelled', 'the client waits no longer'));
+  };
+  if (raw.destroyed) onClose();
+  else raw.once('close', onClose);
+  return gone.signal;
+}
+
 export type Query = Readonly<Record<string, string | undefined>>;
 
 /** The first value of each query parameter. */

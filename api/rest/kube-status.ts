@@ -57,6 +57,7 @@ const reasons: Partial<Record<FaultCode, string>> = {
   Gone: 'Expired',
   Unauthenticated: 'Unauthorized',
   Forbidden: 'Forbidden',
+  Quota: 'Forbidden',
   MethodNotAllowed: 'MethodNotAllowed',
   UnsupportedMediaType: 'UnsupportedMediaType',
   TooLarge: 'RequestEntityTooLarge',

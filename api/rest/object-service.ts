@@ -8,6 +8,7 @@ import { type DeleteWish, markPropagation } from './delete-options.ts';
 import { applyConfiguration, noteUpdate } from './field-managers.ts';
 import { badRequest } from './kube-status.ts';
 import { requireNamespace, validateName } from './object-identity.ts';
+import { requireRoom } from './object-limits.ts';
 import { applyPatch, type Patch } from './patch.ts';
 import { readObject } from './read-object.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
@@ -26,7 +27,7 @@ export class ObjectService {
     this.#context = context;
   }
 
-  /** @throws Fault MalformedRequest, InvalidRequest, NotFound (namespace), Forbidden, AlreadyExists */
+  /** @throws Fault MalformedRequest, InvalidRequest, NotFound (namespace), Forbidden, AlreadyExists, TooLarge, Quota */
   async create(
     kind: ServedKind,
     namespace: string | undefined,
@@ -44,7 +45,7 @@ export class ObjectService {
     );
   }
 
-  /** @throws Fault MalformedRequest, InvalidRequest, NotFound, Conflict */
+  /** @throws Fault MalformedRequest, InvalidRequest, NotFound, Conflict, TooLarge, Quota */
   async update(
     kind: ServedKind,
     key: ObjectKey,
@@ -145,14 +146,17 @@ export class ObjectService {
   ): Promise<KubeObject> {
     const { store } = this.#context;
     if (part === 'status') {
+      requireRoom(this.#context, kind, asked, stored);
       return options.dryRun ? withStatus(kind.ref, stored, asked) : store.updateStatus(kind.ref, asked);
     }
     const admitted = await admissionOf(kind).update(asked, stored, this.#context, options);
+    requireRoom(this.#context, kind, admitted, stored);
     return options.dryRun ? updatedObject(kind.ref, stored, admitted) : store.update(kind.ref, admitted);
   }
 
   async #store(kind: ServedKind, object: KubeObject, options: WriteOptions): Promise<KubeObject> {
     const { store, users } = this.#context;
+    requireRoom(this.#context, kind, object, undefined);
     if (options.dryRun) {
       const name = nameFor(object.metadata);
       if (store.entry(kind.ref, { ...object.metadata, name }) !== undefined) {

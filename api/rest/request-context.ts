@@ -5,16 +5,17 @@ import type { Identity } from '../authorizer.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Users } from '../users.ts';
 
-/** What the service does besides keeping objects; main connects it with the controller. Faults travel as they are. */
+/** What the service does besides keeping objects; main connects it with the controller. Faults travel as they are; a signal ends the work, too. */
 export interface Operations {
   digest(
     namespace: string,
     name: string,
     sha256: boolean,
+    signal: AbortSignal,
   ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
   doctor(): Promise<unknown>;
   /** What an http or https URL serves, from its first bytes. */
-  probe(url: string): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
+  probe(url: string, signal: AbortSignal): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
 }
 
 export interface ApiContext {
@@ -22,6 +23,8 @@ export interface ApiContext {
   readonly users: Users;
   readonly tokens: Pick<UploadTokens, 'issue'>;
   readonly tokenLifetimeSeconds: number;
+  /** Of all objects together; see object-limits.ts. */
+  readonly storeBudgetBytes: number;
   readonly operations: Operations;
   readonly logger: Logger;
 }

@@ -4,7 +4,16 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
 import type { KubeObject, ListOptions, ObjectKey } from '../../domain/object-store.ts';
 import { parseFieldSelector } from '../store/selectors.ts';
-import { identityOf, isTrue, paramOf, queryOf, requireAllowed, tellWarnings, writeOptionsOf } from './api-request.ts';
+import {
+  allowedBy,
+  identityOf,
+  isTrue,
+  paramOf,
+  queryOf,
+  requireAllowed,
+  tellWarnings,
+  writeOptionsOf,
+} from './api-request.ts';
 import { authenticate } from './authentication.ts';
 import { readDeleteOptions } from './delete-options.ts';
 import { deletedStatus } from './kube-status.ts';
@@ -99,7 +108,6 @@ class KindRoutes {
 
   async create(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const namespace = paramOf(request, 'namespace');
-    requireAllowed(request, 'create', { resource: this.#kind.ref, ...(namespace === undefined ? {} : { namespace }) });
     const options = writeOptionsOf(request);
     const made = await this.#service.create(this.#kind, namespace, request.body, options);
     tellWarnings(reply, options);
@@ -108,7 +116,6 @@ class KindRoutes {
 
   async update(part: Part, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const key = keyOf(request);
-    this.#requireWrite('update', part, key, request);
     const options = writeOptionsOf(request);
     const updated = await this.#service.update(this.#kind, key, part, request.body, options);
     tellWarnings(reply, options);
@@ -117,10 +124,8 @@ class KindRoutes {
 
   async patch(part: Part, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const key = keyOf(request);
-    this.#requireWrite('patch', part, key, request);
     const form = patchFormOf(this.#kind, request.headers['content-type']);
     const existed = this.#context.store.entry(this.#kind.ref, key) !== undefined;
-    if (form === 'apply' && !existed && part === 'object') this.#requireWrite('create', part, key, request);
     const options = writeOptionsOf(request);
     const patched = await this.#service.patch(this.#kind, key, part, { form, body: request.body }, options);
     tellWarnings(reply, options);
@@ -129,7 +134,6 @@ class KindRoutes {
 
   async delete(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const key = keyOf(request);
-    requireAllowed(request, 'delete', { resource: this.#kind.ref, ...key });
     const wish = readDeleteOptions(request.body, queryOf(request));
     const { object, gone } = await this.#service.delete(this.#kind, key, wish);
     if (!gone) return sendText(reply, objectText(this.#kind, object, wantedOf(request)));
@@ -139,10 +143,6 @@ class KindRoutes {
   async deleteAll(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const namespace = paramOf(request, 'namespace');
     const { labelSelector, fieldSelector } = queryOf(request);
-    requireAllowed(request, 'deletecollection', {
-      resource: this.#kind.ref,
-      ...(namespace === undefined ? {} : { namespace }),
-    });
     const wish = readDeleteOptions(request.body, queryOf(request));
     const entries = this.#context.store.entries(this.#kind.ref, {
       ...(namespace === undefined ? {} : { namespace }),
@@ -164,10 +164,31 @@ class KindRoutes {
     });
   }
 
-  #requireWrite(verb: string, part: Part, key: ObjectKey, request: FastifyRequest): void {
-    identityOf(request);
+  /** For routes of the collection: no single object is named. */
+  mayOnAll(verb: string) {
+    return allowedBy((request) => {
+      const namespace = paramOf(request, 'namespace');
+      requireAllowed(request, verb, { resource: this.#kind.ref, ...(namespace === undefined ? {} : { namespace }) });
+    });
+  }
+
+  mayOnOne(verb: string, part: Part) {
+    return allowedBy((request) => this.#requireWrite(verb, part, request));
+  }
+
+  /** An apply of what is not there creates it. */
+  mayPatch(part: Part) {
+    return allowedBy((request) => {
+      this.#requireWrite('patch', part, request);
+      const applies = patchFormOf(this.#kind, request.headers['content-type']) === 'apply';
+      const exists = this.#context.store.entry(this.#kind.ref, keyOf(request)) !== undefined;
+      if (applies && !exists && part === 'object') this.#requireWrite('create', part, request);
+    });
+  }
+
+  #requireWrite(verb: string, part: Part, request: FastifyRequest): void {
     const subresource = part === 'status' ? { subresource: 'status' } : {};
-    requireAllowed(request, verb, { resource: this.#kind.ref, ...subresource, ...key });
+    requireAllowed(request, verb, { resource: this.#kind.ref, ...subresource, ...keyOf(request) });
   }
 }
 
@@ -178,16 +199,26 @@ function registerKind(app: FastifyInstance, context: ApiContext, kind: ServedKin
   const routes = new KindRoutes(context, kind);
   if (namespaced) app.get(`${base}/${plural}`, (request, reply) => routes.listOrWatch(request, reply));
   app.get(collection, (request, reply) => routes.listOrWatch(request, reply));
-  app.post(collection, (request, reply) => routes.create(request, reply));
-  app.delete(collection, (request, reply) => routes.deleteAll(request, reply));
+  app.post(collection, routes.mayOnAll('create'), (request, reply) => routes.create(request, reply));
+  app.delete(collection, routes.mayOnAll('deletecollection'), (request, reply) => routes.deleteAll(request, reply));
   app.get(`${collection}/:name`, (request, reply) => routes.get(request, reply));
-  app.put(`${collection}/:name`, (request, reply) => routes.update('object', request, reply));
-  app.patch(`${collection}/:name`, (request, reply) => routes.patch('object', request, reply));
-  app.delete(`${collection}/:name`, (request, reply) => routes.delete(request, reply));
+  app.put(`${collection}/:name`, routes.mayOnOne('update', 'object'), (request, reply) =>
+    routes.update('object', request, reply),
+  );
+  app.patch(`${collection}/:name`, routes.mayPatch('object'), (request, reply) =>
+    routes.patch('object', request, reply),
+  );
+  app.delete(`${collection}/:name`, routes.mayOnOne('delete', 'object'), (request, reply) =>
+    routes.delete(request, reply),
+  );
   if (!kind.statusPath) return;
   app.get(`${collection}/:name/status`, (request, reply) => routes.get(request, reply));
-  app.put(`${collection}/:name/status`, (request, reply) => routes.update('status', request, reply));
-  app.patch(`${collection}/:name/status`, (request, reply) => routes.patch('status', request, reply));
+  app.put(`${collection}/:name/status`, routes.mayOnOne('update', 'status'), (request, reply) =>
+    routes.update('status', request, reply),
+  );
+  app.patch(`${collection}/:name/status`, routes.mayPatch('status'), (request, reply) =>
+    routes.patch('status', request, reply),
+  );
 }
 
 export function registerObjects(app: FastifyInstance, context: ApiContext): void {

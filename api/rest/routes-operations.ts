@@ -6,7 +6,7 @@ import { Compile } from 'typebox/compile';
 import { Fault } from '../../domain/fault.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
-import { isTrue, paramOf, queryOf, requireAllowed } from './api-request.ts';
+import { allowedBy, hangUpOf, isTrue, paramOf, queryOf, requireAllowed } from './api-request.ts';
 import type { ApiContext } from './request-context.ts';
 
 const group = { group: 'longshore.dev', version: 'v1alpha1' };
@@ -18,17 +18,17 @@ const ProbeRequest = Compile(Type.Object({ spec: Type.Object({ url: Type.String(
 const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 export function registerOperations(app: FastifyInstance, context: ApiContext): void {
-  app.get('/apis/longshore.dev/v1alpha1/namespaces/:namespace/datavolumes/:name/digest', (request) => {
+  app.get('/apis/longshore.dev/v1alpha1/namespaces/:namespace/datavolumes/:name/digest', (request, reply) => {
     const [namespace = '', name = ''] = [paramOf(request, 'namespace'), paramOf(request, 'name')];
     requireAllowed(request, 'get', { resource: dataVolumes, subresource: 'digest', namespace, name });
-    return context.operations.digest(namespace, name, isTrue(queryOf(request)['sha256']));
+    return context.operations.digest(namespace, name, isTrue(queryOf(request)['sha256']), hangUpOf(reply));
   });
   // Who may make a volume from a URL may let the service look at it first; nothing is kept.
-  app.post('/apis/longshore.dev/v1alpha1/namespaces/:namespace/imageprobes', async (request) => {
-    requireAllowed(request, 'create', {
-      resource: resources.dataVolumes,
-      namespace: paramOf(request, 'namespace') ?? '',
-    });
+  const mayProbe = allowedBy((request) => {
+    const namespace = paramOf(request, 'namespace') ?? '';
+    requireAllowed(request, 'create', { resource: resources.dataVolumes, namespace });
+  });
+  app.post('/apis/longshore.dev/v1alpha1/namespaces/:namespace/imageprobes', mayProbe, async (request, reply) => {
     const { body } = request;
     if (!ProbeRequest.Check(body)) throw new Fault('InvalidRequest', 'spec.url: an http or https URL');
     const { spec } = body;
@@ -36,7 +36,7 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
       apiVersion: 'longshore.dev/v1alpha1',
       kind: 'ImageProbe',
       spec,
-      status: await context.operations.probe(spec.url),
+      status: await context.operations.probe(spec.url, hangUpOf(reply)),
     };
   });
   app.get('/apis/longshore.dev/v1alpha1/doctor', (request) => {

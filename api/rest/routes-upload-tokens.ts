@@ -7,7 +7,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
 import { timestamp } from '../store/object-lifecycle.ts';
-import { paramOf, requireAllowed } from './api-request.ts';
+import { allowedBy, paramOf, requireAllowed } from './api-request.ts';
 import { badRequest, Refusal } from './kube-status.ts';
 import type { ApiContext } from './request-context.ts';
 
@@ -27,9 +27,15 @@ const uploadTokenRequests: ResourceRef = {
 };
 
 export function registerUploadTokens(app: FastifyInstance, context: ApiContext): void {
-  app.post('/apis/upload.cdi.kubevirt.io/v1beta1/namespaces/:namespace/uploadtokenrequests', async (request, reply) => {
+  const path = '/apis/upload.cdi.kubevirt.io/v1beta1/namespaces/:namespace/uploadtokenrequests';
+  const mayCreate = allowedBy((request) => {
+    requireAllowed(request, 'create', {
+      resource: uploadTokenRequests,
+      namespace: paramOf(request, 'namespace') ?? '',
+    });
+  });
+  app.post(path, mayCreate, async (request, reply) => {
     const namespace = paramOf(request, 'namespace') ?? '';
-    requireAllowed(request, 'create', { resource: uploadTokenRequests, namespace });
     if (!UploadTokenRequest.Check(request.body)) throw badRequest('spec.pvcName is required');
     const { metadata = {}, spec } = request.body;
     const claim = await context.store.get(resources.claims, { namespace, name: spec.pvcName });

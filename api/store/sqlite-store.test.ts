@@ -40,11 +40,12 @@ describe('the file of the embedded store', () => {
     const made = await first.create(resources.configMaps, configMap('a'));
     await first.create(resources.configMaps, configMap('b'));
     await first.delete(resources.configMaps, { namespace: 'default', name: 'b' });
-    const { version } = first;
+    const { version, sizeBytes } = first;
     await first.close();
     const second = await SqliteStore.open(directory);
     expect((await second.list(resources.configMaps)).items).toEqual([made]);
     expect(second.version).toBe(version);
+    expect([sizeBytes, second.sizeBytes]).toEqual(Array(2).fill(Buffer.byteLength(JSON.stringify(made))));
     const next = await second.create(resources.configMaps, configMap('c'));
     expect(Number(next.metadata.resourceVersion)).toBeGreaterThan(Number(version));
     await second.close();

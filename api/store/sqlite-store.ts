@@ -41,6 +41,8 @@ export class SqliteStore implements ObjectStore {
   #floor = 1;
   #durable = 1;
   #latest = 1;
+  #durableBytes = 0;
+  #decidedBytes = 0;
 
   /**
    * Opens the store of a data directory, making it where there is none.
@@ -58,13 +60,21 @@ export class SqliteStore implements ObjectStore {
     });
     store.#writer = writer;
     store.#floor = store.#durable = store.#latest = version;
-    for (const { collection, entry } of loaded) store.#collection(collection).load(entry);
+    for (const { collection, entry } of loaded) {
+      store.#collection(collection).load(entry);
+      store.#durableBytes += entry.sizeBytes;
+    }
     return store;
   }
 
   /** Version up to which everything is durable and visible. */
   get version(): string {
     return String(this.#durable);
+  }
+
+  /** Of the texts of all objects, with those that are being written. */
+  get sizeBytes(): number {
+    return this.#durableBytes + this.#decidedBytes;
   }
 
   /** Waits for the writes that were asked for, then lets go of the file. */
@@ -212,12 +222,15 @@ export class SqliteStore implements ObjectStore {
     const { namespace, name, text } = entry;
     const key = this.#decidedKey(resource, { namespace, name });
     this.#decided.set(key, { entry: removes ? undefined : entry, version });
+    this.#decidedBytes += entry.sizeBytes;
     await new Promise<void>((resolve, reject) => {
       const durable = (): void => {
+        this.#decidedBytes -= entry.sizeBytes;
         this.#becomeVisible(collection, key, entry, removes);
         resolve();
       };
       const failed = (fault: Fault): void => {
+        this.#decidedBytes -= entry.sizeBytes;
         if (this.#decided.get(key)?.version === version) this.#decided.delete(key);
         reject(fault);
       };
@@ -236,6 +249,7 @@ export class SqliteStore implements ObjectStore {
     const before = kept.get(entry.namespace, entry.name);
     if (this.#decided.get(key)?.version === entry.version) this.#decided.delete(key);
     this.#durable = entry.version;
+    this.#durableBytes += (removed ? 0 : entry.sizeBytes) - (before?.sizeBytes ?? 0);
     const type = removed ? 'DELETED' : before === undefined ? 'ADDED' : 'MODIFIED';
     const change: Change = before === undefined ? { type, entry } : { type, entry, before };
     kept.apply(change);

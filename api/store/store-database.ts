@@ -86,8 +86,12 @@ function rollBack(database: DatabaseSync, cause: unknown): void {
   }
 }
 
+/** Characters of the texts in one message between threads. */
+const largestPiece = 1024 * 1024;
+
 function* rowsOf(database: DatabaseSync): Iterable<StoreRow[]> {
   let piece: StoreRow[] = [];
+  let length = 0;
   for (const row of database.prepare('SELECT collection, namespace, name, version, text FROM objects').iterate()) {
     piece.push({
       collection: String(row['collection']),
@@ -96,9 +100,11 @@ function* rowsOf(database: DatabaseSync): Iterable<StoreRow[]> {
       version: Number(row['version']),
       text: String(row['text']),
     });
-    if (piece.length === 500) {
+    length += piece.at(-1)?.text.length ?? 0;
+    if (length > largestPiece) {
       yield piece;
       piece = [];
+      length = 0;
     }
   }
   yield piece;

@@ -17,6 +17,8 @@ export interface StoredEntry {
   /** Uids of the objects that own it. */
   readonly owners: readonly string[];
   readonly text: string;
+  /** Of the text in UTF-8. */
+  readonly sizeBytes: number;
 }
 
 export function collectionOf(resource: ResourceRef): string {
@@ -25,7 +27,8 @@ export function collectionOf(resource: ResourceRef): string {
 
 export function entryOf(object: KubeObject, version: number, text = JSON.stringify(object)): StoredEntry {
   const { namespace = '', name, uid = '', labels = {}, ownerReferences = [] } = object.metadata;
-  return { namespace, name, uid, version, labels, owners: ownerReferences.map((owner) => owner.uid), text };
+  const owners = ownerReferences.map((owner) => owner.uid);
+  return { namespace, name, uid, version, labels, owners, text, sizeBytes: Buffer.byteLength(text) };
 }
 
 /** A fresh copy that the caller may change. */

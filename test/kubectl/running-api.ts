@@ -3,11 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Operations } from '../../api/rest/request-context.ts';
 import { type RunningApi, startApi } from '../../api/start-api.ts';
 import { SqliteStore } from '../../api/store/sqlite-store.ts';
 import { Users } from '../../api/users.ts';
 import { CertificateAuthority, type TlsPair } from '../../runtime/certificates.ts';
-import { loadConfig } from '../../runtime/config.ts';
+import { type Config, loadConfig } from '../../runtime/config.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import { UploadTokens } from '../../runtime/upload-tokens.ts';
 
@@ -50,9 +51,11 @@ export class ApiUnderTest {
     this.adminToken = parts.adminToken;
   }
 
-  static async start(): Promise<ApiUnderTest> {
+  static async start(
+    other: { config?: Partial<Config>; operations?: Partial<Operations> } = {},
+  ): Promise<ApiUnderTest> {
     const directory = await mkdtemp(join(tmpdir(), 'longshore-api-'));
-    const config = { ...loadConfig({}), apiPort: 0, logLevel: 'silent' };
+    const config = { ...loadConfig({}), apiPort: 0, logLevel: 'silent', ...other.config };
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const hosts = ['127.0.0.1', 'localhost'];
     const tls = await authority.issue({ name: 'api', cn: 'longshore-api', hosts, usages: ['server'] });
@@ -74,6 +77,7 @@ export class ApiUnderTest {
         }),
         doctor: async () => ({ findings: [] }),
         probe: async () => ({ format: 'qcow2', virtualSizeBytes: 1 << 30 }),
+        ...other.operations,
       },
     });
     const adminToken = api.adminToken ?? '';
@@ -84,7 +88,9 @@ export class ApiUnderTest {
     const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
     const sent = {
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-      ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(text === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': `${Buffer.byteLength(text)}` }),
       ...headers,
     };
     const identity = certificate === undefined ? {} : { key: certificate.key, cert: certificate.cert };
