@@ -1,21 +1,22 @@
-// `npm run docs`: writes docs/generated. With --check it writes nothing and fails where a page is not what the code says now.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// `npm run docs`: writes docs/generated and the CRDs of the chart. With --check it writes nothing and fails where a file is not what the code says now.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findDrift, generatedPages } from './generated-pages.ts';
+import { findDrift, generatedFiles, generatedFolders, leftoverFiles } from './generated-files.ts';
 
-const directory = fileURLToPath(new URL('../docs/generated/', import.meta.url));
+const root = fileURLToPath(new URL('../', import.meta.url));
 
 function check(): void {
-  const drift = findDrift(directory);
+  const drift = findDrift(root);
   if (drift.length === 0) return;
-  process.stderr.write(`docs/generated is out of date:\n${drift.map((line) => `  ${line}\n`).join('')}`);
+  process.stderr.write(`Generated files are out of date:\n${drift.map((line) => `  ${line}\n`).join('')}`);
   process.stderr.write('Run `npm run docs` and commit what it writes.\n');
   process.exitCode = 1;
 }
 
 function write(): void {
-  mkdirSync(directory, { recursive: true });
-  for (const [name, content] of generatedPages()) writeFileSync(`${directory}${name}`, content);
+  for (const folder of generatedFolders) mkdirSync(`${root}${folder}`, { recursive: true });
+  for (const [path, content] of generatedFiles()) writeFileSync(`${root}${path}`, content);
+  for (const path of leftoverFiles(root)) rmSync(`${root}${path}`);
 }
 
 if (process.argv.includes('--check')) check();

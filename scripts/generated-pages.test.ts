@@ -1,18 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Type } from 'typebox';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import { settings } from '../runtime/config.ts';
 import { describeSchema } from './describe-schema.ts';
-import { findDrift, generatedPages } from './generated-pages.ts';
-
-let directory: string;
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'longshore-docs-'));
-});
-afterEach(() => rmSync(directory, { recursive: true }));
+import { generatedPages } from './generated-pages.ts';
 
 describe('the generated pages', () => {
   test('hold every fault and every setting', () => {
@@ -32,16 +23,6 @@ describe('the generated pages', () => {
         .map((lines) => new Set(lines.map((line) => line.replaceAll('\\|', '').split('|').length)).size);
       expect([name, new Set(counts)]).toEqual([name, new Set([1])]);
     }
-  });
-
-  test('that are missing or changed are found', () => {
-    for (const [name, content] of generatedPages()) writeFileSync(join(directory, name), content);
-    expect(findDrift(directory)).toEqual([]);
-    writeFileSync(join(directory, 'errors.md'), `${generatedPages().get('errors.md')}more\n`);
-    rmSync(join(directory, 'jobs.md'));
-    const [errors = '', jobs] = findDrift(directory);
-    expect(errors).toMatch(/^errors\.md differs from the code from line \d+ on$/);
-    expect(jobs).toBe('jobs.md is missing');
   });
 });
 

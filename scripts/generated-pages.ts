@@ -1,6 +1,4 @@
 // The pages of docs/generated, made from the tables that the code itself reads: faults, settings, metrics, jobs and calls.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import { TransferReport, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
 import * as channel from '../jobs/channel-protocol.ts';
@@ -130,25 +128,4 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['metrics.md', metricsPage()],
     ['jobs.md', jobsPage()],
   ]);
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** @returns a sentence for each page in the directory that is missing or not what the code says now */
-export function findDrift(directory: string): string[] {
-  return [...generatedPages()].flatMap(([name, expected]) => {
-    const found = readIfThere(join(directory, name));
-    if (found === undefined) return [`${name} is missing`];
-    if (found === expected) return [];
-    const lines = expected.split('\n');
-    const line = found.split('\n').findIndex((text, index) => text !== lines[index]);
-    return [`${name} differs from the code from line ${line < 0 ? lines.length : line + 1} on`];
-  });
 }
