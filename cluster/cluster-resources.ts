@@ -1,0 +1,49 @@
+// Collections of Kubernetes that only a service on a cluster reads or writes. Their shapes name only the members that mean something here.
+import type { KubeObject, ResourceRef } from '../domain/object-store.ts';
+
+/** coordination.k8s.io/v1. Times are RFC 3339 with microseconds. */
+export interface Lease extends KubeObject {
+  spec: {
+    holderIdentity?: string;
+    leaseDurationSeconds?: number;
+    acquireTime?: string;
+    renewTime?: string;
+    leaseTransitions?: number;
+  };
+}
+
+/** Of admissionregistration.k8s.io/v1: both kinds of webhook configuration. */
+export interface WebhookConfiguration extends KubeObject {
+  webhooks?: {
+    name: string;
+    clientConfig: { caBundle?: string; [member: string]: unknown };
+    [member: string]: unknown;
+  }[];
+}
+
+/** apiregistration.k8s.io/v1. */
+export interface ApiService extends KubeObject {
+  spec: { caBundle?: string; [member: string]: unknown };
+}
+
+function resource<T extends KubeObject>(
+  group: string,
+  plural: string,
+  kind: string,
+  namespaced: boolean,
+): ResourceRef<T> {
+  return { group, version: 'v1', plural, kind, namespaced };
+}
+
+const admission = 'admissionregistration.k8s.io';
+
+export const clusterResources = {
+  leases: resource<Lease>('coordination.k8s.io', 'leases', 'Lease', true),
+  validatingWebhooks: resource<WebhookConfiguration>(
+    ...([admission, 'validatingwebhookconfigurations', 'ValidatingWebhookConfiguration', false] as const),
+  ),
+  mutatingWebhooks: resource<WebhookConfiguration>(
+    ...([admission, 'mutatingwebhookconfigurations', 'MutatingWebhookConfiguration', false] as const),
+  ),
+  apiServices: resource<ApiService>('apiregistration.k8s.io', 'apiservices', 'APIService', false),
+} as const;

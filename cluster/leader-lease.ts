@@ -1,0 +1,151 @@
+// One of several processes leads: the one whose name stands in a Lease that it keeps renewing. Who waits watches the Lease change and takes it over
+// when it has not changed for its whole duration by the waiter's own clock, so clocks need not agree. A holder that cannot renew in time stops
+// before another may begin: `lostAfterMs` is shorter than the duration.
+//
+//   waiting ──free, or not renewed for durationMs──► leading ──not renewed for lostAfterMs, or taken by another──► ended
+import { setTimeout as delay } from 'node:timers/promises';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { ObjectStore } from '../domain/object-store.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { clusterResources, type Lease } from './cluster-resources.ts';
+
+export interface LeaseOptions {
+  store: ObjectStore;
+  namespace: string;
+  name: string;
+  /** Unique to this process; tells a person where it runs. */
+  identity: string;
+  logger: Logger;
+  durationMs?: number;
+  lostAfterMs?: number;
+  /** Between renewals, and between looks of who waits. */
+  everyMs?: number;
+}
+
+export interface Leadership {
+  /** Aborts when it is lost; its reason says why. */
+  readonly signal: AbortSignal;
+  /** Gives the lease up, so that another need not wait for its end. To be called when everything that leads has stopped. */
+  release(): Promise<void>;
+}
+
+const { leases } = clusterResources;
+
+/** Waits until this process leads. @throws Fault the signal's reason, Forbidden */
+export async function acquireLease(options: LeaseOptions, signal: AbortSignal): Promise<Leadership> {
+  const { store, namespace, name, logger, durationMs = 15_000, everyMs = 2_000 } = options;
+  let seen: { version: string; atMs: number } | undefined;
+  for (;;) {
+    try {
+      const lease = await store.get(leases, { namespace, name });
+      if (lease === undefined) return lead(await store.create(leases, newLease(options)), options);
+      const version = lease.metadata.resourceVersion ?? '';
+      if (seen?.version !== version) seen = { version, atMs: performance.now() };
+      const holder = lease.spec.holderIdentity ?? '';
+      const isOver = performance.now() - seen.atMs >= durationMs;
+      if (holder === '' || isOver) return lead(await store.update(leases, taken(lease, options)), options);
+    } catch (error) {
+      const fault = toFault(error);
+      // Another was faster, or the API is away for a moment.
+      if (!fault.retryable && fault.code !== 'AlreadyExists') throw fault;
+      logger.debug({ err: fault, lease: name }, 'lease not taken');
+    }
+    await pause(everyMs, signal);
+  }
+}
+
+function newLease(options: LeaseOptions): Lease {
+  const { namespace, name } = options;
+  return {
+    ...{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { namespace, name } },
+    spec: { ...held(options), acquireTime: microTime(), leaseTransitions: 0 },
+  };
+}
+
+function held({ identity, durationMs = 15_000 }: LeaseOptions): Lease['spec'] {
+  return { holderIdentity: identity, leaseDurationSeconds: Math.ceil(durationMs / 1_000), renewTime: microTime() };
+}
+
+function taken(lease: Lease, options: LeaseOptions): Lease {
+  const leaseTransitions = (lease.spec.leaseTransitions ?? 0) + 1;
+  return { ...lease, spec: { ...lease.spec, ...held(options), acquireTime: microTime(), leaseTransitions } };
+}
+
+function lead(taken: Lease, options: LeaseOptions): Leadership {
+  const { store, identity, logger, name } = options;
+  const lost = new AbortController();
+  const stop = new AbortController();
+  let lease = taken;
+  logger.info({ lease: name, identity }, 'leads');
+  const renewing = keepRenewing(options, stop.signal, async () => {
+    lease = await store.update(leases, { ...lease, spec: { ...lease.spec, ...held(options) } });
+  }).catch((error: unknown) => lost.abort(toFault(error)));
+  return {
+    signal: lost.signal,
+    release: async () => {
+      stop.abort();
+      await renewing;
+      if (lost.signal.aborted) return;
+      const free = { ...lease, spec: { ...lease.spec, holderIdentity: '', renewTime: microTime() } };
+      await store.update(leases, free).catch((error: unknown) => {
+        logger.info({ lease: name, err: toFault(error) }, 'lease not given up; it ends by itself');
+      });
+    },
+  };
+}
+
+/** Ends when the signal aborts. @throws Fault NodeLost when the lease could not be renewed in time, or is another's */
+async function keepRenewing(options: LeaseOptions, signal: AbortSignal, renew: () => Promise<void>): Promise<void> {
+  const { name, logger, lostAfterMs = 10_000, everyMs = 2_000 } = options;
+  let renewedAt = performance.now();
+  for (;;) {
+    try {
+      await pause(everyMs, signal);
+    } catch {
+      return; // asked to stop: the only reason for a pause to end early
+    }
+    const begun = performance.now();
+    const left = renewedAt + lostAfterMs - begun;
+    try {
+      await within(renew(), left);
+      renewedAt = begun;
+    } catch (error) {
+      const fault = toFault(error);
+      if (fault.code === 'Conflict' || fault.code === 'NotFound') {
+        throw new Fault('Conflict', `the lease ${name} was taken by another`, { cause: fault });
+      }
+      if (performance.now() - renewedAt >= lostAfterMs) {
+        throw new Fault('ServiceUnreachable', `the lease ${name} could not be renewed in time`, { cause: fault });
+      }
+      logger.warn({ lease: name, err: fault }, 'lease not renewed, tried again');
+    }
+  }
+}
+
+async function within(work: Promise<void>, limitMs: number): Promise<void> {
+  const limit = new AbortController();
+  const late = async (): Promise<never> => {
+    await delay(Math.max(0, limitMs), undefined, { signal: limit.signal });
+    throw new Fault('TimedOut', 'the API did not answer in time');
+  };
+  const tooLate = late();
+  tooLate.catch(() => undefined); // the work was faster, or the race tells it
+  try {
+    await Promise.race([work, tooLate]);
+  } finally {
+    limit.abort();
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    throw toFault(error, { signal });
+  }
+}
+
+/** As Kubernetes writes MicroTime. */
+function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z');
+}
