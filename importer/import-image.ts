@@ -1,6 +1,6 @@
 // An import from start to end: probe, plan, transfer, convert, verify, resize. Whatever is wrong and can be known early is refused early.
 // Leaves staging/disk.img ready to commit; after a failure or abort no child, connection or socket is left, and the caller discards the staging.
-import { Fault, toFault } from '../domain/fault.ts';
+import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
 import type { HttpLocation } from './http/http-connection.ts';
@@ -31,15 +31,12 @@ export async function importImage(
   hooks: TransferHooks,
 ): Promise<TransferReport> {
   const target = { path: staging.diskPath, sizeBytes: inputs.sizeBytes, preallocation: inputs.preallocation };
-  const limit = timeLimit(hooks);
-  const signal = AbortSignal.any([hooks.signal, staging.signal, limit.signal]);
+  const signal = AbortSignal.any([hooks.signal, staging.signal]);
   try {
     if (inputs.source.kind === 'blank') return await importBlank(target, hooks, signal);
     return await importFromHttp(inputs.source, inputs.checksum, { target, staging, hooks, signal });
   } catch (error) {
     throw toFault(error, { signal });
-  } finally {
-    limit.cancel();
   }
 }
 
@@ -139,16 +136,4 @@ async function importBlank(target: DiskTarget, hooks: TransferHooks, signal: Abo
     fetchedBytes: 0,
     steps: timer.rows,
   };
-}
-
-/** The limit for the whole attempt, where one is set. */
-function timeLimit({ config }: TransferHooks): { signal: AbortSignal; cancel(): void } {
-  const limit = new AbortController();
-  if (config.totalTimeoutMs === 0) return { signal: limit.signal, cancel: () => undefined };
-  const fault = new Fault(
-    'TimedOut',
-    `the import took longer than ${config.totalTimeoutMs} ms (LONGSHORE_TOTAL_TIMEOUT_MS)`,
-  );
-  const timer = setTimeout(() => limit.abort(fault), config.totalTimeoutMs);
-  return { signal: limit.signal, cancel: () => clearTimeout(timer) };
 }

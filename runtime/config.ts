@@ -97,7 +97,7 @@ export const settings = {
   totalTimeoutMs: whole(
     'LONGSHORE_TOTAL_TIMEOUT_MS',
     0,
-    'Longest time for one attempt; 0: no limit, only the one on silence.',
+    'Longest time for one import, conversion or clone; 0: no limit, only the one on silence.',
   ),
   lockDurationMs: whole('LONGSHORE_LOCK_DURATION_MS', 30_000, 'How long a job stays locked without renewal.', 500),
   tokenLifetimeSeconds: whole('LONGSHORE_TOKEN_LIFETIME_S', 300, 'Lifetime of an upload token.', 1),

@@ -62,16 +62,16 @@ export class JobRunner {
   async #attempt(job: Job, record: VolumeRecord, signal: AbortSignal): Promise<void> {
     const { logger, channel, config } = this.#options;
     const started = performance.now();
-    const limited = withTotalLimit(signal, config.totalTimeoutMs);
+    using limited = totalLimit(signal, config.totalTimeoutMs);
     const key = { volumeId: job.volumeId, attempt: job.attempt };
     const onStep = (step: TransferStep): void => logger.debug({ ...key, step }, 'step begins');
     const progress = new ProgressReporter(key, (told) => channel.sendProgress(told), onStep);
     try {
-      const report = await this.#transfer(job, record, limited, progress);
+      const report = await this.#transfer(job, record, limited.signal, progress);
       this.#ended(job, record, started, progress, { report });
       this.#succeeded(job, report);
     } catch (error) {
-      const fault = toFault(error, { signal: limited });
+      const fault = toFault(error, { signal: limited.signal });
       if (fault.code === 'StaleAttempt') {
         logger.info({ job: job.volumeId, attempt: job.attempt, detail: fault.detail }, 'attempt dropped');
         return;
@@ -187,11 +187,11 @@ export class JobRunner {
   }
 }
 
-function withTotalLimit(signal: AbortSignal, totalMs: number): AbortSignal {
-  if (totalMs === 0) return signal;
+/** The limit for the whole attempt, where one is set. */
+function totalLimit(signal: AbortSignal, totalTimeoutMs: number): { signal: AbortSignal } & Disposable {
+  if (totalTimeoutMs === 0) return { signal, [Symbol.dispose]: () => undefined };
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Fault('TimedOut', `longer than ${totalMs} ms`)), totalMs);
-  timer.unref();
-  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
-  return AbortSignal.any([signal, late.signal]);
+  const fault = new Fault('TimedOut', `it took longer than ${totalTimeoutMs} ms (LONGSHORE_TOTAL_TIMEOUT_MS)`);
+  const timer = setTimeout(() => late.abort(fault), totalTimeoutMs);
+  return { signal: AbortSignal.any([signal, late.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
 }
