@@ -1,8 +1,9 @@
-// The image of the benchmark: half holes, half real file data of this machine, as raw and as qcow2. Made once and kept in the cache.
+// The images of the benchmark: half holes, half real file data of this machine, as raw and as qcow2. Made once and kept in the cache.
 import { execFile } from 'node:child_process';
 import { mkdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { digestFile } from '../cli/file-digest.ts';
 
 const run = promisify(execFile);
 
@@ -14,10 +15,12 @@ export interface BenchImages {
   raw: string;
   qcow2: string;
   sizeBytes: number;
+  /** Of the raw image, so of every volume that is made from it. */
+  contentDigest: string;
 }
 
 /** @param sizeMiB virtual size, a multiple of 128 */
-export async function makeBenchImages(cache: string, sizeMiB: number): Promise<BenchImages> {
+export async function makeBenchImages(cache: string, sizeMiB: number, signal: AbortSignal): Promise<BenchImages> {
   const directory = join(cache, 'images');
   await mkdir(directory, { recursive: true });
   const raw = join(directory, `disk-${sizeMiB}.raw`);
@@ -27,7 +30,8 @@ export async function makeBenchImages(cache: string, sizeMiB: number): Promise<B
     await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, `${qcow2}.part`]);
     await rename(`${qcow2}.part`, qcow2);
   }
-  return { directory, raw, qcow2, sizeBytes: sizeMiB * mebibyte };
+  const { contentDigest } = await digestFile(raw, false, signal);
+  return { directory, raw, qcow2, sizeBytes: sizeMiB * mebibyte, contentDigest };
 }
 
 /** A boot sector, then from 1 MiB on a piece of data, a hole of the same size, and so on; the data is what tar makes of this machine's own files, again and again. */

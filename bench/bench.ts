@@ -1,149 +1,100 @@
-// Longshore beside the native tools, in one run: rounds in which floor and ours take turns, medians, ratios; then the peak memory of all
-// processes of the service, in a pass that is not timed; then what it costs to be idle and how fast an empty volume is there. Writes bench/results.json.
-//   --rounds N   default 5      --size MIB   virtual size of the image, default 2048
-import { execFile } from 'node:child_process';
+// Longshore beside the native tools, in one run: rounds in which floor and ours take turns, medians, ratios; then, not timed, the peak memory of
+// all processes of the service with this image and a larger one, what it costs to be idle, how fast an empty volume is there, and how long
+// event loops are held up. Writes bench/results.json.
+//   --rounds N   default 5      --size MIB   virtual size of the image, default 2048      --larger MIB   of the larger one, default 6144
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
-import { digestFile } from '../cli/file-digest.ts';
-import { textTable } from '../cli/text-table.ts';
+import { parseArgs } from 'node:util';
 import { RunningService, repository } from '../scripts/run-service.ts';
 import { type BenchImages, makeBenchImages } from './bench-images.ts';
 import { type BenchNginx, startNginx } from './bench-nginx.ts';
-import { qcow2Floor, rawFloor, uploadFloor } from './native-floors.ts';
+import { loopDelaysMs } from './loop-delays.ts';
+import { type MemoryGrowth, measureMemory } from './memory-growth.ts';
 import { OurTransfers } from './our-transfers.ts';
-import { cpuPercent, peakMemoryMiB } from './service-processes.ts';
+import { type BenchResults, type CaseResult, rounded, textOf } from './report.ts';
+import { cpuPercent } from './service-processes.ts';
+import { median, type TimedCase, timeRounds } from './timed-rounds.ts';
+import { planCases } from './transfer-cases.ts';
 
 const cache = join(repository, 'bench', '.cache');
 const blankBytes = 1024 ** 3;
 const blankRuns = 31;
 const idleSeconds = 15;
+/** Fine enough for a percentile of seconds; the default is coarse, because looking costs CPU time. */
+const fineDelays = { LONGSHORE_DELAY_RESOLUTION_MS: '10' };
 
-interface Case {
-  name: string;
-  floor: string;
-  aim: number;
-  floorSeconds(): Promise<number>;
-  ourSeconds(): Promise<number>;
-}
-
-interface CaseResult {
-  case: string;
-  seconds: number;
-  floor: string;
-  floorSeconds: number;
-  ratio: number;
-  aim: number;
-  peakMemoryMiB: number;
+interface Bench {
+  images: BenchImages;
+  larger: BenchImages;
+  nginx: BenchNginx;
+  rounds: number;
+  signal: AbortSignal;
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { rounds: { type: 'string' }, size: { type: 'string' } } });
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({ options: { rounds: text, size: text, larger: text } });
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
   await mkdir(cache, { recursive: true });
-  const images = await makeBenchImages(cache, Number(values.size ?? 2048));
-  const { contentDigest } = await digestFile(images.raw, false, stop.signal);
+  const images = await makeBenchImages(cache, Number(values.size ?? 2048), stop.signal);
+  const larger = await makeBenchImages(cache, Number(values.larger ?? 6144), stop.signal);
   const nginx = await startNginx(cache, images.directory);
+  const bench = { images, larger, nginx, rounds: Number(values.rounds ?? 5), signal: stop.signal };
   try {
-    await rm(join(cache, 'data'), { recursive: true, force: true });
-    const service = await RunningService.start(join(cache, 'data'), { LONGSHORE_LOG_LEVEL: 'warn' });
-    try {
-      await measure(service, images, nginx, contentDigest, Number(values.rounds ?? 5), stop.signal);
-    } finally {
-      await service.stop();
-    }
+    const measured = await withService(bench, {}, (service, ours) => measure(bench, service, ours));
+    const loopDelayP99Ms = await withService(bench, fineDelays, (service, ours) => measureDelays(bench, service, ours));
+    const results: BenchResults = { ...measured, loopDelayP99Ms };
+    process.stdout.write(textOf(results));
+    await writeFile(join(repository, 'bench', 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
   } finally {
     await nginx.stop();
-    await rm(join(cache, 'data'), { recursive: true, force: true });
+  }
+}
+
+/** A new service for `work`, gone with all its volumes afterwards. */
+async function withService<T>(
+  { signal }: Bench,
+  environment: NodeJS.ProcessEnv,
+  work: (service: RunningService, ours: OurTransfers) => Promise<T>,
+): Promise<T> {
+  const directory = join(cache, 'data');
+  await rm(directory, { recursive: true, force: true });
+  const service = await RunningService.start(directory, { LONGSHORE_LOG_LEVEL: 'warn', ...environment });
+  try {
+    const ours = await OurTransfers.open(service, signal);
+    try {
+      return await work(service, ours);
+    } finally {
+      await ours.close();
+    }
+  } finally {
+    await service.stop();
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
 async function measure(
+  { images, larger, nginx, rounds, signal }: Bench,
   service: RunningService,
-  images: BenchImages,
-  nginx: BenchNginx,
-  contentDigest: string,
-  rounds: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const ours = await OurTransfers.open(service, signal);
-  try {
-    const cases = planCases(ours, images, nginx, contentDigest);
-    const results = await runRounds(service, cases, rounds, signal);
-    const idleCpuPercent = await cpuPercent(service.pid, idleSeconds);
-    const blankSeconds: number[] = [];
-    for (let index = 0; index < blankRuns; index += 1) blankSeconds.push(await ours.blank(blankBytes));
-    const blankP50Ms = median(blankSeconds) * 1000;
-    show(results, idleCpuPercent, blankP50Ms);
-    const extras = { rounds, idleCpuPercent: rounded(idleCpuPercent), blankP50Ms: rounded(blankP50Ms) };
-    const text = JSON.stringify({ cases: results, ...extras }, undefined, 2);
-    await writeFile(join(repository, 'bench', 'results.json'), `${text}\n`);
-  } finally {
-    await ours.close();
-  }
+  ours: OurTransfers,
+): Promise<Omit<BenchResults, 'loopDelayP99Ms'>> {
+  const cases = planCases(cache, ours, images, nginx);
+  const timed = await timeRounds(cases, rounds, signal);
+  const idleCpuPercent = rounded(await cpuPercent(service.pid, idleSeconds));
+  const blankSeconds: number[] = [];
+  for (let index = 0; index < blankRuns; index += 1) blankSeconds.push(await ours.blank(blankBytes));
+  const memory = await measureMemory(service.pid, cases, planCases(cache, ours, larger, nginx), signal);
+  return {
+    cases: timed.map((one, index) => resultOf(one, memory[index])),
+    rounds,
+    idleCpuPercent,
+    blankP50Ms: rounded(median(blankSeconds) * 1000),
+    largerImage: { sizeMiB: mebibytes(images), largerSizeMiB: mebibytes(larger), cases: memory },
+  };
 }
 
-function planCases(ours: OurTransfers, images: BenchImages, nginx: BenchNginx, contentDigest: string): Case[] {
-  return [
-    {
-      name: 'import raw',
-      floor: 'curl | dd conv=sparse,fdatasync',
-      aim: 1.1,
-      floorSeconds: () => rawFloor(cache, images, nginx),
-      ourSeconds: () => ours.importRaw(images, nginx, contentDigest),
-    },
-    {
-      name: 'import qcow2',
-      floor: 'max(curl to nowhere, qemu-img convert -t none)',
-      aim: 2,
-      floorSeconds: () => qcow2Floor(cache, images, nginx),
-      ourSeconds: () => ours.importQcow2(images, nginx, contentDigest),
-    },
-    {
-      name: 'upload raw',
-      floor: 'curl -T to nginx WebDAV over TLS, flushed',
-      aim: 1,
-      floorSeconds: () => uploadFloor(cache, images, nginx),
-      ourSeconds: () => ours.uploadRaw(images, contentDigest),
-    },
-  ];
-}
-
-async function runRounds(
-  service: RunningService,
-  cases: readonly Case[],
-  rounds: number,
-  signal: AbortSignal,
-): Promise<CaseResult[]> {
-  const floors = cases.map((): number[] => []);
-  const times = cases.map((): number[] => []);
-  for (let round = 1; round <= rounds; round += 1) {
-    for (const [index, one] of cases.entries()) {
-      signal.throwIfAborted();
-      await flush();
-      const floorSeconds = await one.floorSeconds();
-      await flush();
-      const seconds = await one.ourSeconds();
-      floors[index]?.push(floorSeconds);
-      times[index]?.push(seconds);
-      process.stderr.write(
-        `round ${round}, ${one.name}: floor ${floorSeconds.toFixed(2)} s, ours ${seconds.toFixed(2)} s\n`,
-      );
-    }
-  }
-  const results: CaseResult[] = [];
-  for (const [index, one] of cases.entries()) {
-    signal.throwIfAborted();
-    const peakMiB = await peakMemoryMiB(service.pid, () => one.ourSeconds());
-    process.stderr.write(`memory, ${one.name}: ${peakMiB.toFixed(0)} MiB\n`);
-    results.push(resultOf(one, floors[index] ?? [], times[index] ?? [], peakMiB));
-  }
-  return results;
-}
-
-function resultOf(one: Case, floors: readonly number[], times: readonly number[], peakMiB: number): CaseResult {
-  const [seconds, floorSeconds] = [median(times), median(floors)];
+function resultOf({ one, seconds, floorSeconds }: TimedCase, memory: MemoryGrowth | undefined): CaseResult {
   return {
     case: one.name,
     seconds: rounded(seconds),
@@ -151,40 +102,32 @@ function resultOf(one: Case, floors: readonly number[], times: readonly number[]
     floorSeconds: rounded(floorSeconds),
     ratio: rounded(seconds / floorSeconds),
     aim: one.aim,
-    peakMemoryMiB: Math.round(peakMiB),
+    peakMemoryMiB: memory?.peakMemoryMiB ?? Number.NaN,
   };
 }
 
-/** Nobody pays for what another one left in the page cache. */
-async function flush(): Promise<void> {
-  await promisify(execFile)('sync');
+function mebibytes({ sizeBytes }: BenchImages): number {
+  return sizeBytes / 1024 ** 2;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
-}
-
-function rounded(value: number): number {
-  return Math.round(value * 100) / 100;
-}
-
-function show(results: readonly CaseResult[], idleCpuPercent: number, blankP50Ms: number): void {
-  const head = ['CASE', 'SECONDS', 'FLOOR', 'FLOOR SECONDS', 'RATIO', 'AIM', 'PEAK MIB'];
-  const rows = results.map((one) => [
-    one.case,
-    one.seconds.toFixed(2),
-    one.floor,
-    one.floorSeconds.toFixed(2),
-    one.ratio.toFixed(2),
-    `<= ${one.aim}`,
-    String(one.peakMemoryMiB),
-  ]);
-  process.stdout.write(`${textTable(head, rows)}\n`);
-  process.stdout.write(`idle: ${idleCpuPercent.toFixed(2)} % of a core (aim: under 1)\n`);
-  process.stdout.write(`blank 1 GiB, create to Succeeded: ${blankP50Ms.toFixed(0)} ms at p50 (aim: under 100)\n`);
+/** One upload, and imports one after another until it has ended. */
+async function measureDelays(
+  { images, nginx }: Bench,
+  service: RunningService,
+  ours: OurTransfers,
+): Promise<Record<string, number>> {
+  const delays = await loopDelaysMs(service.directory, async () => {
+    let uploading = true;
+    const upload = ours.uploadRaw(images).finally(() => {
+      uploading = false;
+    });
+    const importing = async () => {
+      do await ours.importQcow2(images, nginx);
+      while (uploading);
+    };
+    await Promise.all([upload, importing()]);
+  });
+  return Object.fromEntries(Object.entries(delays).map(([name, ms]) => [name, rounded(ms)]));
 }
 
 await main();

@@ -39,26 +39,26 @@ export class OurTransfers {
     return this.#client.close();
   }
 
-  async importImage(url: string, images: BenchImages, contentDigest: string): Promise<number> {
+  async importImage(url: string, images: BenchImages): Promise<number> {
     const name = this.#nextName();
     const started = performance.now();
     await this.#create(name, { http: { url } }, images.sizeBytes);
     const volume = await this.#follow(name, isDone);
     const seconds = (performance.now() - started) / 1000;
-    await this.#checkAndDelete(name, volume, contentDigest);
+    await this.#checkAndDelete(name, volume, images);
     return seconds;
   }
 
-  importRaw(images: BenchImages, nginx: BenchNginx, contentDigest: string): Promise<number> {
-    return this.importImage(`${nginx.httpUrl}/${basename(images.raw)}`, images, contentDigest);
+  importRaw(images: BenchImages, nginx: BenchNginx): Promise<number> {
+    return this.importImage(`${nginx.httpUrl}/${basename(images.raw)}`, images);
   }
 
-  importQcow2(images: BenchImages, nginx: BenchNginx, contentDigest: string): Promise<number> {
-    return this.importImage(`${nginx.httpUrl}/${basename(images.qcow2)}`, images, contentDigest);
+  importQcow2(images: BenchImages, nginx: BenchNginx): Promise<number> {
+    return this.importImage(`${nginx.httpUrl}/${basename(images.qcow2)}`, images);
   }
 
   /** By curl, like its floor; the upload is answered when the volume is committed. */
-  async uploadRaw(images: BenchImages, contentDigest: string): Promise<number> {
+  async uploadRaw(images: BenchImages): Promise<number> {
     const name = this.#nextName();
     await this.#create(name, { upload: {} }, images.sizeBytes);
     await this.#follow(name, (volume) => volume.status?.phase === 'UploadReady');
@@ -68,7 +68,7 @@ export class OurTransfers {
     const started = performance.now();
     await run('curl', ['-fsS', '--http1.1', ...trust, '-X', 'POST', '-H', authorization, '-T', images.raw, url]);
     const seconds = (performance.now() - started) / 1000;
-    await this.#checkAndDelete(name, await this.#follow(name, isDone), contentDigest);
+    await this.#checkAndDelete(name, await this.#follow(name, isDone), images);
     return seconds;
   }
 
@@ -96,7 +96,7 @@ export class OurTransfers {
     return followVolume(name, isReached, { client: this.#client, display: silent, signal: this.#signal });
   }
 
-  async #checkAndDelete(name: VolumeName, volume: DataVolume, contentDigest: string): Promise<void> {
+  async #checkAndDelete(name: VolumeName, volume: DataVolume, { contentDigest }: BenchImages): Promise<void> {
     const found = volume.status?.longshore?.contentDigest;
     if (found !== contentDigest) throw new Error(`${name.name} holds ${found}, not ${contentDigest}`);
     await this.#client.delete(resources.dataVolumes, name);

@@ -1,0 +1,68 @@
+// What the benchmark found: the shape of bench/results.json, and the same for a person, each figure beside its aim.
+import { textTable } from '../cli/text-table.ts';
+import type { MemoryGrowth } from './memory-growth.ts';
+
+export const aims = { idleCpuPercent: 1, blankP50Ms: 100, peakMemoryMiB: 400, growthPercent: 10, loopDelayP99Ms: 50 };
+
+export interface CaseResult {
+  case: string;
+  seconds: number;
+  floor: string;
+  floorSeconds: number;
+  ratio: number;
+  aim: number;
+  peakMemoryMiB: number;
+}
+
+export interface BenchResults {
+  cases: CaseResult[];
+  rounds: number;
+  idleCpuPercent: number;
+  blankP50Ms: number;
+  /** The same transfers with a larger image. */
+  largerImage: { sizeMiB: number; largerSizeMiB: number; cases: MemoryGrowth[] };
+  /** Of each process while imports of the qcow2 image run beside an upload of the raw one. */
+  loopDelayP99Ms: Record<string, number>;
+}
+
+export function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+export function textOf(results: BenchResults): string {
+  const { idleCpuPercent, blankP50Ms, largerImage } = results;
+  const delays = Object.entries(results.loopDelayP99Ms).map(([name, ms]) => `${name} ${ms.toFixed(0)} ms`);
+  return `${casesTable(results.cases)}
+${memoryTable(largerImage)}
+idle: ${idleCpuPercent.toFixed(2)} % of a core (aim: under ${aims.idleCpuPercent})
+blank 1 GiB, create to Succeeded: ${blankP50Ms.toFixed(0)} ms at p50 (aim: under ${aims.blankP50Ms})
+event loop delay during import and upload, p99: ${delays.join(', ')} (aim: under ${aims.loopDelayP99Ms} ms each)
+`;
+}
+
+function casesTable(cases: readonly CaseResult[]): string {
+  const head = ['CASE', 'SECONDS', 'FLOOR', 'FLOOR SECONDS', 'RATIO', 'AIM'];
+  const rows = cases.map((one) => [
+    one.case,
+    one.seconds.toFixed(2),
+    one.floor,
+    one.floorSeconds.toFixed(2),
+    one.ratio.toFixed(2),
+    `<= ${one.aim}`,
+  ]);
+  return textTable(head, rows);
+}
+
+function memoryTable({ sizeMiB, largerSizeMiB, cases }: BenchResults['largerImage']): string {
+  const peak = (size: number) => `PEAK MIB OF ${size} MIB`;
+  const head = ['CASE', peak(sizeMiB), peak(largerSizeMiB), 'AIM', 'GROWTH', 'AIM'];
+  const rows = cases.map((one) => [
+    one.case,
+    String(one.peakMemoryMiB),
+    String(one.largerPeakMemoryMiB),
+    `< ${aims.peakMemoryMiB}`,
+    `${one.growthPercent.toFixed(1)} %`,
+    `<= ${aims.growthPercent} %`,
+  ]);
+  return textTable(head, rows);
+}
