@@ -178,6 +178,11 @@ export interface KubeEvent extends KubeObject {
   source?: { component?: string; host?: string };
   firstTimestamp?: string;
   lastTimestamp?: string;
+  /** When it was first seen, with microseconds. */
+  eventTime?: string | null;
+  reportingComponent?: string;
+  reportingInstance?: string;
+  action?: string;
   count?: number;
 }
 
