@@ -20,7 +20,7 @@ export interface ConditionFacts {
 }
 
 /** Kubernetes' time format: whole seconds. */
-export function kubeTime(now: Date): string {
+function kubeTime(now: Date): string {
   return now.toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
