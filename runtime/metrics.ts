@@ -74,6 +74,11 @@ const rows = {
   },
   longshore_upload_bytes_total: { type: 'counter', labels: [], help: 'Bytes that the upload proxy passed on.' },
   longshore_uploads_running: { type: 'gauge', labels: [], help: 'Uploads that pass through the proxy now.' },
+  longshore_csi_calls_total: {
+    type: 'counter',
+    labels: ['method', 'code'],
+    help: 'Calls that the CSI driver answered, with the gRPC code.',
+  },
   longshore_pool_bytes: {
     type: 'gauge',
     labels: ['kind'],
