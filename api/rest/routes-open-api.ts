@@ -1,4 +1,6 @@
-// Where the OpenAPI pages are read. Pages are made at the first request, named by their hash, and may be kept by clients for ever.
+// Where the OpenAPI pages are read. Pages are made at the first request, named by their hash, and may be kept by clients for ever. They are JSON only, on
+// purpose: kubectl asks for version 3 as JSON, which validates, explains and applies. For version 2 it asks as protobuf, for patches of Kubernetes' own
+// kinds, and where that cannot be read it goes by the types that it was built with. Only `explain --output=plaintext-openapiv2` needs it.
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Fault } from '../../domain/fault.ts';

@@ -5,8 +5,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EventRecorder } from '../../controller/event-recorder.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { resources } from '../../domain/resources.ts';
+import { loadConfig } from '../../runtime/config.ts';
+import { createLogger } from '../../runtime/logger.ts';
 import { ApiUnderTest, claim, dataVolume } from './running-api.ts';
 
 function foundKubectl(): boolean {
@@ -43,9 +46,9 @@ describe.skipIf(reason !== '')(`a real kubectl${reason}`, () => {
     });
   }
 
-  async function file(name: string, ...objects: object[]): Promise<string> {
+  async function file(name: string, object: object): Promise<string> {
     const path = join(under.directory, name);
-    await writeFile(path, objects.map((object) => JSON.stringify(object)).join('\n---\n'));
+    await writeFile(path, JSON.stringify(object));
     return path;
   }
 
@@ -92,6 +95,25 @@ describe.skipIf(reason !== '')(`a real kubectl${reason}`, () => {
     expect((await kubectl('get', 'events')).out).toMatch(
       /Normal +ImportInProgress +datavolume\/a +Import into a in progress/,
     );
+  });
+
+  test('events of one second are shown in the order in which they happened', async () => {
+    const recorder = new EventRecorder(
+      under.store,
+      createLogger(loadConfig({ LONGSHORE_LOG_LEVEL: 'silent' }), 'test'),
+    );
+    const reasons = Array.from({ length: 30 }, (_, n) => `Burst${n}`);
+    const { uid = '' } = under.store.entry(resources.dataVolumes, { namespace: 'default', name: 'a' }) ?? {};
+    const metadata = { namespace: 'default', name: 'a', uid };
+    const object = { apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata };
+    for (const reason of reasons) recorder.record(object, { type: 'Normal', reason, message: 'as the test says' });
+    await recorder.drained();
+    const shown = async (...args: string[]) => (await kubectl(...args)).out.match(/Burst\d+/g);
+    for (const field of ['lastTimestamp', 'firstTimestamp', 'eventTime']) {
+      expect(await shown('get', 'events', `--sort-by=.${field}`)).toEqual(reasons);
+    }
+    expect(await shown('events', '--for', 'dv/a')).toEqual(reasons);
+    expect(new Set(await shown('describe', 'dv', 'a'))).toEqual(new Set(reasons));
   });
 
   test('get -w prints changes as they come', async () => {
@@ -153,6 +175,41 @@ describe.skipIf(reason !== '')(`a real kubectl${reason}`, () => {
     expect((await kubectl('auth', 'whoami')).out).toMatch(/Username +admin/);
   });
 
+  test('can-i tells what a role may do with a part of an object', async () => {
+    const token = await under.user('erin', 'edit', ['default']);
+    const mayErin = async (...args: string[]) => {
+      const { code, out } = await kubectl('auth', 'can-i', ...args, '--token', token);
+      return [code, out.trim()];
+    };
+    const source = ['create', 'datavolumes.cdi.kubevirt.io', '--subresource=source'];
+    expect(await mayErin(...source)).toEqual([0, 'yes']);
+    expect(await mayErin(...source, '-n', 'longshore')).toEqual([1, 'no']);
+    expect(await mayErin('get', 'dv', '--subresource=status')).toEqual([0, 'yes']);
+    expect(await mayErin('update', 'dv', '--subresource=status')).toEqual([1, 'no']);
+    expect(await mayErin('update', 'dv')).toEqual([0, 'yes']);
+    expect(await mayErin('patch', 'pvc/a', '--subresource=status')).toEqual([1, 'no']);
+    expect((await kubectl('auth', 'can-i', 'update', 'dv', '--subresource=status')).out.trim()).toBe('yes');
+  });
+
+  test('create --validate=strict, which reads the schemas, tells what is unknown and takes what is right', async () => {
+    const unknown = dataVolume('strict', { spec: { source: { blank: {} }, colour: 'red', storage: {} } });
+    const refused = await kubectl('create', '--validate=strict', '-f', await file('strict-1.yaml', unknown));
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('unknown field "spec.colour"')]);
+    const files = [
+      await file('strict-2.yaml', dataVolume('strict')),
+      await file('strict-3.yaml', claim('strict-claim')),
+    ];
+    const right = files.flatMap((path) => ['-f', path]);
+    expect((await kubectl('create', '--validate=strict', ...right)).out).toMatch(
+      /strict created[\s\S]*strict-claim created/,
+    );
+    expect((await kubectl('apply', '--validate=strict', ...right)).code).toBe(0);
+    const labelled = { ...claim('strict-claim'), metadata: { name: 'strict-claim', labels: { colour: 'red' } } };
+    const applied = await kubectl('apply', '-f', await file('strict-4.yaml', labelled));
+    expect([applied.err, applied.out]).toEqual(['', expect.stringContaining('strict-claim configured')]);
+    expect((await kubectl('delete', ...right)).code).toBe(0);
+  });
+
   test('mistakes are told in sentences', async () => {
     const wrong = dataVolume('b', { spec: { source: {}, storage: { resources: { requests: { storage: '1Gi' } } } } });
     const refused = await kubectl('apply', '-f', await file('6.yaml', wrong));
@@ -172,6 +229,14 @@ describe.skipIf(reason !== '')(`a real kubectl${reason}`, () => {
     expect((await kubectl('-n', 'n', 'get', 'secret,cm')).out).toMatch(/secret\/s +Opaque +1/);
     expect((await kubectl('delete', 'namespace', 'n')).code).toBe(0);
     expect(under.store.entries(resources.secrets, { namespace: 'n' })).toEqual([]);
+  });
+
+  test('a collection is deleted by its labels', async () => {
+    for (const name of ['c1', 'c2', 'c3']) await kubectl('create', 'configmap', name);
+    await kubectl('label', 'configmap', 'c1', 'c2', 'goes=yes');
+    const path = '/api/v1/namespaces/default/configmaps?labelSelector=goes%3Dyes';
+    expect(JSON.parse((await kubectl('delete', '--raw', path)).out)).toMatchObject({ kind: 'ConfigMapList' });
+    expect((await kubectl('get', 'configmap', '-o', 'name')).out).toBe('configmap/c3\n');
   });
 
   test('delete removes, and waits until it is gone', async () => {
