@@ -1,4 +1,4 @@
-// Two projects: unit tests beside the source, and what crosses folders in test/. Kill tests and the cluster have commands of their own.
+// Two projects: unit tests beside the source, and what crosses folders in test/. Kill tests, the cluster and the image have commands of their own.
 import { defineConfig } from 'vitest/config';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, environment: 'node' as const, pool: 'forks' as const };
@@ -20,10 +20,12 @@ export default defineConfig({
           ...common,
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/kill/**', 'test/cluster/**'],
+          exclude: ['test/kill/**', 'test/cluster/**', 'test/image/**'],
         },
       },
       { test: { ...common, name: 'kill', include: ['test/kill/**/*.test.ts'], testTimeout: 1_200_000 } },
+      // It builds the image twice from clean clones.
+      { test: { ...common, name: 'image', include: ['test/image/**/*.test.ts'], hookTimeout: 3_600_000 } },
       {
         test: {
           ...common,

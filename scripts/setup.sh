@@ -6,6 +6,7 @@
 #   --demo    also what scripts/demo.ts needs
 #   --bench   also what bench/bench.ts needs
 #   --cluster also what the test cluster in test/cluster needs, except Go
+#   --image   also what test/image needs to look at the container image; to build it takes nothing further
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -19,14 +20,15 @@ say() {
   echo "setup: $*" >&2
 }
 
-want_build='' want_demo='' want_bench='' want_cluster=''
+want_build='' want_demo='' want_bench='' want_cluster='' want_image=''
 for option in "$@"; do
   case $option in
     --build) want_build=1 ;;
     --demo) want_demo=1 ;;
     --bench) want_bench=1 ;;
     --cluster) want_cluster=1 ;;
-    *) fail "unknown option $option; known are --build, --demo, --bench and --cluster." ;;
+    --image) want_image=1 ;;
+    *) fail "unknown option $option; known are --build, --demo, --bench, --cluster and --image." ;;
   esac
 done
 
@@ -70,6 +72,8 @@ note_missing_packages() {
   [ -z "$want_bench" ] || need nginx-light nginx
   [ -z "$want_bench" ] || need openssl openssl
   [ -z "$want_cluster" ] || note_missing_packages_of_a_node
+  [ -z "$want_image" ] || need skopeo skopeo
+  [ -z "$want_image" ] || need binutils readelf
 }
 
 # What a Kubernetes node stands on; a cluster that KUBECONFIG names has its own.
