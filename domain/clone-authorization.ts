@@ -3,6 +3,8 @@
 import { annotations } from './annotations.ts';
 import { type Cause, invalid } from './cause.ts';
 import type { DataVolume } from './data-volume.ts';
+import type { Claim } from './kube-shapes.ts';
+import type { KubeObject } from './object-store.ts';
 
 /** One right, as a SubjectAccessReview asks for it. */
 export interface AccessReview {
@@ -65,4 +67,28 @@ export function cloneRefusal(authorization: CloneAuthorization, user: string): C
 export function needsNoClone(dataVolume: DataVolume): boolean {
   const wishes = dataVolume.metadata.annotations ?? {};
   return wishes[annotations.prePopulated] !== undefined || wishes[annotations.checkStaticVolume] !== undefined;
+}
+
+/** What a claim clones that asks for it by annotation `k8s.io/CloneRequest: namespace/name`, as a DataVolume would ask; undefined where it asks for nothing. */
+export function cloneOfClaim(claim: Claim): DataVolume | undefined {
+  const request = claim.metadata.annotations?.[annotations.cloneRequest];
+  if (request === undefined) return undefined;
+  const [first = '', second] = request.split('/');
+  const source = { namespace: second === undefined ? '' : first, name: second ?? first };
+  const { name, namespace = '' } = claim.metadata;
+  return {
+    apiVersion: 'cdi.kubevirt.io/v1beta1',
+    kind: 'DataVolume',
+    metadata: { name, namespace },
+    spec: { source: { pvc: source } },
+  };
+}
+
+/** The object with the given requester, or with none: who asked for a clone is kept in an annotation that users cannot set themselves. */
+export function withRequester<T extends KubeObject>(object: T, requester: string | undefined): T {
+  const { [annotations.requester]: given, ...others } = object.metadata.annotations ?? {};
+  if (requester === undefined && given === undefined) return object;
+  const kept = requester === undefined ? others : { ...others, [annotations.requester]: requester };
+  const { annotations: _all, ...metadata } = object.metadata;
+  return { ...object, metadata: Object.keys(kept).length === 0 ? metadata : { ...metadata, annotations: kept } };
 }

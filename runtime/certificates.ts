@@ -102,6 +102,13 @@ export class CertificateAuthority {
     return { ...made, ca: this.certificate };
   }
 
+  /** Certifies a key that the asker keeps. @throws Fault InvalidRequest */
+  async sign(signingRequest: string, request: Omit<CertificateRequest, 'name'>): Promise<string> {
+    const { signRequest } = await import('./x509-maker.ts');
+    const authority = { key: this.#key, cert: this.certificate };
+    return signRequest(authority, { ...request, seconds: this.#lifetimeSeconds }, signingRequest);
+  }
+
   #path(name: string, extension: string): string {
     return join(this.directory, `${name}.${extension}`);
   }

@@ -25,6 +25,12 @@ const rows = {
     buckets: seconds,
   },
   longshore_api_watches: { type: 'gauge', labels: ['resource'], help: 'Watches that are open.' },
+  longshore_admission_seconds: {
+    type: 'histogram',
+    labels: ['path'],
+    help: 'Seconds that an admission webhook took to answer kube-apiserver.',
+    buckets: seconds,
+  },
   longshore_kube_requests_total: {
     type: 'counter',
     labels: ['verb', 'status'],

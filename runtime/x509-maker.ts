@@ -10,11 +10,14 @@ import {
   type GeneralNameType,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Pkcs10CertificateRequest,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import { Fault } from '../domain/fault.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 /** Clocks differ; a certificate is valid a little before it was made. */
@@ -42,11 +45,45 @@ export async function makeAuthority(request: { cn: string; seconds: number }): P
   return { key: await exportKey(keys.privateKey), cert: pem(certificate) };
 }
 
-export async function makeLeaf(
-  authority: Pem,
-  request: { cn: string; hosts: readonly string[]; usages: readonly ('server' | 'client')[]; seconds: number },
-): Promise<Pem> {
+export interface LeafRequest {
+  cn: string;
+  hosts: readonly string[];
+  usages: readonly ('server' | 'client')[];
+  seconds: number;
+}
+
+export async function makeLeaf(authority: Pem, request: LeafRequest): Promise<Pem> {
   const keys = await makeKeys();
+  return { key: await exportKey(keys.privateKey), cert: await signLeaf(authority, request, keys.publicKey) };
+}
+
+/** A key of one's own and the request (PKCS #10, RFC 2986) to certify it. */
+export async function makeSigningRequest(): Promise<{ key: string; request: string }> {
+  const keys = await makeKeys();
+  const made = await Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm });
+  return { key: await exportKey(keys.privateKey), request: made.toString('pem') };
+}
+
+/**
+ * Certifies the key of a request. What the request says of names is not looked at: those are the signer's to give.
+ * @throws Fault InvalidRequest where it is none, or is not signed by its own key
+ */
+export async function signRequest(authority: Pem, request: LeafRequest, signingRequest: string): Promise<string> {
+  const asked = await readSigningRequest(signingRequest);
+  return signLeaf(authority, request, await asked.publicKey.export());
+}
+
+async function readSigningRequest(text: string): Promise<Pkcs10CertificateRequest> {
+  try {
+    const asked = new Pkcs10CertificateRequest(text);
+    if (await asked.verify()) return asked;
+  } catch (error) {
+    throw new Fault('InvalidRequest', 'the certificate request cannot be read', { cause: error });
+  }
+  throw new Fault('InvalidRequest', 'the certificate request is not signed by its own key');
+}
+
+async function signLeaf(authority: Pem, request: LeafRequest, publicKey: webcrypto.CryptoKey): Promise<string> {
   const issuer = new X509Certificate(authority.cert);
   const names = request.hosts.map((host) => ({ type: isIP(host) === 0 ? 'dns' : 'ip', value: host }) as const);
   const certificate = await X509CertificateGenerator.create({
@@ -56,19 +93,19 @@ export async function makeLeaf(
     ...validity(request.seconds),
     signingAlgorithm: algorithm,
     signingKey: await importKey(authority.key),
-    publicKey: keys.publicKey,
+    publicKey,
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension(
         request.usages.map((usage) => (usage === 'server' ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth)),
       ),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await SubjectKeyIdentifierExtension.create(publicKey),
       await AuthorityKeyIdentifierExtension.create(issuer),
       ...alternativeNames(names),
     ],
   });
-  return { key: await exportKey(keys.privateKey), cert: pem(certificate) };
+  return pem(certificate);
 }
 
 function alternativeNames(

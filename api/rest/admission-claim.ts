@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, labels, provisionerName } from '../../domain/annotations.ts';
 import { type Cause, invalid } from '../../domain/cause.ts';
+import { withRequester } from '../../domain/clone-authorization.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
@@ -9,7 +10,7 @@ import { quantityBytes } from '../../domain/quantity.ts';
 import { volumeNameProblem } from '../../domain/render-claim.ts';
 import { resources } from '../../domain/resources.ts';
 import { chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
-import { authorizeClaimClone, withRequester } from './clone-requester.ts';
+import { authorizeClaimClone } from './clone-requester.ts';
 import { refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
 import { keepStated } from './stated-annotations.ts';

@@ -2,11 +2,12 @@
 
 import { adoptsClaims, validateDataVolume } from '../../domain/admission.ts';
 import { annotations } from '../../domain/annotations.ts';
+import { withRequester } from '../../domain/clone-authorization.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { readDataVolume } from '../../domain/data-volume-shape.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
-import { authorizeClone, withRequester } from './clone-requester.ts';
+import { authorizeClone } from './clone-requester.ts';
 import { refusedAdmission, refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
 import { keepStated } from './stated-annotations.ts';

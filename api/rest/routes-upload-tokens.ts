@@ -1,22 +1,11 @@
-// UploadTokenRequest: created, answered with a token, never stored. As in CDI the token names a claim; ours also holds the claim's uid, so the
-// claim must exist. https://github.com/kubevirt/containerized-data-importer/blob/main/doc/upload.md
+// UploadTokenRequest: created, answered with a token, never stored; see runtime/upload-token-request.ts.
 import type { FastifyInstance } from 'fastify';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { Fault } from '../../domain/fault.ts';
+import { toFault } from '../../domain/fault.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
-import { resources } from '../../domain/resources.ts';
-import { timestamp } from '../store/object-lifecycle.ts';
+import { answerUploadTokenRequest } from '../../runtime/upload-token-request.ts';
 import { allowedBy, paramOf, requireAllowed } from './api-request.ts';
-import { badRequest, Refusal } from './kube-status.ts';
+import { Refusal } from './kube-status.ts';
 import type { ApiContext } from './request-context.ts';
-
-const UploadTokenRequest = Compile(
-  Type.Object({
-    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-    spec: Type.Object({ pvcName: Type.String({ minLength: 1 }) }),
-  }),
-);
 
 const uploadTokenRequests: ResourceRef = {
   group: 'upload.cdi.kubevirt.io',
@@ -34,28 +23,17 @@ export function registerUploadTokens(app: FastifyInstance, context: ApiContext):
       namespace: paramOf(request, 'namespace') ?? '',
     });
   });
+  const { store: reader, tokens, tokenLifetimeSeconds: lifetimeSeconds } = context;
   app.post(path, mayCreate, async (request, reply) => {
     const namespace = paramOf(request, 'namespace') ?? '';
-    if (!UploadTokenRequest.Check(request.body)) throw badRequest('spec.pvcName is required');
-    const { metadata = {}, spec } = request.body;
-    const claim = await context.store.get(resources.claims, { namespace, name: spec.pvcName });
-    const uid = claim?.metadata.uid;
-    if (uid === undefined) {
-      const details = { name: spec.pvcName, kind: 'persistentvolumeclaims', group: '' };
-      throw new Refusal('NotFound', `persistentvolumeclaims "${spec.pvcName}" not found`, details);
-    }
-    if (claim?.metadata.deletionTimestamp !== undefined) {
-      throw new Fault('Conflict', `persistentvolumeclaims "${spec.pvcName}" is being deleted`);
-    }
-    const now = new Date();
-    const expiresAt = timestamp(new Date(now.getTime() + context.tokenLifetimeSeconds * 1_000));
-    const token = await context.tokens.issue({ namespace, name: spec.pvcName, uid }, now);
-    return reply.header('x-content-type-options', 'nosniff').send({
-      kind: 'UploadTokenRequest',
-      apiVersion: 'upload.cdi.kubevirt.io/v1beta1',
-      metadata: { ...metadata, namespace, creationTimestamp: timestamp(now) },
-      spec,
-      status: { token, longshore: { expiresAt } },
-    });
+    const answer = await answerUploadTokenRequest({ reader, tokens, lifetimeSeconds }, namespace, request.body).catch(
+      (error: unknown) => {
+        const fault = toFault(error);
+        if (fault.code !== 'NotFound') throw fault;
+        // The claim, not the request, is what was not found.
+        throw new Refusal('NotFound', fault.detail, { kind: 'persistentvolumeclaims', group: '' });
+      },
+    );
+    return reply.header('x-content-type-options', 'nosniff').send(answer);
   });
 }

@@ -1,0 +1,144 @@
+// What kube-apiserver asks of us on a cluster, over one HTTPS port: admission webhooks, and the aggregated API of UploadTokenRequests. Stateless: any number of
+// replicas answer alike, and none of them leads.
+import type { Server } from 'node:https';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { ObjectReader } from '../domain/object-store.ts';
+import type { TlsPair } from '../runtime/certificates.ts';
+import { closeServer, formatAddress, type ListenAddress, listenOn } from '../runtime/listen.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { metrics } from '../runtime/metrics.ts';
+import { answerUploadTokenRequest } from '../runtime/upload-token-request.ts';
+import type { UploadTokens } from '../runtime/upload-tokens.ts';
+import { reviewAccess } from './access-reviews.ts';
+import { answerReview, dataVolumeWebhooks } from './admission-webhooks.ts';
+import { type FrontProxy, readFrontProxy, userOf } from './front-proxy.ts';
+import type { KubeClient } from './kube-client.ts';
+
+export interface ClusterApiOptions {
+  address: ListenAddress;
+  tls: TlsPair;
+  reader: ObjectReader;
+  client: Pick<KubeClient, 'json'>;
+  tokens: UploadTokens;
+  tokenLifetimeSeconds: number;
+  /** How often the front proxy's CA is read again: a cluster rotates it now and then. */
+  everySeconds: number;
+  logger: Logger;
+}
+
+const group = 'upload.cdi.kubevirt.io';
+const version = `${group}/v1beta1`;
+/** kube-apiserver sends no larger object. */
+const bodyLimitBytes = 8 * 1024 * 1024;
+
+/** @throws Fault AddressInUse, PermissionDenied, NotFound (no aggregation layer) */
+export async function startClusterApi(
+  options: ClusterApiOptions,
+): Promise<{ address: string; close(): Promise<void> }> {
+  let proxy = await readFrontProxy(options.reader);
+  const { key, cert } = options.tls;
+  const secured = (pair: Pick<TlsPair, 'key' | 'cert'>) => ({ key: pair.key, cert: pair.cert, ca: proxy.ca });
+  const app = fastify<Server>({
+    // Webhooks come without a certificate, so none is demanded here; userOf looks at the one of the front proxy.
+    https: { ...secured({ key, cert }), requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+    bodyLimit: bodyLimitBytes,
+    logger: false,
+  });
+  app.setErrorHandler((error, _request, reply) => refuse(reply, toFault(error, { otherwise: 'MalformedRequest' })));
+  app.setNotFoundHandler((request, reply) =>
+    refuse(reply, new Fault('NotFound', `unknown api endpoint ${request.url}`)),
+  );
+  registerWebhooks(app, options);
+  registerDiscovery(app);
+  registerTokens(app, options, () => proxy);
+  await app.ready();
+  const renew = () => app.server.setSecureContext({ ...secured(options.tls), minVersion: 'TLSv1.2' });
+  options.tls.onRenewal?.(renew);
+  const looking = setInterval(() => {
+    readFrontProxy(options.reader).then(
+      (found) => {
+        if (found.ca === proxy.ca) return;
+        proxy = found;
+        renew();
+      },
+      (error: unknown) =>
+        options.logger.warn({ err: toFault(error) }, 'the CA of the front proxy could not be read again'),
+    );
+  }, options.everySeconds * 1_000);
+  const bound = await listenOn(app.server, options.address);
+  return {
+    address: formatAddress(bound),
+    close: async () => {
+      clearInterval(looking);
+      await closeServer(app.server);
+      await app.close();
+    },
+  };
+}
+
+function refuse(reply: FastifyReply, fault: Fault) {
+  return reply.code(fault.row.http).type('text/plain').send(fault.detail);
+}
+
+function registerWebhooks(app: FastifyInstance<Server>, { reader, client }: ClusterApiOptions): void {
+  for (const [path, decide] of Object.entries(dataVolumeWebhooks)) {
+    app.post(path, async (request) => {
+      const begun = performance.now();
+      const answer = await answerReview(decide, request.body, { reader, client });
+      metrics.observe('longshore_admission_seconds', { path }, (performance.now() - begun) / 1_000);
+      return answer;
+    });
+  }
+}
+
+function registerDiscovery(app: FastifyInstance<Server>): void {
+  const resource = { name: 'uploadtokenrequests', singularName: 'uploadtokenrequest', namespaced: true };
+  const named = {
+    group,
+    version: 'v1beta1',
+    kind: 'UploadTokenRequest',
+    verbs: ['create'],
+    shortNames: ['utr', 'utrs'],
+  };
+  const versions = { name: group, versions: [{ groupVersion: version, version: 'v1beta1' }] };
+  const apiGroup = { ...versions, preferredVersion: { groupVersion: version, version: 'v1beta1' } };
+  app.get('/', () => ({ paths: ['/apis', `/apis/${group}`, `/apis/${version}`, '/healthz'] }));
+  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('OK'));
+  app.get('/apis', () => ({ kind: 'APIGroupList', apiVersion: 'v1', groups: [apiGroup] }));
+  app.get(`/apis/${group}`, () => ({ kind: 'APIGroup', apiVersion: 'v1', ...apiGroup }));
+  app.get(`/apis/${version}`, () => ({
+    ...{ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: version },
+    resources: [{ ...resource, ...named }],
+  }));
+}
+
+function registerTokens(app: FastifyInstance<Server>, options: ClusterApiOptions, proxy: () => FrontProxy): void {
+  const { reader, client, tokens, tokenLifetimeSeconds: lifetimeSeconds } = options;
+  app.post<{ Params: { namespace: string } }>(
+    `/apis/${version}/namespaces/:namespace/uploadtokenrequests`,
+    { onRequest: (request) => requireRight(request, request.params.namespace, client, proxy()) },
+    async (request, reply) => {
+      const answer = await answerUploadTokenRequest(
+        { reader, tokens, lifetimeSeconds },
+        request.params.namespace,
+        request.body,
+      );
+      return reply.header('x-content-type-options', 'nosniff').send(answer);
+    },
+  );
+}
+
+/** As CDI: whoever may not is 401 with the reason as the body. */
+async function requireRight(
+  request: FastifyRequest,
+  namespace: string,
+  client: Pick<KubeClient, 'json'>,
+  proxy: FrontProxy,
+): Promise<void> {
+  const user = userOf(request.raw, proxy);
+  const right = { verb: 'create', group, resource: 'uploadtokenrequests', namespace };
+  const { allowed, reason } = await reviewAccess(client, user, right);
+  if (!allowed)
+    throw new Fault('Unauthenticated', reason === '' ? `User ${user.username} may not upload there` : reason);
+}
