@@ -1,0 +1,157 @@
+// The CSI driver over a temporary pool, and a client of it that speaks gRPC over the socket as the kubelet and the provisioner do. Everything, mounts
+// too, is gone when the test ends.
+import { execFileSync } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client, type ClientUnaryCall, credentials, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
+import { loadServices, type ServiceName } from '../csi/grpc-services.ts';
+import { readMountTable } from '../csi/mount-table.ts';
+import { type CsiDriver, type CsiDriverOptions, startCsiDriver } from '../csi/start-csi-driver.ts';
+import type { VolumeRecord } from '../domain/volume-record.ts';
+import { createLogger } from '../runtime/logger.ts';
+import { findPrograms } from '../runtime/programs.ts';
+import type { Pool } from '../volumes/pool.ts';
+import { TemporaryPool } from './temporary-pool.ts';
+
+export const driverName = 'csi.longshore.dev';
+export const topologyKey = `topology.${driverName}/node`;
+
+/** What mounting needs. */
+export const isRoot = process.geteuid?.() === 0;
+
+export type Reply = Record<string, unknown>;
+
+const definitionOf = loadServices();
+
+/** A client of one socket. */
+export class CsiClient {
+  readonly #client: Client;
+
+  constructor(socketPath: string) {
+    this.#client = new Client(`unix:${socketPath}`, credentials.createInsecure());
+  }
+
+  /** @throws ServiceError with the status */
+  call(service: ServiceName, method: string, request: object, deadlineMs = 30_000): Promise<Reply> {
+    return this.begin(service, method, request, deadlineMs).reply;
+  }
+
+  begin(service: ServiceName, method: string, request: object, deadlineMs = 30_000) {
+    const definition: ServiceDefinition = definitionOf(service);
+    const found = definition[method];
+    if (found === undefined) throw new Error(`${service} has no ${method}`);
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    const options = { deadline: Date.now() + deadlineMs };
+    const answered = (error: ServiceError | null, reply?: Reply) =>
+      error === null ? resolve(reply ?? {}) : reject(error);
+    const { path, requestSerialize, responseDeserialize } = found;
+    const call: ClientUnaryCall = this.#client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      options,
+      answered,
+    );
+    return { reply: promise, cancel: () => call.cancel() };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+export class CsiFixture {
+  readonly place: TemporaryPool;
+  readonly pool: Pool;
+  readonly socketPath: string;
+  readonly driver: CsiDriver;
+  readonly client: CsiClient;
+
+  private constructor(parts: Pick<CsiFixture, 'place' | 'pool' | 'socketPath' | 'driver'>) {
+    this.place = parts.place;
+    this.pool = parts.pool;
+    this.socketPath = parts.socketPath;
+    this.driver = parts.driver;
+    this.client = new CsiClient(parts.socketPath);
+  }
+
+  static async start(options: Partial<CsiDriverOptions> & { overcommit?: number } = {}): Promise<CsiFixture> {
+    const place = await TemporaryPool.make();
+    const pool = await place.open({ overcommit: options.overcommit ?? 100 });
+    const socketPath = join(place.root, 'csi', 'csi.sock');
+    const driver = await startCsiDriver({
+      ...{ driver: driverName, version: '1.2.3', node: 'node-1', pools: new Map([['default', pool]]), socketPath },
+      programs: findPrograms([]),
+      logger: createLogger({ logLevel: 'silent' }, 'csi'),
+      whoFills: async () => 'nobody',
+      deleteVolume: (volumeId) => pool.delete(volumeId),
+      ...options,
+    });
+    return new CsiFixture({ place, pool, socketPath, driver });
+  }
+
+  controller(method: string, request: object): Promise<Reply> {
+    return this.client.call('csi.v1.Controller', method, request);
+  }
+
+  node(method: string, request: object): Promise<Reply> {
+    return this.client.call('csi.v1.Node', method, request);
+  }
+
+  /** A directory in which targets are made, as the kubelet makes one for each pod. */
+  async targets(): Promise<string> {
+    const path = join(this.place.root, 'pods');
+    await mkdir(path, { recursive: true });
+    return path;
+  }
+
+  /** What is mounted below the root of the fixture. */
+  async mounts(): Promise<string[]> {
+    const table = await readMountTable();
+    return table.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${this.place.root}/`));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client.close();
+    await this.driver.stop();
+    for (const path of (await this.mounts()).reverse()) execFileSync('umount', ['--lazy', path]);
+    await this.place[Symbol.asyncDispose]();
+  }
+}
+
+export const mib = 1024 ** 2;
+
+export function capability(mode = 'SINGLE_NODE_WRITER', mount: object = {}) {
+  return { mount, accessMode: { mode } };
+}
+
+/** The request that the external-provisioner sends for a claim. */
+export function createRequest(claimUid: string, requiredBytes: number = mib, more: object = {}) {
+  return {
+    name: `pvc-${claimUid}`,
+    capacityRange: { requiredBytes },
+    volumeCapabilities: [capability()],
+    parameters: {
+      'csi.storage.k8s.io/pvc/name': 'disk',
+      'csi.storage.k8s.io/pvc/namespace': 'machines',
+      'csi.storage.k8s.io/pv/name': `pvc-${claimUid}`,
+    },
+    accessibilityRequirements: {
+      requisite: [{ segments: { [topologyKey]: 'node-1' } }],
+      preferred: [{ segments: { [topologyKey]: 'node-1' } }],
+    },
+    ...more,
+  };
+}
+
+export function publishRequest(volume: Pick<VolumeRecord, 'volumeId'>, targetPath: string, more: object = {}) {
+  return {
+    volumeId: volume.volumeId,
+    stagingTargetPath: '/staging',
+    targetPath,
+    volumeCapability: capability(),
+    readonly: false,
+    ...more,
+  };
+}
