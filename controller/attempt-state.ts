@@ -21,6 +21,13 @@ const Stage = Type.Union([
   Type.Literal('failed'),
 ]);
 
+const KeptFault = Type.Object({
+  code: Type.String(),
+  detail: Type.String(),
+  retryable: Type.Boolean(),
+  nextStep: Type.String(),
+});
+
 const StateShape = Type.Object({
   schemaVersion: Type.Literal(stateVersion),
   attempt: Type.Integer({ minimum: 1 }),
@@ -34,9 +41,9 @@ const StateShape = Type.Object({
   /** Time before which the next try does not begin. */
   notBefore: Type.Optional(Type.String()),
   /** Why the last try failed. */
-  fault: Type.Optional(
-    Type.Object({ code: Type.String(), detail: Type.String(), retryable: Type.Boolean(), nextStep: Type.String() }),
-  ),
+  fault: Type.Optional(KeptFault),
+  /** What the next try waits for now. */
+  obstacle: Type.Optional(KeptFault),
   committedAt: Type.Optional(Type.String()),
   report: Type.Optional(TransferReport),
 });
@@ -45,6 +52,7 @@ type StateShape = Static<typeof StateShape>;
 export interface AttemptState extends StateShape {
   operation: Operation;
   fault?: FaultRecord;
+  obstacle?: FaultRecord;
 }
 
 const check = Compile(StateShape);
@@ -66,15 +74,22 @@ export function parseAttemptState(annotation: string | undefined): AttemptState 
   if (annotation === undefined) return undefined;
   const value = parsedJson(annotation);
   if (!check.Check(value) || !isOperation(value.operation)) return undefined;
-  // The members keep their order, so that a state that is written again is the same text.
-  const { fault, ...rest } = value;
+  const { fault, obstacle, ...rest } = value;
   const { operation } = value;
-  if (fault === undefined || !isFaultCode(fault.code)) return { ...rest, operation };
-  return { ...value, operation, fault: { ...fault, code: fault.code } };
+  const state: AttemptState = { ...rest, operation };
+  if (isKnown(fault)) state.fault = fault;
+  if (isKnown(obstacle)) state.obstacle = obstacle;
+  return state;
 }
 
-export function formatAttemptState(state: AttemptState): string {
-  return JSON.stringify(state);
+function isKnown(fault: StateShape['fault']): fault is FaultRecord {
+  return fault !== undefined && isFaultCode(fault.code);
+}
+
+/** Always the same text for the same state, whatever it was made from. */
+export function formatAttemptState({ fault, obstacle, ...rest }: AttemptState): string {
+  const members = Object.entries(rest).sort(([one], [other]) => (one < other ? -1 : 1));
+  return JSON.stringify({ ...Object.fromEntries(members), fault, obstacle });
 }
 
 function parsedJson(text: string): unknown {

@@ -32,7 +32,7 @@ export interface ClaimFacts {
   outcome: PendingOutcome | undefined;
   /** The DataVolume or the claim asks for the end of the attempt. */
   cancelRequested: boolean;
-  /** An action of an earlier pass of this round that failed. */
+  /** An action of an earlier pass of this round that failed, or a volume that is there and cannot be read. */
   obstacle: Fault | undefined;
   /** Asked for each failed attempt; jobs/retry-policy.ts with the settings and chance in it. */
   plan(failed: { fault: Fault; state: AttemptState; bytesFetched: number }): RetryPlan;

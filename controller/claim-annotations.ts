@@ -6,6 +6,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
 import { type AttemptState, formatAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, RunningNote } from './claim-actions.ts';
+import { obstacleOf } from './next-attempt-state.ts';
 
 const completeMessage: Record<Operation, string> = {
   import: 'Import Complete',
@@ -68,8 +69,7 @@ function whatItWaitsFor(facts: ClaimFacts): RunningNote | undefined {
     const message = `the worker of node ${facts.node.name} is not connected`;
     return { running: false, reason: 'NodeLost', message };
   }
-  const fault =
-    facts.obstacle ?? (facts.live === undefined && !facts.readiness.ready ? facts.readiness.fault : undefined);
+  const fault = obstacleOf(facts);
   if (fault === undefined) return undefined;
   return { running: false, reason: fault.code, message: `${fault.row.sentence} ${fault.detail}` };
 }

@@ -31,7 +31,7 @@ export function longshoreStatus(dataVolume: DataVolume, facts: TransferFacts): L
     attempt: state?.attempt,
     requester: dataVolume.metadata.annotations?.[annotations.requester],
     nextAttemptAt: state?.notBefore,
-    fault: state?.fault,
+    fault: state?.obstacle ?? state?.fault,
     ...progressOf(facts),
     ...reportOf(state),
   });

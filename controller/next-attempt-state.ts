@@ -16,7 +16,20 @@ export function nextAttemptState(annotation: string | undefined, facts: ClaimFac
   const state = kept ?? (operation === undefined ? undefined : firstAttempt(operation));
   if (state === undefined || isEnded(state)) return state;
   const held = withFenceOf(state, facts);
-  return decided(held, facts) ?? withOutcome(held, facts) ?? cancelled(held, facts) ?? withLiveAttempt(held, facts);
+  const next =
+    decided(held, facts) ?? withOutcome(held, facts) ?? cancelled(held, facts) ?? withLiveAttempt(held, facts);
+  return withObstacle(next, facts);
+}
+
+/** What keeps the next try from beginning; undefined where nothing does. */
+export function obstacleOf({ obstacle, live, readiness }: ClaimFacts): Fault | undefined {
+  if (obstacle !== undefined) return obstacle;
+  return live === undefined && !readiness.ready ? readiness.fault : undefined;
+}
+
+function withObstacle({ obstacle: _, ...state }: AttemptState, facts: ClaimFacts): AttemptState {
+  const obstacle = isEnded(state) ? undefined : obstacleOf(facts);
+  return obstacle === undefined ? state : { ...state, obstacle: faultRecord(obstacle) };
 }
 
 /** The volume knows of a later attempt than the claim: its number is taken over. */

@@ -1,6 +1,7 @@
 // What each node's worker has told: its volumes and what runs there now. Built anew from `inventory` after each connect; kept up to date by answers,
 // results and progress. Memory only: the pools themselves are the truth.
 
+import { type Fault, faultFromRecord } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import type { Inventory, Outcome, Progress } from '../jobs/channel-protocol.ts';
 
@@ -29,6 +30,8 @@ export interface NodeState {
 export class NodeView {
   readonly name: string;
   readonly volumes = new Map<VolumeId, VolumeRecord>();
+  /** Volumes that are there, but whose records cannot be read. */
+  readonly unreadable = new Map<string, Fault>();
   readonly live = new Map<VolumeId, LiveAttempt>();
   known = false;
   settled = false;
@@ -74,10 +77,14 @@ export class NodeView {
 
   takeInventory(inventory: Inventory): void {
     this.volumes.clear();
+    this.unreadable.clear();
     this.live.clear();
     for (const volume of inventory.volumes) {
       const id = volume.volumeId;
       if (isVolumeId(id)) this.volumes.set(id, { ...volume, volumeId: id });
+    }
+    for (const { volumeId, fault } of inventory.unreadable ?? []) {
+      this.unreadable.set(volumeId, faultFromRecord(fault));
     }
     this.#takeAttempts(inventory.waiting, 'waiting');
     this.#takeAttempts(inventory.received, 'received');

@@ -81,10 +81,11 @@ function waitsToEnd(message: string): ClaimAction[] {
   return [{ kind: 'patch', patch: { annotations: told } }];
 }
 
-function statusOf(claim: Claim, { volume, node }: ClaimFacts): ClaimAction[] {
+function statusOf(claim: Claim, { volume, node, obstacle }: ClaimFacts): ClaimAction[] {
   const phase = claim.status?.phase;
   if (volume === undefined) {
-    const lost = claim.spec.volumeName !== undefined && node?.connected === true && node.known;
+    const isMissing = node?.connected === true && node.known && obstacle === undefined;
+    const lost = claim.spec.volumeName !== undefined && isMissing;
     const wanted = lost ? 'Lost' : (phase ?? 'Pending');
     return phase === wanted ? [] : [{ kind: 'patchStatus', status: { ...claim.status, phase: wanted } }];
   }

@@ -83,6 +83,8 @@ export type PoolUsage = Static<typeof PoolUsage>;
 
 export const Inventory = Type.Object({
   volumes: Type.Array(VolumeRecord),
+  /** Volumes that are there, but whose records cannot be read. */
+  unreadable: Type.Optional(Type.Array(Type.Object({ volumeId: Type.String(), fault: FaultShape }))),
   /** Attempts that run in this worker now. */
   running: Type.Array(Type.Object(Attempt)),
   /** Uploads that wait for their bytes now. */

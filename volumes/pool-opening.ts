@@ -41,6 +41,8 @@ export interface OpenedPool {
   records: Map<VolumeId, VolumeRecord>;
   /** What lies in volumes/ and is no readable record. */
   unread: RecordReading[];
+  /** Of these the volumes, and why their records cannot be read. */
+  unreadable: ReadonlyMap<VolumeId, Fault>;
   received: ReceivedAttempt[];
   readOnly: Fault | undefined;
   reflink: boolean;
@@ -75,8 +77,9 @@ async function openHeld(
   for (const reading of readings) if (reading.kind === 'record') records.set(reading.record.volumeId, reading.record);
   const unread = readings.filter(({ kind }) => kind !== 'record');
   for (const reading of unread) options.logger.warn(factsOf(reading), 'a volume of the pool cannot be read');
-  const readOnly = whyReadOnly(readings);
-  const recovery = readOnly === undefined ? await recoverPool(layout, records, idsOf(unread)) : undefined;
+  const unreadable = new Map(unread.flatMap(whyUnreadable));
+  const readOnly = [...unreadable.values()].find(({ code }) => code === 'PoolReadOnly');
+  const recovery = readOnly === undefined ? await recoverPool(layout, records, new Set(unreadable.keys())) : undefined;
   if (recovery !== undefined && recovery.removed.length > 0) {
     options.logger.info({ removed: recovery.removed }, 'removed what a former service left in staging');
   }
@@ -85,7 +88,7 @@ async function openHeld(
   const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
   ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
   return {
-    ...{ layout, identity, ledger, records, unread, readOnly, capacityBytes },
+    ...{ layout, identity, ledger, records, unread, unreadable, readOnly, capacityBytes },
     ownership: new FileOwnership(options.owner),
     received: recovery?.received ?? [],
     reflink: await canReflink(layout.staging),
@@ -95,16 +98,17 @@ async function openHeld(
   };
 }
 
-function whyReadOnly(readings: readonly RecordReading[]): Fault | undefined {
-  for (const reading of readings) {
-    if (reading.kind !== 'newer') continue;
-    return new Fault('PoolReadOnly', `${reading.volumeId}/volume.json has version ${reading.version}`);
+function whyUnreadable(reading: RecordReading): [VolumeId, Fault][] {
+  switch (reading.kind) {
+    case 'corrupt':
+      return [[reading.volumeId, reading.fault]];
+    case 'newer': {
+      const detail = `${reading.volumeId}/volume.json has version ${reading.version}`;
+      return [[reading.volumeId, new Fault('PoolReadOnly', detail)]];
+    }
+    default:
+      return [];
   }
-  return undefined;
-}
-
-function idsOf(unread: readonly RecordReading[]): Set<VolumeId> {
-  return new Set(unread.flatMap((reading) => ('volumeId' in reading ? [reading.volumeId] : [])));
 }
 
 function factsOf(reading: RecordReading): object {

@@ -19,10 +19,17 @@ import { StagingArea } from './staging-area.ts';
 import { VolumeLocks } from './volume-locks.ts';
 import { writeRecord } from './volume-records.ts';
 
+/** Told after each durable change of a volume; without a record it is gone. */
+type ChangeListener = (id: VolumeId, record: VolumeRecord | undefined) => void;
+
 export class Pool {
   readonly directory: string;
   readonly poolId: string;
   readonly reflink: boolean;
+  /** Why the pool is only read, or undefined. */
+  readonly readOnly: Fault | undefined;
+  /** Volumes that are there, but whose records cannot be read, and why; nothing is done to them. */
+  readonly unreadable: ReadonlyMap<VolumeId, Fault>;
   /** How the size of a volume is enforced: this service writes no byte beyond it; what a machine adds to `data` is not limited. */
   readonly enforcement = 'own-writes';
   readonly #opened: OpenedPool;
@@ -33,6 +40,7 @@ export class Pool {
   readonly #locks = new VolumeLocks();
   #capacityBytes: number;
   #closed = false;
+  #listener: ChangeListener | undefined;
 
   private constructor(opened: OpenedPool) {
     this.#opened = opened;
@@ -42,6 +50,8 @@ export class Pool {
     this.directory = opened.layout.directory;
     this.poolId = opened.identity.poolId;
     this.reflink = opened.reflink;
+    this.readOnly = opened.readOnly;
+    this.unreadable = opened.unreadable;
     this.#capacityBytes = opened.capacityBytes;
     this.#area = new StagingArea(opened.layout, opened.ledger, opened.received);
   }
@@ -54,9 +64,9 @@ export class Pool {
     return new Pool(await openPool(options));
   }
 
-  /** Why the pool is only read, or undefined. */
-  get readOnly(): Fault | undefined {
-    return this.#opened.readOnly;
+  /** One listener: it may not throw, and is told before the call that made the change returns. */
+  onChange(listener: ChangeListener): void {
+    this.#listener = listener;
   }
 
   get largestVolumeBytes(): number {
@@ -211,6 +221,7 @@ export class Pool {
       await syncDirectory(this.#layout.volumes);
       await rm(doomed, { recursive: true, force: true });
       this.#opened.ledger.release(id);
+      this.#listener?.(id, undefined);
     });
   }
 
@@ -256,16 +267,19 @@ export class Pool {
 
   async #write(record: VolumeRecord): Promise<VolumeRecord> {
     await writeRecord(this.#layout, record);
+    return this.#changed(record);
+  }
+
+  #changed(record: VolumeRecord): VolumeRecord {
     this.#records.set(record.volumeId, record);
+    this.#listener?.(record.volumeId, record);
     return record;
   }
 
   async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
     this.#opened.ledger.promise(request.volumeId, request.sizeBytes);
     try {
-      const record = await makeVolume(request, this.#layout, this.#ownership);
-      this.#records.set(record.volumeId, record);
-      return record;
+      return this.#changed(await makeVolume(request, this.#layout, this.#ownership));
     } catch (error) {
       this.#opened.ledger.release(request.volumeId);
       throw error;
@@ -281,9 +295,8 @@ export class Pool {
 
   /** A volume whose record cannot be read is kept as it is. */
   #refuseUnread(id: VolumeId): void {
-    for (const reading of this.#opened.unread) {
-      if (reading.kind === 'corrupt' && reading.volumeId === id) throw reading.fault;
-    }
+    const fault = this.unreadable.get(id);
+    if (fault !== undefined) throw fault;
   }
 
   #owns(id: VolumeId, attempt: number): boolean {

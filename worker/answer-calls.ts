@@ -1,5 +1,5 @@
 // The worker's answers to the controller: volumes by the pool, attempts by what runs here. Every call may come twice.
-import { Fault, faultRecord } from '../domain/fault.ts';
+import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { probeSource } from '../importer/probe-source.ts';
 import type { HttpInputs, Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
@@ -10,6 +10,7 @@ import type { Pool } from '../volumes/pool.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
+import { explainByPool } from './pool-gone.ts';
 import { SharedRuns } from './shared-runs.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
@@ -61,7 +62,13 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     await deleteVolume(volumeIdIn(asked), options);
     return {};
   });
-  channel.handle('volume.digest', (asked, signal) => digestOf(volumeIdIn(asked), asked.sha256, options, signal));
+  channel.handle('volume.digest', async (asked, signal) => {
+    try {
+      return await digestOf(volumeIdIn(asked), asked.sha256, options, signal);
+    } catch (error) {
+      throw await explainByPool(toFault(error, { signal }), pool);
+    }
+  });
   channel.handle('upload.open', async ({ volumeId, ...asked }) => {
     openUpload({ ...asked, volumeId: volumeIdIn({ volumeId }) }, pool, slots);
     return {};
@@ -84,6 +91,7 @@ async function inventoryOf({ pool, attempts, slots, outbox }: AnswerOptions): Pr
   const usage = await pool.usage();
   return {
     volumes: pool.list(),
+    unreadable: [...pool.unreadable].map(([volumeId, fault]) => ({ volumeId, fault: faultRecord(fault) })),
     running: attempts.list(),
     waiting: slots.waiting().map(({ volumeId, attempt }) => ({ volumeId, attempt })),
     received: pool.received(),

@@ -20,6 +20,7 @@ import type { Staging } from '../volumes/staging.ts';
 import type { Attempts } from './attempts.ts';
 import type { ChannelClient } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
+import { explainByPool } from './pool-gone.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { recordTransfer } from './transfer-record.ts';
 import type { WorkerTools } from './worker-tools.ts';
@@ -94,7 +95,8 @@ export class JobRunner {
       await pool.commit(staging, report);
       return report;
     } catch (error) {
-      const fault = toFault(error, { signal: AbortSignal.any([signal, staging.signal]) });
+      const failed = toFault(error, { signal: AbortSignal.any([signal, staging.signal]) });
+      const fault = await explainByPool(failed, pool);
       if (!this.#keepsUpload(job, fault)) await staging.discard();
       throw fault;
     }

@@ -20,6 +20,7 @@ import { Outbox } from './outbox.ts';
 import { UploadReceiver } from './upload-receiver.ts';
 import { startUploadServer } from './upload-server.ts';
 import { UploadSlots } from './upload-slots.ts';
+import { VolumeNews } from './volume-news.ts';
 
 export interface WorkerOptions {
   config: Config;
@@ -28,6 +29,8 @@ export interface WorkerOptions {
   programs: Programs;
   /** Directory of the pool, made where it does not exist. Default: config.pool. */
   poolDirectory?: string;
+  /** Others than the controller make and delete volumes too, and it is told of them. */
+  tellsVolumes?: boolean;
 }
 
 export interface RunningWorker {
@@ -80,6 +83,10 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   channel.start(uploads.address);
   undo.defer(() => channel.stop());
   undo.defer(() => outbox.stop());
+  if (options.tellsVolumes === true) {
+    const news = new VolumeNews({ pool, channel, logger });
+    undo.defer(() => news.stop());
+  }
 
   const unpublish = await new WorkerRegistry(redis).publish(
     { node: config.node, uploadAddress: uploads.address },

@@ -9,6 +9,7 @@ import type { Staging } from '../volumes/staging.ts';
 import type { Attempts } from './attempts.ts';
 import type { ChannelClient } from './channel-client.ts';
 import type { AttemptKey, Outbox } from './outbox.ts';
+import { explainByPool } from './pool-gone.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { recordTransfer } from './transfer-record.ts';
 import type { UploadSlot, UploadSlots } from './upload-slots.ts';
@@ -113,7 +114,7 @@ export class UploadReceiver {
       this.#committed(slot, record, started, result.report.fetchedBytes);
       return 'committed';
     } catch (error) {
-      const fault = toFault(error, { signal: held });
+      const fault = await explainByPool(toFault(error, { signal: held }), pool);
       await staging.discard();
       throw fault;
     }

@@ -1,0 +1,61 @@
+// Tells the controller which volumes were made, declared plain or deleted on this node by others than itself: on a cluster, by Kubernetes through the CSI
+// driver. What is told is how the volume is at that moment, so that many changes in a row are told once, and the last word is right.
+import { toFault } from '../domain/fault.ts';
+import type { VolumeId } from '../domain/volume-record.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { Pool } from '../volumes/pool.ts';
+import type { ChannelClient } from './channel-client.ts';
+
+export interface VolumeNewsOptions {
+  pool: Pool;
+  channel: Pick<ChannelClient, 'ask'>;
+  logger: Logger;
+}
+
+export class VolumeNews {
+  readonly #options: VolumeNewsOptions;
+  readonly #untold = new Set<VolumeId>();
+  readonly #ending = new AbortController();
+  #telling: Promise<void> | undefined;
+
+  constructor(options: VolumeNewsOptions) {
+    this.#options = options;
+    options.pool.onChange((id, record) => {
+      // The controller itself gives volumes to attempts, and is told by them how they ended.
+      if (record?.state === 'populating' || record?.state === 'complete') return;
+      this.#untold.add(id);
+      this.#telling ??= this.#tellAll().finally(() => {
+        this.#telling = undefined;
+      });
+    });
+  }
+
+  /** What is still untold comes with the inventory of the next connection. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#telling;
+  }
+
+  async #tellAll(): Promise<void> {
+    const { signal } = this.#ending;
+    for (const id of this.#untold) {
+      this.#untold.delete(id);
+      try {
+        await this.#tell(id, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.logger.warn(
+          { volumeId: id, err: toFault(error) },
+          'the controller does not take news of a volume',
+        );
+      }
+    }
+  }
+
+  async #tell(id: VolumeId, signal: AbortSignal): Promise<void> {
+    const { pool, channel } = this.#options;
+    const volume = pool.get(id);
+    if (volume === undefined) await channel.ask('volume.gone', { volumeId: id }, signal);
+    else await channel.ask('volume.changed', { volume }, signal);
+  }
+}
