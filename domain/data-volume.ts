@@ -30,7 +30,7 @@ export const HttpSource = Type.Object(
   { description: 'an image served over HTTP' },
 );
 
-export const S3Source = Type.Object(
+const S3Source = Type.Object(
   {
     url: text('URL of the object'),
     secretRef: optionalText('secret with accessKeyId and secretKey'),
@@ -39,7 +39,7 @@ export const S3Source = Type.Object(
   { description: 'an object of an S3 store' },
 );
 
-export const GcsSource = Type.Object(
+const GcsSource = Type.Object(
   {
     url: text('gs:// or https URL of the object'),
     secretRef: optionalText('secret with the key of a service account'),

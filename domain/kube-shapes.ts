@@ -15,7 +15,7 @@ const Quantity = Type.Union([Type.String(), Type.Number()], {
 
 const quantities = (description: string) => Type.Optional(Type.Record(Type.String(), Quantity, { description }));
 
-export const ResourceRequirements = Type.Object(
+const ResourceRequirements = Type.Object(
   {
     requests: quantities('the least that is wanted; `storage` is the size'),
     limits: quantities('the most that may be given'),
