@@ -14,7 +14,7 @@ import { closeServer, formatAddress, type ListenAddress, listenOn } from '../run
 import type { Logger } from '../runtime/logger.ts';
 import type { KubeClient } from './kube-client.ts';
 
-export const enrolmentAudience = 'longshore';
+const enrolmentAudience = 'longshore';
 const nodeOfToken = 'authentication.kubernetes.io/node-name';
 const longestBodyBytes = 16_384;
 const bodyTimeoutMs = 10_000;

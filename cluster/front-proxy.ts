@@ -52,8 +52,8 @@ export function userOf(request: IncomingMessage, proxy: FrontProxy): ClusterUser
   const refused = new Fault('Unauthenticated', 'request is not authenticated');
   const { socket, headers } = request;
   if (!(socket instanceof TLSSocket) || !socket.authorized) throw refused;
-  const name = socket.getPeerCertificate().subject?.CN ?? '';
-  if (proxy.names.length > 0 && !proxy.names.includes(name)) throw refused;
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  if (proxy.names.length > 0 && !proxy.names.some((known) => known === name)) throw refused;
   const username = valuesOf(headers, proxy.usernameHeaders)[0];
   if (username === undefined) throw refused;
   const groups = valuesOf(headers, proxy.groupHeaders);

@@ -19,7 +19,7 @@ export interface KubeCredentials {
 }
 
 /** Where the kubelet puts a pod's service account. */
-export const serviceAccountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
+const serviceAccountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** The kubelet renews the token in its file well before its end; the file is read again this often. */
 const tokenAgeMs = 60_000;
 

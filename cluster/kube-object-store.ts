@@ -123,7 +123,7 @@ function selectorsOf({ labelSelector, fieldSelector }: ListOptions): Record<stri
 }
 
 /** @param namespace undefined: all of them */
-export function collectionPath(resource: ResourceRef, namespace: string | undefined): string {
+function collectionPath(resource: ResourceRef, namespace: string | undefined): string {
   const base = resource.group === '' ? `/api/${resource.version}` : `/apis/${apiVersionOf(resource)}`;
   const within = namespace === undefined || !resource.namespaced ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
   return `${base}${within}/${resource.plural}`;

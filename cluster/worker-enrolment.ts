@@ -3,13 +3,12 @@
 import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { checkServerIdentity } from 'node:tls';
 import { Compile } from 'typebox/compile';
 import { Agent, request } from 'undici';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
-import { controllerName } from '../runtime/certificates.ts';
+import { controllerName, mustBe } from '../runtime/certificates.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
@@ -90,7 +89,7 @@ async function ask(
   address: string,
   { ca, token, signingRequest }: { ca: string; token: string; signingRequest: string },
 ): Promise<Enrolment> {
-  const agent = new Agent({ allowH2: false, connect: { ca, checkServerIdentity: isController } });
+  const agent = new Agent({ allowH2: false, connect: { ca, checkServerIdentity: mustBe(controllerName) } });
   try {
     const { statusCode, body } = await request(`https://${address}/enrol`, {
       method: 'POST',
@@ -110,10 +109,6 @@ async function ask(
     await agent.destroy();
   }
 }
-
-/** The certificate says who it is; where it is dialled changes with every pod. */
-const isController: typeof checkServerIdentity = (_host, certificate) =>
-  certificate.subject.CN === controllerName ? undefined : new Error(`${certificate.subject.CN} is not the controller`);
 
 async function endsSoon(path: string): Promise<boolean> {
   const { validFromDate, validToDate } = new X509Certificate(await readFile(path));

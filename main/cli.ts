@@ -1,19 +1,9 @@
 // The `longshore` command, except for the processes of the service, which bin/longshore starts directly.
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { runProgram } from '../cli/program.ts';
 import { Fault } from '../domain/fault.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { chooseDataDirectory } from '../runtime/data-directory.ts';
-
-/** package.json lies beside main/, or beside dist/ where this is compiled. */
-function versionOfPackage(): string {
-  const places = ['../package.json', '../../package.json'].map((place) => join(import.meta.dirname, place));
-  const path = places.find(existsSync);
-  const content: unknown = path === undefined ? undefined : JSON.parse(readFileSync(path, 'utf8'));
-  const hasVersion = typeof content === 'object' && content !== null && 'version' in content;
-  return hasVersion && typeof content.version === 'string' ? content.version : 'unknown';
-}
+import { versionOfPackage } from '../runtime/version.ts';
 
 const stopping = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {

@@ -6,8 +6,8 @@ import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { startWorker } from '../worker/start-worker.ts';
+import { workerPrograms } from '../worker/worker-programs.ts';
 
-const needed = ['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'xz', 'zstd', ['igzip', 'pigz', 'gzip']] as const;
 const stopMarginMs = 15_000;
 
 await runServiceProcess({
@@ -15,7 +15,7 @@ await runServiceProcess({
   environment: process.env,
   stopLimitMs: (config) => config.drainSeconds * 1000 + stopMarginMs,
   start: async ({ config, layout, logger }) => {
-    const programs = findPrograms(needed, process.env['PATH']);
+    const programs = findPrograms(workerPrograms, process.env['PATH']);
     const everySeconds = config.certificateCheckSeconds;
     const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
     const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool });

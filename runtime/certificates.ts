@@ -8,6 +8,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import type { checkServerIdentity } from 'node:tls';
 import { Fault } from '../domain/fault.ts';
 import { writeDurably } from './durable-file.ts';
 
@@ -18,6 +19,14 @@ export const controllerName = 'system:longshore:controller';
 /** CN of the certificate of a node's worker. */
 export function workerName(node: string): string {
   return `system:longshore:worker:${node}`;
+}
+
+/**
+ * For node:tls: the certificate of the other side, which our CA has vouched for, must be that one's. Where it is dialled is not looked at:
+ * on a cluster that changes with every pod.
+ */
+export function mustBe(cn: string): typeof checkServerIdentity {
+  return (_host, { subject }) => (subject.CN === cn ? undefined : new Error(`${subject.CN} is not ${cn}`));
 }
 
 /** PEM texts for node:tls. */

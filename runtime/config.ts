@@ -1,5 +1,6 @@
 // The only reader of the environment. Every setting is a row: its variable, its default and what it means; docs/generated/settings.md
 // is made from the table. Tests pass their own environment.
+import { provisionerName } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 
 interface Setting<T> {
@@ -120,6 +121,44 @@ export const settings = {
     'How often `longshore up` looks whether certificates end soon, and its processes whether there are new ones.',
     1,
   ),
+  clusterNamespace: text('LONGSHORE_NAMESPACE', 'longshore', 'On a cluster: namespace of the service.'),
+  podName: text('HOSTNAME', 'longshore', 'On a cluster: name of the pod, in the lease of the controller that leads.'),
+  kubeHost: text(
+    'KUBERNETES_SERVICE_HOST',
+    '',
+    'On a cluster: where kube-apiserver is; Kubernetes sets it in every pod.',
+  ),
+  kubePort: whole('KUBERNETES_SERVICE_PORT', 443, 'On a cluster: port of kube-apiserver.'),
+  kubeconfig: text('LONGSHORE_KUBECONFIG', '', 'On a cluster: kubeconfig for a process that runs outside of a pod.'),
+  apiHosts: text(
+    'LONGSHORE_API_HOSTS',
+    '',
+    'On a cluster: names by which the Service of the API is dialled, with commas.',
+  ),
+  uploadProxyHosts: text(
+    'LONGSHORE_UPLOADPROXY_HOSTS',
+    '',
+    'On a cluster: names by which the upload proxy is dialled, with commas.',
+  ),
+  enrolmentAddress: text(
+    'LONGSHORE_ENROLMENT',
+    '',
+    'On a cluster: host:port where workers get their certificates; the controller listens there.',
+  ),
+  workerAccount: text('LONGSHORE_WORKER_ACCOUNT', 'longshore-worker', 'On a cluster: service account of the workers.'),
+  workerTokenPath: text(
+    'LONGSHORE_WORKER_TOKEN',
+    '/var/run/secrets/longshore/token',
+    'On a cluster: file with the token by which a worker proves its node.',
+  ),
+  csiDriver: text('LONGSHORE_CSI_DRIVER', provisionerName, 'On a cluster: name of the CSI driver.'),
+  csiSocket: text('LONGSHORE_CSI_SOCKET', '/csi/csi.sock', 'On a cluster: where the worker serves the CSI driver.'),
+  kubeletDirectory: text(
+    'LONGSHORE_KUBELET',
+    '/var/lib/kubelet',
+    'On a cluster: root directory of the kubelet, which is mounted there in the worker too.',
+  ),
+  metricsHost: text('LONGSHORE_METRICS_HOST', '127.0.0.1', 'Address on which metrics, /livez and /readyz are served.'),
   nodeLostSeconds: whole(
     'LONGSHORE_NODE_LOST_S',
     60,

@@ -9,12 +9,20 @@ import { createLogger, type Logger } from './logger.ts';
 import { faultReport } from './process-report.ts';
 import { tell } from './tell.ts';
 
+export interface ServiceTools {
+  config: Config;
+  layout: DataLayout;
+  logger: Logger;
+  signal: AbortSignal;
+}
+
 export interface ServiceProcess {
   name: string;
   /** process.env; only main/ has it. */
   environment: Readonly<Record<string, string | undefined>>;
   stopLimitMs(config: Config): number;
-  start(tools: { config: Config; layout: DataLayout; logger: Logger }): Promise<RunningProcess>;
+  /** The signal aborts when the process is asked to stop while it still starts. */
+  start(tools: ServiceTools): Promise<RunningProcess>;
 }
 
 /** Runs until a signal or a fault; ends the process. */
@@ -26,7 +34,7 @@ export async function runServiceProcess(service: ServiceProcess): Promise<void> 
     const path = join(layout.log, `${service.name}.log`);
     const logger = createLogger(config, service.name, new LogWriter({ descriptor: 2, path }));
     const stopLimitMs = service.stopLimitMs(config);
-    await runProcess(() => service.start({ config, layout, logger }), { logger, stopLimitMs });
+    await runProcess((signal) => service.start({ config, layout, logger, signal }), { logger, stopLimitMs });
   } catch (error) {
     const fault = toFault(error);
     tell(1, faultReport(fault));

@@ -100,7 +100,11 @@ async function inventoryOf({ pool, attempts, slots, outbox }: AnswerOptions): Pr
   };
 }
 
-async function deleteVolume(volumeId: VolumeId, { pool, attempts, slots }: AnswerOptions): Promise<void> {
+/** Ends whatever fills the volume and removes it; one that is not there is no error. */
+export async function deleteVolume(
+  volumeId: VolumeId,
+  { pool, attempts, slots }: Pick<AnswerOptions, 'pool' | 'attempts' | 'slots'>,
+): Promise<void> {
   slots.close({ volumeId });
   const why = new Fault('Cancelled', `${volumeId} was deleted`);
   const running = attempts.list().filter((key) => key.volumeId === volumeId);

@@ -13,7 +13,7 @@ import {
   type WorkerCalls,
   workerCalls,
 } from '../jobs/channel-protocol.ts';
-import type { TlsPair } from '../runtime/certificates.ts';
+import { controllerName, mustBe, type TlsPair } from '../runtime/certificates.ts';
 import { parseAddress } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { pauseFor } from './pause-for.ts';
@@ -157,7 +157,10 @@ export class ChannelClient {
     const { key, cert, ca } = this.#options.tls;
     const { host, port } = parseAddress(this.#options.address);
     const opened = Promise.withResolvers<void>();
-    const socket = connect({ host, port, key, cert, ca, minVersion: 'TLSv1.3' }, opened.resolve);
+    const socket = connect(
+      { host, port, key, cert, ca, minVersion: 'TLSv1.3', checkServerIdentity: mustBe(controllerName) },
+      opened.resolve,
+    );
     const limit = AbortSignal.any([AbortSignal.timeout(connectTimeoutMs), this.#stop.signal]);
     const onAbort = () => opened.reject(toFault(limit.reason, { otherwise: 'ServiceUnreachable' }));
     socket.once('error', opened.reject);

@@ -2,6 +2,7 @@
 // lets what runs go on for drainSeconds, then ends it with `Interrupted` and leaves nothing but committed volumes and received uploads.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, toFault } from '../domain/fault.ts';
+import type { VolumeId, VolumeOwner } from '../domain/volume-record.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobConsumer } from '../jobs/job-consumer.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
@@ -12,7 +13,7 @@ import { metrics } from '../runtime/metrics.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { Pool } from '../volumes/pool.ts';
 import { QemuImg } from '../volumes/qemu-img.ts';
-import { answerCalls, noLooks } from './answer-calls.ts';
+import { answerCalls, deleteVolume, noLooks } from './answer-calls.ts';
 import { Attempts } from './attempts.ts';
 import { ChannelClient } from './channel-client.ts';
 import { JobRunner } from './job-runner.ts';
@@ -36,8 +37,13 @@ export interface WorkerOptions {
 export interface RunningWorker {
   /** host:port of the upload server. */
   readonly uploadAddress: string;
+  readonly pool: Pool;
   /** Why no work can be taken at the moment; undefined where it can. */
   notReady(): string | undefined;
+  /** Ends whatever fills the volume and removes it; one that is not there is no error. */
+  deleteVolume(volumeId: VolumeId): Promise<void>;
+  /** Whether somebody fills the claim of that volume, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
+  isFilled(owner: VolumeOwner, signal: AbortSignal): Promise<boolean>;
   /** Drains and ends; at most about drainSeconds + 10 s. */
   stop(): Promise<void>;
 }
@@ -104,6 +110,12 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
 
   return {
     uploadAddress: uploads.address,
+    pool,
+    deleteVolume: (volumeId) => deleteVolume(volumeId, { pool, attempts, slots }),
+    isFilled: async (owner, signal) => {
+      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
+      return (await channel.ask('claim.isFilled', { owner }, signal)).filled;
+    },
     notReady: () => {
       if (redis.status !== 'ready') return 'Redis cannot be reached';
       return channel.isConnected ? undefined : 'no channel to the controller';

@@ -1,0 +1,85 @@
+// The controller of a service on a cluster: waits until it leads, keeps the certificates, enrols workers, and reconciles. `longshore cluster controller` runs it.
+// One that no longer leads ends, and its pod begins anew.
+import { randomUUID } from 'node:crypto';
+import { keepClusterPki } from '../cluster/cluster-pki.ts';
+import { connectToCluster } from '../cluster/connect.ts';
+import { startEnrolmentServer } from '../cluster/enrolment-server.ts';
+import { acquireLease } from '../cluster/leader-lease.ts';
+import { startController } from '../controller/start-controller.ts';
+import { toFault } from '../domain/fault.ts';
+import { openRedis, refuseEviction } from '../jobs/connection.ts';
+import { JobQueues } from '../jobs/job-queues.ts';
+import type { RunningProcess } from '../runtime/lifecycle.ts';
+import { formatAddress, parseAddress } from '../runtime/listen.ts';
+import { startMetricsServer } from '../runtime/metrics-server.ts';
+import { tlsNames } from '../runtime/service-certificates.ts';
+import { runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
+import { loadRenewedTls } from '../runtime/tls-renewal.ts';
+
+async function start(tools: ServiceTools): Promise<RunningProcess> {
+  const undo = new AsyncDisposableStack();
+  try {
+    return { ...(await build(tools, undo)), stop: () => undo.disposeAsync() };
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order, the lease last of what matters. */
+async function build(
+  { config, layout, logger, signal }: ServiceTools,
+  undo: AsyncDisposableStack,
+): Promise<Omit<RunningProcess, 'stop'>> {
+  let waits: string | undefined = 'another controller leads';
+  const metrics = await startMetricsServer({
+    ...{ port: config.metricsPort, host: config.metricsHost, delayResolutionMs: config.delayResolutionMs },
+    live: () => undefined,
+    ready: () => waits,
+  });
+  undo.defer(() => metrics.close());
+  const { client, store } = await connectToCluster(config);
+  undo.defer(() => client.close());
+  const namespace = config.clusterNamespace;
+  const identity = `${config.podName}_${randomUUID()}`;
+  const lease = await acquireLease({ store, namespace, name: 'longshore-controller', identity, logger }, signal);
+  undo.defer(() => lease.release());
+
+  const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
+  undo.defer(() => pki.stop());
+  const everySeconds = config.certificateCheckSeconds;
+  const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.controller, everySeconds, logger });
+  const enrolment = await startEnrolmentServer({
+    ...{ address: parseAddress(config.enrolmentAddress), tls, authority: pki.authority, client, logger },
+    serviceAccount: { namespace, name: config.workerAccount },
+  });
+  undo.defer(() => enrolment.close());
+  const redis = await openRedis(config.redisUrl, { logger });
+  undo.defer(() => redis.disconnect());
+  await refuseEviction(redis, config, logger);
+  const queues = new JobQueues(redis);
+  undo.defer(() => queues.close());
+  const controller = await startController({
+    ...{ store, queues, channelTls: tls, config, logger },
+    provisioning: { by: 'csi', driver: config.csiDriver },
+  });
+  undo.defer(() => controller.stop());
+  waits = undefined;
+  return {
+    addresses: {
+      channel: controller.channelAddress,
+      enrolment: enrolment.address,
+      metrics: formatAddress(metrics.address),
+    },
+    failed: lostLease(lease.signal),
+  };
+}
+
+function lostLease(signal: AbortSignal): Promise<never> {
+  const lost = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => lost.reject(toFault(signal.reason)), { once: true });
+  if (signal.aborted) lost.reject(toFault(signal.reason));
+  return lost.promise;
+}
+
+await runServiceProcess({ name: 'controller', environment: process.env, stopLimitMs: () => 10_000, start });

@@ -1,0 +1,8 @@
+// The programs that a worker runs; each is found at its start.
+import type { ProgramName } from '../runtime/programs.ts';
+
+/** One of a list is enough, the first that is there. */
+export const workerPrograms = [
+  ...(['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'xz', 'zstd'] as const),
+  ['igzip', 'pigz', 'gzip'] as const,
+] satisfies (ProgramName | readonly ProgramName[])[];
