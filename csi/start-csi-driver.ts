@@ -2,6 +2,7 @@
 // then that of the registration, so that a kubelet which finds it is answered.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -63,6 +64,8 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
 async function buildDriver(options: CsiDriverOptions, undo: AsyncDisposableStack): Promise<CsiDriver> {
   const { driver, node, programs, logger, socketPath, registration } = options;
   checkNames(options);
+  // Whatever fails is told by a fault; grpc-js would write lines of its own between those of the log.
+  setLogVerbosity(logVerbosity.NONE);
   for (const program of ['mount', 'umount'] as const) programs.path(program);
   const stopping = new AbortController();
   const context: CallContext = { logger, stopping: stopping.signal };
