@@ -21,7 +21,13 @@ import {
 import { openRedis, type RedisConnection } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import type { JobOperation, JobPayload } from '../jobs/payload.ts';
-import { CertificateAuthority, type TlsPair, uploadClientName, workerName } from '../runtime/certificates.ts';
+import {
+  CertificateAuthority,
+  controllerName,
+  type TlsPair,
+  uploadClientName,
+  workerName,
+} from '../runtime/certificates.ts';
 import { type Config, loadConfig } from '../runtime/config.ts';
 import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import { createLogger } from '../runtime/logger.ts';
@@ -137,13 +143,13 @@ export class WorkerFixture {
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const both = ['server', 'client'] as const;
     const hosts = ['127.0.0.1'];
-    const api = await authority.issue({ name: 'api', cn: 'api', hosts, usages: ['server'] });
+    const server = await authority.issue({ name: 'controller', cn: controllerName, hosts, usages: ['server'] });
     const worker = await authority.issue({ name: 'worker', cn: workerName(node), hosts, usages: both });
     const proxy = await authority.issue({ name: 'proxy', cn: uploadClientName, hosts: [], usages: ['client'] });
     const redisServer = await RedisFixture.start();
     const redis = await openRedis(redisServer.url);
     const queues = new JobQueues(redis);
-    const controller = new ControllerEnd(api, (key) =>
+    const controller = new ControllerEnd(server, (key) =>
       queues.add(node, { schemaVersion: 1, operation: 'convert', generation: 1, ...key }),
     );
     const config: Config = {

@@ -3,7 +3,6 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type Agent, request as startRequest } from 'node:https';
 import { Fault, toFault } from '../domain/fault.ts';
-import { mustBe, workerName } from '../runtime/certificates.ts';
 import { parseAddress } from '../runtime/listen.ts';
 import { passBody } from './pass-body.ts';
 import type { ProxyAnswer } from './proxy-answer.ts';
@@ -76,7 +75,8 @@ function openUpstream(request: IncomingMessage, forwarding: Forwarding): ClientR
     path: forwarding.path,
     method: request.method ?? 'GET',
     headers: headersFor(request.headers, forwarding.target),
-    checkServerIdentity: mustBe(workerName(forwarding.target.node)),
+    // Not where it is dialled, but whose worker answers: the agent compares this with the certificate.
+    servername: forwarding.target.node,
   });
 }
 

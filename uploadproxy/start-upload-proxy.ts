@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, createServer, type Server } from 'node:https';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
-import type { TlsPair } from '../runtime/certificates.ts';
+import { mustBe, type TlsPair, workerName } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import { closeServer, listenOn } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -54,7 +54,10 @@ const headersTimeoutMs = 60_000;
 
 /** @throws Fault AddressInUse */
 export async function startUploadProxy(options: UploadProxyOptions): Promise<UploadProxy> {
-  const agent = new Agent({ keepAlive: true, ...pairOf(options.tls.client), ciphers, minVersion: 'TLSv1.2' });
+  const agent = new Agent({
+    ...{ keepAlive: true, ...pairOf(options.tls.client), ciphers, minVersion: 'TLSv1.2' },
+    checkServerIdentity: (node, certificate) => mustBe(workerName(node))(node, certificate),
+  });
   options.tls.client.onRenewal?.((pair) => Object.assign(agent.options, pair));
   const spoken = { ciphers, honorCipherOrder: true, minVersion: 'TLSv1.2' } as const;
   const server = createServer({

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { annotations } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { KubeObject, ObjectKey, ObjectReader, ResourceRef } from '../domain/object-store.ts';
-import { CertificateAuthority, uploadClientName } from '../runtime/certificates.ts';
+import { CertificateAuthority, uploadClientName, workerName } from '../runtime/certificates.ts';
 import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
@@ -57,7 +57,8 @@ beforeAll(async () => {
   const server = await authority.issue({ name: 'server', cn: 'proxy', hosts: ['127.0.0.1'], usages: ['server'] });
   const client = await authority.issue({ name: 'client', cn: uploadClientName, hosts: [], usages: ['client'] });
   tokens = await UploadTokens.open(directory, { lifetimeSeconds: 60 });
-  worker = createServer({ ...server, requestCert: true, rejectUnauthorized: true }, (request, response) =>
+  const workerTls = await authority.issue({ name: 'worker', cn: workerName('local'), hosts: [], usages: ['server'] });
+  worker = createServer({ ...workerTls, requestCert: true, rejectUnauthorized: true }, (request, response) =>
     handleUpload(request, response),
   );
   workerAddress = formatAddress(await listenOn(worker, { host: '127.0.0.1', port: 0 }));
@@ -229,6 +230,22 @@ describe('what reaches the worker', () => {
     handleUpload = (request, response) => response.writeHead(request.method === 'HEAD' ? 200 : 500).end();
     expect((await ask({ path: '/v1beta1/upload-async', method: 'HEAD', headers: await bearer() })).status).toBe(200);
     expect((await ask({ path: '/v1beta1/upload-async', method: 'HEAD' })).status).toBe(400);
+  });
+
+  test('nothing, where the worker of another node answers', async () => {
+    const other = await CertificateAuthority.openOrCreate(directory);
+    const pair = await other.issue({ name: 'elsewhere', cn: workerName('elsewhere'), hosts: [], usages: ['server'] });
+    const impostor = createServer({ ...pair, requestCert: true }, (_request, response) => response.end('taken'));
+    const trueAddress = workerAddress;
+    workerAddress = formatAddress(await listenOn(impostor, { host: '127.0.0.1', port: 0 }));
+    try {
+      const answer = await ask({ headers: await bearer(), body: Buffer.alloc(10) });
+      expect(answer.status).toBe(502);
+      expect(answer.body).not.toContain('taken');
+    } finally {
+      workerAddress = trueAddress;
+      await closeServer(impostor);
+    }
   });
 
   test('one connection serves one upload after the other', async () => {
