@@ -1,9 +1,10 @@
-// Follows a DataVolume by watch until something is reached, and tells on the way how far it is and which attempts failed.
+// Follows a DataVolume by watch until something is reached, and tells on the way how far it is, which attempts failed and what it waits for.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault, faultFromRecord } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { ApiClient } from './api-client.ts';
+import { AttemptNotes } from './attempt-notes.ts';
 import type { ProgressDisplay, ProgressView } from './progress-display.ts';
 import { showName, type VolumeName } from './volume-name.ts';
 
@@ -27,7 +28,7 @@ export async function followVolume(
   isReached: (volume: DataVolume) => boolean,
   { client, display, signal }: Following,
 ): Promise<DataVolume> {
-  const seen = new AttemptNotes(display, name);
+  const seen = new AttemptNotes(display, showName(name));
   let lastAnswer = performance.now();
   for (;;) {
     try {
@@ -69,26 +70,4 @@ function viewOf(name: VolumeName, volume: DataVolume): ProgressView {
     ...(longshore.etaSeconds === undefined ? {} : { etaSeconds: longshore.etaSeconds }),
     ...(Number.isNaN(percent) ? {} : { percent }),
   };
-}
-
-/** Says once of every failed attempt that it failed and when the next one comes. */
-class AttemptNotes {
-  readonly #display: ProgressDisplay;
-  readonly #label: string;
-  #told = '';
-
-  constructor(display: ProgressDisplay, name: VolumeName) {
-    this.#display = display;
-    this.#label = showName(name);
-  }
-
-  look(volume: DataVolume): void {
-    const { phase, longshore = {} } = volume.status ?? {};
-    const { fault, nextAttemptAt, attempt } = longshore;
-    if (fault === undefined || nextAttemptAt === undefined || phase === 'Failed') return;
-    const key = `${attempt} ${fault.code} ${nextAttemptAt}`;
-    if (key === this.#told) return;
-    this.#told = key;
-    this.#display.note(`${this.#label}: ${fault.code}: ${fault.detail}; next attempt at ${nextAttemptAt}`);
-  }
 }

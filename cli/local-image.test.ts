@@ -38,6 +38,12 @@ test.each([
 });
 
 test('a file that is not there, and one that is none', async () => {
-  await expect(inspectLocalImage(join(directory, 'none'))).rejects.toMatchObject({ code: 'NotFound' });
+  await expect(inspectLocalImage(join(directory, 'none'))).rejects.toMatchObject({ code: 'InvalidRequest' });
   await expect(inspectLocalImage(directory)).rejects.toMatchObject({ code: 'InvalidRequest' });
+});
+
+test.each(['', 'not an image'])('a file of less than a sector (%j) is no disk image', async (content) => {
+  const path = join(directory, 'short');
+  await writeFile(path, content);
+  await expect(inspectLocalImage(path)).rejects.toMatchObject({ code: 'NotADiskImage' });
 });

@@ -23,24 +23,25 @@ const opaque: readonly [string, string][] = [
   ['7668647866696c65', 'vhdx'],
 ];
 
-/** @throws Fault NotFound, PermissionDenied, InvalidRequest for what is no ordinary file */
+/** @throws Fault InvalidRequest for what is not there or no ordinary file, NotADiskImage for a raw one of less than a sector, PermissionDenied */
 export async function inspectLocalImage(path: string): Promise<LocalImage> {
   try {
     await using file = await open(path, 'r');
     const stats = await file.stat();
     if (!stats.isFile()) throw new Fault('InvalidRequest', `${path} is no ordinary file`);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(headerBytes), 0, headerBytes, 0);
-    return { path, bytes: stats.size, virtualSize: virtualSizeOf(buffer.subarray(0, bytesRead), stats.size) };
+    return { path, bytes: stats.size, virtualSize: virtualSizeOf(path, buffer.subarray(0, bytesRead), stats.size) };
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw missing ? new Fault('NotFound', `there is no file ${path}`, { cause: error }) : toFault(error);
+    throw missing ? new Fault('InvalidRequest', `there is no file ${path}`, { cause: error }) : toFault(error);
   }
 }
 
-function virtualSizeOf(header: Buffer, fileBytes: number): number | undefined {
+function virtualSizeOf(path: string, header: Buffer, fileBytes: number): number | undefined {
   const hex = header.toString('hex');
   // qcow2: magic QFI and 0xfb, the virtual size as 8 bytes at offset 24
   if (hex.startsWith('514649fb')) return header.length < 32 ? undefined : Number(header.readBigUInt64BE(24));
   if (opaque.some(([magic]) => hex.startsWith(magic))) return undefined;
+  if (fileBytes < sectorBytes) throw new Fault('NotADiskImage', `${path} has ${fileBytes} bytes, less than one sector`);
   return Math.ceil(fileBytes / sectorBytes) * sectorBytes;
 }

@@ -1,8 +1,16 @@
 // The DataVolume that import, upload, clone and blank ask for, and what is said when it is there.
 import type { DataVolume, DataVolumeSource } from '../domain/data-volume.ts';
-import { describeBytes } from '../domain/quantity.ts';
+import { describeBytes, formatBytes } from '../domain/quantity.ts';
 import { apiVersionOf, resources } from '../domain/resources.ts';
 import { showName, type VolumeName } from './volume-name.ts';
+
+/** CDI takes no smaller volume. */
+const leastBytes = 1024 * 1024;
+
+/** @returns the quantity to ask for, so that an image of that virtual size fits */
+export function sizeFor(virtualSizeBytes: number): string {
+  return formatBytes(Math.max(leastBytes, virtualSizeBytes));
+}
 
 /** @param size a quantity; undefined leaves it to the service (a clone takes its source's) */
 export function makeVolume(name: VolumeName, source: DataVolumeSource, size?: string): DataVolume {

@@ -1,10 +1,7 @@
 // Asks the service how large a volume an image at a URL wants, for those who do not name a size.
 import { Fault } from '../domain/fault.ts';
-import { formatBytes } from '../domain/quantity.ts';
 import type { ApiClient } from './api-client.ts';
-
-/** CDI takes no smaller volume. */
-const leastBytes = 1024 * 1024;
+import { sizeFor } from './make-volume.ts';
 
 interface ImageProbe {
   status: { format: string; virtualSizeBytes?: number };
@@ -20,5 +17,5 @@ export async function sizeOfImageAt(client: ApiClient, url: string, namespace: s
       `the beginning of this ${status.format} image tells no size; name it with --size`,
     );
   }
-  return formatBytes(Math.max(leastBytes, status.virtualSizeBytes));
+  return sizeFor(status.virtualSizeBytes);
 }

@@ -19,7 +19,6 @@ export function buildProgram(io: CommandIo): Command {
     )
     .version(io.version, '--version', 'print the version')
     .option('--data <directory>', `data directory of the service (default: LONGSHORE_DATA, here ${io.dataDirectory})`)
-    .helpCommand(false)
     .showHelpAfterError('(--help tells what is possible)')
     .exitOverride()
     .configureOutput({

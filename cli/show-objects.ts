@@ -1,4 +1,5 @@
-// Prints what a command found: for people as lines or a table, with -o json and -o yaml as the objects themselves.
+// Prints what a command found: for people as lines or a table, with -o json and -o yaml as the objects themselves, without
+// managedFields, which kubectl leaves out as well.
 import { type Command, Option } from 'commander';
 import type { KubeObject } from '../domain/object-store.ts';
 import type { Output } from './command-io.ts';
@@ -16,9 +17,13 @@ export function formatOf(command: Command): Format {
 
 /** @param plain the text for people, where no format was asked */
 export async function showValue(stdout: Output, format: Format, value: unknown, plain: () => string): Promise<void> {
-  if (format === 'json') stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
-  else if (format === 'yaml') stdout.write((await import('yaml')).stringify(value));
+  if (format === 'json') stdout.write(`${JSON.stringify(value, withoutManagedFields, 2)}\n`);
+  else if (format === 'yaml') stdout.write((await import('yaml')).stringify(value, withoutManagedFields));
   else stdout.write(plain());
+}
+
+function withoutManagedFields(key: unknown, value: unknown): unknown {
+  return key === 'managedFields' ? undefined : value;
 }
 
 /** A list as kubectl prints it. */

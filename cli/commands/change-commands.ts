@@ -1,7 +1,9 @@
 // delete and cancel.
 import { type Command, Option } from 'commander';
 import { annotations } from '../../domain/annotations.ts';
+import { Fault } from '../../domain/fault.ts';
 import { resources } from '../../domain/resources.ts';
+import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
 import { withService } from '../open-service.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
@@ -19,12 +21,26 @@ function addDelete(program: Command, io: CommandIo): void {
     .argument('<names...>', 'NAMESPACE/NAME …', collectNames)
     .action(async (names: VolumeName[]) => {
       await withService(io, command, async (client) => {
+        const missing: Fault[] = [];
         for (const name of names) {
-          await client.delete(resources.dataVolumes, name);
-          io.stdout.write(`${showName(name)}: deleted\n`);
+          const fault = await deleteVolume(client, name);
+          if (fault === undefined) io.stdout.write(`${showName(name)}: deleted\n`);
+          else missing.push(fault);
         }
+        if (missing.length > 0) throw new Fault('NotFound', missing.map(({ detail }) => detail).join('; '));
       });
     });
+}
+
+/** @returns NotFound where there is none, so that the others are deleted all the same */
+async function deleteVolume(client: ApiClient, name: VolumeName): Promise<Fault | undefined> {
+  try {
+    await client.delete(resources.dataVolumes, name);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'NotFound') return error;
+    throw error;
+  }
 }
 
 function collectNames(text: string, before: VolumeName[] | undefined): VolumeName[] {
@@ -43,6 +59,11 @@ function addCancel(program: Command, io: CommandIo): void {
     .action(async (name: VolumeName) => {
       const { reason } = command.opts<{ reason: string }>();
       await withService(io, command, async (client) => {
+        const { status } = await client.get(resources.dataVolumes, name);
+        if (status?.phase === 'Succeeded' || status?.phase === 'Failed') {
+          io.stdout.write(`${showName(name)}: is ${status.phase} already; there is nothing to cancel\n`);
+          return;
+        }
         await client.mergePatch(resources.dataVolumes, name, {
           metadata: { annotations: { [annotations.cancel]: reason } },
         });

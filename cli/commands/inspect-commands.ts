@@ -4,6 +4,8 @@ import { annotations } from '../../domain/annotations.ts';
 import { Fault } from '../../domain/fault.ts';
 import { resources } from '../../domain/resources.ts';
 import type { CommandIo } from '../command-io.ts';
+import { faultOf } from '../follow-volume.ts';
+import { isDone } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { addFormatOption, formatOf, listOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
@@ -97,13 +99,18 @@ function addPath(program: Command, io: CommandIo): void {
   const command = program
     .command('path')
     .summary('tell where the disk of a volume lies')
-    .description('Tells the path of the disk of a volume on its node.')
+    .description('Tells the path of the disk of a volume on its node, once it is filled.')
     .argument('<name>', 'NAMESPACE/NAME', parseVolumeName)
     .action(async (name: VolumeName) => {
       await withService(io, command, async (client) => {
         const claim = await client.get(resources.claims, name);
         const path = claim.metadata.annotations?.[annotations.path];
-        if (path === undefined) throw new Fault('SourceNotReady', `${showName(name)} has no disk yet`);
+        if (path === undefined) throw new Fault('VolumeNotFilled', `${showName(name)} has no disk yet`);
+        const volume = await client.find(resources.dataVolumes, name);
+        if (volume?.status?.phase === 'Failed') throw faultOf(volume);
+        if (volume !== undefined && !isDone(volume)) {
+          throw new Fault('VolumeNotFilled', `${showName(name)} is in phase ${volume.status?.phase ?? 'Pending'}`);
+        }
         io.stdout.write(`${path}\n`);
       });
     });

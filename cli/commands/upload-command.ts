@@ -5,7 +5,6 @@ import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { Fault } from '../../domain/fault.ts';
-import { formatBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
@@ -13,7 +12,7 @@ import { compressedBytes } from '../compressed-bytes.ts';
 import { createVolume } from '../create-volume.ts';
 import { faultOf, followVolume } from '../follow-volume.ts';
 import { inspectLocalImage, type LocalImage } from '../local-image.ts';
-import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
+import { doneSentence, isDone, makeVolume, sizeFor } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { ProgressDisplay } from '../progress-display.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
@@ -104,7 +103,7 @@ async function findOrMake(
     throw new Fault('AlreadyExists', `${showName(name)} exists and is no target of an upload`);
   }
   if (existing !== undefined) return;
-  const asked = size ?? (image.virtualSize === undefined ? undefined : formatBytes(image.virtualSize));
+  const asked = size ?? (image.virtualSize === undefined ? undefined : sizeFor(image.virtualSize));
   if (asked === undefined)
     throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
   await createVolume(client, makeVolume(name, { upload: {} }, asked), io.stderr);
