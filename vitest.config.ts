@@ -24,7 +24,7 @@ export default defineConfig({
         },
       },
       { test: { ...common, name: 'kill', include: ['test/kill/**/*.test.ts'], testTimeout: 1_200_000 } },
-      // It builds the image twice from clean clones.
+      // It builds the image where build/ has none of this commit.
       { test: { ...common, name: 'image', include: ['test/image/**/*.test.ts'], hookTimeout: 3_600_000 } },
       {
         test: {
