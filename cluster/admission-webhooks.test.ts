@@ -1,0 +1,92 @@
+// Reviews as kube-apiserver sends them, answered with the rules of one machine.
+import { expect, test } from 'vitest';
+import { annotations } from '../domain/annotations.ts';
+import type { KubeObject, ObjectReader } from '../domain/object-store.ts';
+import { answerReview, dataVolumeWebhooks } from './admission-webhooks.ts';
+
+const nothingThere: ObjectReader = { get: async () => undefined };
+const blank = { source: { blank: {} }, storage: { resources: { requests: { storage: '1Gi' } } } };
+const clone = { ...blank, source: { pvc: { namespace: 'golden', name: 'image' } } };
+
+/** kube-apiserver as far as it is asked: grants the rights that are listed. */
+const granting = (...rights: string[]) => ({
+  json: async ({ body }: { body?: unknown }): Promise<KubeObject> => {
+    // Safe: the only request is a SubjectAccessReview.
+    const asked = (body as { spec: { user: string; resourceAttributes: Record<string, string> } }).spec;
+    const { resource, subresource, namespace } = asked.resourceAttributes;
+    const right = `${asked.user} ${namespace} ${[resource, subresource].filter(Boolean).join('/')}`;
+    const status = { allowed: rights.includes(right) };
+    return { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', metadata: { name: '' }, status };
+  },
+});
+
+interface Answer {
+  response: {
+    uid: string;
+    allowed: boolean;
+    status?: { code: number; message: string; details?: { causes: { field: string }[] } };
+    patch?: string;
+  };
+}
+
+async function review(
+  path: string,
+  {
+    spec,
+    told,
+    former,
+    client = granting(),
+  }: { spec: object; told?: object; former?: object; client?: ReturnType<typeof granting> },
+): Promise<Answer['response']> {
+  const decide = dataVolumeWebhooks[path];
+  if (decide === undefined) throw new Error(`no webhook ${path}`);
+  const objectOf = (given: object, notes: object | undefined) => ({
+    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', spec: given },
+    metadata: { name: 'disk', namespace: 'vms', ...(notes === undefined ? {} : { annotations: notes }) },
+  });
+  const request = {
+    ...{ uid: 'u1', operation: former === undefined ? 'CREATE' : 'UPDATE', namespace: 'vms' },
+    userInfo: { username: 'jane', groups: ['people'] },
+    object: objectOf(spec, told),
+    oldObject: former === undefined ? null : objectOf(spec, former),
+  };
+  const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
+  // Safe: this is the shape that the function documents.
+  return ((await answerReview(decide, body, { reader: nothingThere, client })) as Answer).response;
+}
+
+const patchOf = (patch: string | undefined): unknown =>
+  patch === undefined ? undefined : JSON.parse(Buffer.from(patch, 'base64').toString('utf8'));
+
+test('a good DataVolume passes, a bad one is refused with CDI’s cause', async () => {
+  expect(await review('/datavolume-validate', { spec: blank })).toEqual({ uid: 'u1', allowed: true });
+  const refused = await review('/datavolume-validate', { spec: { source: { blank: {} } } });
+  expect(refused).toMatchObject({ allowed: false, status: { code: 422, message: ' Missing Data volume PVC' } });
+});
+
+test('a clone from another namespace is refused without the right, and names its requester with it', async () => {
+  const refused = await review('/datavolume-mutate', { spec: clone });
+  expect(refused.status?.message).toContain('User jane has insufficient permissions in clone source namespace golden');
+  const client = granting('jane golden datavolumes/source');
+  const allowed = await review('/datavolume-mutate', { spec: clone, client });
+  expect(patchOf(allowed.patch)).toEqual([
+    { op: 'add', path: '/metadata/annotations', value: { [annotations.requester]: 'jane' } },
+  ]);
+});
+
+test('nobody names a requester themselves', async () => {
+  const forged = await review('/datavolume-mutate', { spec: blank, told: { [annotations.requester]: 'root' } });
+  expect(patchOf(forged.patch)).toEqual([{ op: 'remove', path: '/metadata/annotations' }]);
+  const kept = await review('/datavolume-mutate', {
+    ...{ spec: clone, told: { [annotations.requester]: 'root' }, former: { [annotations.requester]: 'jane' } },
+  });
+  expect(patchOf(kept.patch)).toEqual([
+    { op: 'add', path: '/metadata/annotations', value: { [annotations.requester]: 'jane' } },
+  ]);
+});
+
+test('what cannot be looked up is refused', async () => {
+  const client = { json: async () => Promise.reject(new Error('the API is away')) };
+  const answer = await review('/datavolume-mutate', { spec: clone, client });
+  expect(answer).toMatchObject({ allowed: false, status: { code: 400 } });
+});
