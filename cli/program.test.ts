@@ -42,6 +42,7 @@ describe('wrong usage', () => {
     [['import', 'http://host/disk', 'a/b', '--size', '1Gi', '--checksum', 'crc32:00'], 'unsupported hash algorithm'],
     [['user', 'add', 'somebody', '--role', 'king'], 'admin, edit, view'],
     [['get', '-o', 'xml'], 'json, yaml, wide'],
+    [['get', '-n', 'Not_One'], 'RFC 1123'],
     [['digest', '/no/such/file'], 'no file and no NAMESPACE/NAME'],
     [['fly'], "unknown command 'fly'"],
   ])('%j is told and ends with 2', async (words, said) => {
@@ -68,6 +69,10 @@ describe('without a service', () => {
   test('--data is taken before what the environment says', async () => {
     const { stderr } = await run('--data', '/elsewhere', 'get');
     expect(stderr).toContain('there is no /elsewhere/kubeconfig');
+  });
+
+  test.each([['--help'], ['help'], ['help', 'import']])('%j %j ends with 0', async (...words) => {
+    expect(await run(...words)).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('Usage:') });
   });
 
   test('help and version end with 0', async () => {

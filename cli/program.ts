@@ -10,7 +10,7 @@ import { addInspectCommands } from './commands/inspect-commands.ts';
 import { addTransferCommands } from './commands/transfer-commands.ts';
 import { addUploadCommand } from './commands/upload-command.ts';
 import { completionScript, type Shell } from './completion.ts';
-import { showFault } from './show-fault.ts';
+import { showFault, showStopped } from './show-fault.ts';
 
 export function buildProgram(io: CommandIo): Command {
   const program = new Command('longshore')
@@ -71,6 +71,7 @@ export async function runProgram(io: CommandIo, words: readonly string[]): Promi
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : faultCatalogue.InvalidRequest.exit;
+    if (io.signal.aborted) return showStopped(io.stderr);
     return showFault(toFault(error, { signal: io.signal }), io.stderr);
   }
 }

@@ -17,6 +17,13 @@ export function parseVolumeName(text: string): VolumeName {
   return { namespace, name };
 }
 
+/** For commander. */
+export function parseNamespace(text: string): string {
+  const problem = namespaceProblem(text);
+  if (problem !== undefined) throw new InvalidArgumentError(`${problem}.`);
+  return text;
+}
+
 export function showName({ namespace, name }: VolumeName): string {
   return `${namespace}/${name}`;
 }

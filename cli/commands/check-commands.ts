@@ -8,7 +8,7 @@ import type { FileDigests } from '../file-digest.ts';
 import { withService } from '../open-service.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
-import { parseVolumeName, type VolumeName } from '../volume-name.ts';
+import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
 
 interface Doctor {
   findings: { kind: string; path: string; bytes: number; ageSeconds: number; detail: string }[];
@@ -57,7 +57,12 @@ function linesOf(digests: FileDigests, what: string): string {
 async function volumeDigest(io: CommandIo, command: Command, name: VolumeName, sha256: boolean): Promise<FileDigests> {
   const path = `${ownApi}/namespaces/${name.namespace}/${resources.dataVolumes.plural}/${name.name}/digest`;
   const query: Record<string, string> = sha256 ? { sha256: 'true' } : {};
-  return withService(io, command, (client) => client.call<FileDigests>({ method: 'GET', path, query }));
+  return withService(io, command, async (client) => {
+    if ((await client.find(resources.claims, name)) === undefined) {
+      throw new Fault('NotFound', `there is no such file, and no volume ${showName(name)}`);
+    }
+    return client.call<FileDigests>({ method: 'GET', path, query });
+  });
 }
 
 function addDoctor(program: Command, io: CommandIo): void {

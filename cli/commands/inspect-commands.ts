@@ -9,7 +9,7 @@ import { isDone } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { addFormatOption, formatOf, listOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
-import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
+import { parseNamespace, parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
 import { byTime, eventHead, eventRow, volumeHead, volumeRow, wideVolumeHead, wideVolumeRow } from '../volume-rows.ts';
 
 export function addInspectCommands(program: Command, io: CommandIo): void {
@@ -25,7 +25,7 @@ function addGet(program: Command, io: CommandIo): void {
     .summary('list volumes, or show one')
     .description('Lists the volumes of all namespaces, or shows one.')
     .argument('[name]', 'NAMESPACE/NAME', parseVolumeName)
-    .option('-n, --namespace <namespace>', 'list those of one namespace');
+    .option('-n, --namespace <namespace>', 'list those of one namespace', parseNamespace);
   addFormatOption(command, ['json', 'yaml', 'wide']).action(async (name: VolumeName | undefined) => {
     const { namespace } = command.opts<{ namespace?: string }>();
     const format = formatOf(command);
@@ -76,7 +76,7 @@ function addEvents(program: Command, io: CommandIo): void {
     .summary('list what happened')
     .description('Lists what happened to one volume or to all, the newest last.')
     .argument('[name]', 'NAMESPACE/NAME', parseVolumeName)
-    .option('-n, --namespace <namespace>', 'list those of one namespace');
+    .option('-n, --namespace <namespace>', 'list those of one namespace', parseNamespace);
   addFormatOption(command).action(async (name: VolumeName | undefined) => {
     const { namespace } = command.opts<{ namespace?: string }>();
     await withService(io, command, async (client) => {

@@ -42,6 +42,12 @@ test('a raw disk that is smaller than the least volume is uploaded without a siz
   expect(await user.run('upload', path, 'turns/small')).toMatchObject({ code: 0 });
 });
 
+test('a digest of neither file nor volume says so of both', async () => {
+  const ended = await user.run('digest', 'turns/none');
+  expectTold(ended, 'NotFound');
+  expect(ended.stderr).toContain('no such file, and no volume turns/none');
+});
+
 test('what is done is not said to be cancelled', async () => {
   const { code, stdout } = await user.run('cancel', 'turns/done');
   expect({ code, stdout }).toEqual({
@@ -63,7 +69,7 @@ test('-o yaml shows the object as kubectl does, without managedFields', async ()
   expect(stdout).not.toContain('managedFields');
 });
 
-test('a clone of what is not there says what it waits for, and has neither disk nor path', async () => {
+test('a clone of what is not there says what it waits for, and goes on when the command is stopped', async () => {
   const env = { ...process.env, LONGSHORE_DATA: service.directory };
   const words = ['clone', 'turns/none', 'turns/copy', '--wait'];
   const child = spawn(process.execPath, [commandProgram, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -74,9 +80,11 @@ test('a clone of what is not there says what it waits for, and has neither disk 
   const ended = endOf(child);
   await until('it tells what it waits for', async () => said.includes('waits: CloneWithoutSource'));
   expectTold(await user.run('path', 'turns/copy'), 'NotFound');
-  await user.run('cancel', 'turns/copy');
   child.kill('SIGINT');
-  expect((await ended).code).not.toBe(0);
+  const { code, stderr } = await ended;
+  expect(code).toBe(10);
+  expect(stderr).toContain('goes on');
+  expect(stderr).not.toContain('cancelled');
 });
 
 test('a volume that failed has no path; its fault is told instead', async () => {
