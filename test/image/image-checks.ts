@@ -19,8 +19,9 @@ async function filesBelow(root: string): Promise<string[]> {
 /** @returns files and directories with a set-user-id or set-group-id bit */
 export async function privilegedFiles(root: string): Promise<string[]> {
   const found: string[] = [];
-  for (const path of await readdir(root, { recursive: true })) {
-    if (((await lstat(join(root, path))).mode & 0o6000) !== 0) found.push(path);
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (((await lstat(path)).mode & 0o6000) !== 0) found.push(relative(root, path));
   }
   return found.sort();
 }
