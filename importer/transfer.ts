@@ -70,7 +70,7 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
     totalBytes,
     head,
     parts: source.parts,
-    fetchRange: (start, end) => source.range(start, end),
+    fill: (start, memory, onFilled) => source.fill(start, memory, onFilled),
   });
   const { timer } = transfer;
   let digest: FollowingDigest;

@@ -20,6 +20,8 @@ export interface HttpLocation {
 
 /** Not to be read to its end unless it is the content. A piece may be overwritten once the next one is asked for. */
 export interface AnswerBody extends AsyncIterable<Buffer> {
+  /** As that of PlainBody. */
+  landIn?(memory: Buffer): AsyncIterable<Buffer> | undefined;
   destroy(): void;
 }
 

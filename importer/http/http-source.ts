@@ -98,12 +98,22 @@ export class HttpSource implements ByteStream {
    * The bytes from `start` up to `end`, in one request, with more where the connection drops. A piece may be overwritten once the next one is asked for.
    * Faults: SourceChanged, SourceTruncated, SourceInterrupted and those of a request.
    */
-  async *range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+  range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+    return this.#range(start, end);
+  }
+
+  /** Fills the memory with the bytes from `start` on, in order, and tells of each piece how long it is. Faults: those of `range`. */
+  async fill(start: number, memory: Buffer, onFilled: (bytes: number) => void = () => undefined): Promise<void> {
+    for await (const piece of this.#range(start, start + memory.byteLength, memory)) onFilled(piece.byteLength);
+  }
+
+  /** @param memory into which the pieces are put too, one after the other */
+  async *#range(start: number, end: number, memory?: Buffer): AsyncGenerator<Buffer, void, undefined> {
     let offset = start;
     for (let failures = 0; offset < end; ) {
       try {
         const answer = await this.#askRange(offset, end);
-        for await (const chunk of chunksOf(answer, this.#signal)) {
+        for await (const chunk of chunksOf(answer, this.#signal, memory?.subarray(offset - start))) {
           offset += chunk.byteLength;
           this.#count(chunk);
           failures = 0;
@@ -125,10 +135,9 @@ export class HttpSource implements ByteStream {
     const known = await this.head(firstRequestBytes);
     if (end <= known.byteLength) return known.subarray(offset, end);
     const part = Buffer.allocUnsafe(Math.max(0, end - offset));
-    let filled = 0;
-    for await (const chunk of this.range(offset, end)) filled += chunk.copy(part, filled);
-    this.#parts.push({ offset, bytes: part.subarray(0, filled) });
-    return part.subarray(0, filled);
+    await this.fill(offset, part);
+    this.#parts.push({ offset, bytes: part });
+    return part;
   }
 
   /** What was read by `readAt` so far. */
@@ -244,11 +253,22 @@ export class HttpSource implements ByteStream {
   }
 }
 
-async function* chunksOf(answer: HttpAnswer, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+/** @param memory into which they are put, by the connection itself where it can */
+async function* chunksOf(
+  { body, url }: HttpAnswer,
+  signal: AbortSignal,
+  memory?: Buffer,
+): AsyncGenerator<Buffer, void, undefined> {
   try {
-    yield* answer.body;
+    const landing = memory === undefined ? body : body.landIn?.(memory);
+    if (landing !== undefined) return yield* landing;
+    let filled = 0;
+    for await (const chunk of body) {
+      if (memory !== undefined) filled += chunk.copy(memory, filled);
+      yield chunk;
+    }
   } catch (error) {
-    throw faultOfHttpError(error, answer.url, { signal, bodyBegan: true });
+    throw faultOfHttpError(error, url, { signal, bodyBegan: true });
   }
 }
 

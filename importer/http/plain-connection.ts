@@ -1,9 +1,10 @@
-// One connection to a web server without TLS and without a proxy, for many ranges of a large file one after the other. The body comes in large pieces
-// that all lie in one buffer, which takes a third of the work of a general client. It understands the one plain answer that file servers give, and says
-// of any other one that it is not for it: the general client then asks again and judges.
+// One connection to a web server without TLS and without a proxy, for many ranges of a large file one after the other. The kernel puts the body right
+// where it is wanted, or in large pieces into one buffer, which takes a third of the work of a general client. It understands the one plain answer that
+// file servers give, and says of any other one that it is not for it: the general client then asks again and judges.
 import { connect, type Socket } from 'node:net';
 import { errors } from 'undici';
 import type { Config } from '../../runtime/config.ts';
+import { Landing } from './landing.ts';
 import { type PlainHead, parsePlainHead } from './plain-head.ts';
 
 export type Limits = Pick<Config, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'idleTimeoutMs'>;
@@ -17,6 +18,8 @@ export interface PlainAnswer {
 
 /** A piece may be overwritten once the next one is asked for. */
 export interface PlainBody extends AsyncIterable<Buffer> {
+  /** The body in place of the iteration: its pieces lie in the memory, in order from the beginning, and stay. @returns undefined where it is longer */
+  landIn(memory: Buffer): AsyncIterable<Buffer> | undefined;
   destroy(): void;
 }
 
@@ -26,6 +29,9 @@ const longestHeadBytes = 16 * 1024;
 export class PlainConnection {
   readonly #socket: Socket;
   readonly #limits: Limits;
+  readonly #memory = Buffer.allocUnsafeSlow(bufferBytes);
+  /** Small, so that little of a body comes with its head. */
+  readonly #headMemory = this.#memory.subarray(0, longestHeadBytes);
   readonly #opened = Promise.withResolvers<void>();
   /** Anything but idle: one request has it. */
   #state: 'idle' | 'head' | 'body' = 'head';
@@ -33,15 +39,21 @@ export class PlainConnection {
   #failure: Error | undefined;
   /** What came and was not taken yet. Reading stands still while there is something. */
   #piece: Buffer | undefined;
-  #waiting: PromiseWithResolvers<Buffer> | undefined;
+  /** Where the body is to lie; reading goes on until it does. */
+  #landing: Landing | undefined;
+  /** Settles when something came. */
+  #waiting: PromiseWithResolvers<void> | undefined;
+  /** Of the body, not taken yet. */
   #left = 0;
+  #limitMs: number;
 
   private constructor(url: URL, limits: Limits, signal: AbortSignal) {
     this.#limits = limits;
+    this.#limitMs = limits.firstByteTimeoutMs;
     this.#socket = connect({
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? 80 : Number(url.port),
-      onread: { buffer: Buffer.allocUnsafeSlow(bufferBytes), callback: (bytes, buffer) => this.#take(bytes, buffer) },
+      onread: { buffer: () => this.#nextMemory(), callback: (bytes, memory) => this.#came(bytes, memory) },
     });
     const onAbort = (): void => this.destroy();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -102,7 +114,7 @@ export class PlainConnection {
 
   async #head(): Promise<PlainHead | undefined> {
     let bytes = Buffer.alloc(0);
-    this.#socket.setTimeout(this.#limits.firstByteTimeoutMs);
+    this.#limitMs = this.#limits.firstByteTimeoutMs;
     while (bytes.byteLength < longestHeadBytes) {
       bytes = Buffer.concat([bytes, await this.#next()]);
       const end = bytes.indexOf('\r\n\r\n');
@@ -114,23 +126,33 @@ export class PlainConnection {
     return undefined;
   }
 
-  #bodyOf({ keepsAlive }: PlainHead): PlainBody {
-    const pieces = async function* (this: PlainConnection): AsyncGenerator<Buffer, void, undefined> {
-      this.#socket.setTimeout(this.#limits.idleTimeoutMs);
-      try {
-        while (this.#left > 0) {
-          const piece = await this.#next();
-          const own = piece.byteLength > this.#left ? piece.subarray(0, this.#left) : piece;
-          this.#left -= own.byteLength;
-          if (own.byteLength < piece.byteLength) this.#sentTooMuch = true;
-          yield own;
-        }
-      } finally {
-        if (this.#left > 0 || this.#piece !== undefined || this.#sentTooMuch || !keepsAlive) this.destroy();
-        else this.#rest();
-      }
+  #bodyOf(head: PlainHead): PlainBody {
+    const pieces = { [Symbol.asyncIterator]: () => this.#pieces(head) };
+    const landIn = (memory: Buffer): typeof pieces | undefined => {
+      if (this.#left > memory.byteLength) return undefined;
+      this.#landing = new Landing(memory.subarray(0, this.#left));
+      if (this.#piece !== undefined) this.#land(this.#piece);
+      this.#piece = undefined;
+      return pieces;
     };
-    return { [Symbol.asyncIterator]: () => pieces.call(this), destroy: () => this.destroy() };
+    return { ...pieces, landIn, destroy: () => this.destroy() };
+  }
+
+  async *#pieces({ keepsAlive }: PlainHead): AsyncGenerator<Buffer, void, undefined> {
+    this.#limitMs = this.#limits.idleTimeoutMs;
+    try {
+      while (this.#left > 0) {
+        const piece = await this.#next();
+        const own = piece.byteLength > this.#left ? piece.subarray(0, this.#left) : piece;
+        this.#left -= own.byteLength;
+        if (own.byteLength < piece.byteLength) this.#sentTooMuch = true;
+        yield own;
+      }
+    } finally {
+      this.#landing = undefined;
+      if (this.#left > 0 || this.#piece !== undefined || this.#sentTooMuch || !keepsAlive) this.destroy();
+      else this.#rest();
+    }
   }
 
   /** Reads on, so that a hang-up or a byte too much is noticed. */
@@ -141,27 +163,41 @@ export class PlainConnection {
   }
 
   async #next(): Promise<Buffer> {
-    const piece = this.#piece;
-    this.#piece = undefined;
-    if (piece !== undefined) return piece;
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#waiting = Promise.withResolvers<Buffer>();
-    this.#socket.resume();
-    return this.#waiting.promise;
+    for (;;) {
+      const piece = this.#piece ?? this.#landing?.take();
+      this.#piece = undefined;
+      if (piece !== undefined) return piece;
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#waiting = Promise.withResolvers<void>();
+      this.#socket.setTimeout(this.#limitMs);
+      this.#socket.resume();
+      await this.#waiting.promise;
+    }
   }
 
-  /** @returns false: reading stands still until the next piece is asked for */
-  #take(bytes: number, buffer: Uint8Array): boolean {
-    const piece = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
+  #nextMemory(): Buffer {
+    if (this.#state !== 'body') return this.#headMemory;
+    const memory = this.#landing?.rest ?? this.#memory;
+    return memory.byteLength > 0 ? memory : this.#headMemory;
+  }
+
+  /** @returns whether reading goes on; else it stands still until something is waited for */
+  #came(bytes: number, memory: Uint8Array): boolean {
     if (this.#state === 'idle') {
       this.#sentTooMuch = true;
       this.destroy();
-    } else if (this.#waiting === undefined) this.#piece = piece;
-    else {
-      this.#waiting.resolve(piece);
-      this.#waiting = undefined;
+      return false;
     }
-    return false;
+    const piece = Buffer.from(memory.buffer, memory.byteOffset, bytes);
+    if (this.#landing === undefined) this.#piece = piece;
+    else this.#land(piece);
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
+    return this.#landing !== undefined && this.#landing.rest.byteLength > 0;
+  }
+
+  #land(piece: Buffer): void {
+    if (this.#landing?.add(piece) === false) this.#sentTooMuch = true;
   }
 
   #timeOut(): void {

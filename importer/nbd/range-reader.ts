@@ -3,8 +3,8 @@
 import { Fault } from '../../domain/fault.ts';
 import { keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
 
-/** Yields the bytes from start to end in order. */
-export type FetchRange = (start: number, end: number) => AsyncIterable<Buffer>;
+/** Fills the memory with the bytes from `start` on, in order, and tells of each piece how long it is. */
+export type FillMemory = (start: number, memory: Buffer, onFilled: (bytes: number) => void) => Promise<void>;
 
 export interface RangeReaderOptions {
   totalBytes: number;
@@ -12,7 +12,7 @@ export interface RangeReaderOptions {
   head: Buffer;
   /** Further parts that are known already, such as tables of the image. */
   parts: readonly KnownPart[];
-  fetchRange: FetchRange;
+  fill: FillMemory;
 }
 
 /** A piece of the source in memory. */
@@ -117,8 +117,7 @@ export class RangeReader implements RandomReader {
     const known = this.#remembered(offset, end - offset);
     if (known !== undefined) return known;
     const bytes = Buffer.allocUnsafeSlow(end - offset);
-    let filled = 0;
-    for await (const chunk of this.#options.fetchRange(offset, end)) filled += chunk.copy(bytes, filled);
+    await this.#options.fill(offset, bytes, () => undefined);
     this.#tables.push({ offset, bytes });
     if (this.#tables.length > tablesRemembered) this.#tables.shift();
     return bytes;
@@ -218,12 +217,12 @@ export class RangeReader implements RandomReader {
       if (segment.start < this.#options.head.byteLength) {
         segment.filled = this.#options.head.copy(segment.memory, 0, segment.start);
       }
-      const from = segment.start + segment.filled;
-      if (from < segment.end) {
-        for await (const chunk of this.#options.fetchRange(from, segment.end)) {
-          segment.filled += chunk.copy(segment.memory, segment.filled);
+      const missing = segment.memory.subarray(segment.filled, segment.end - segment.start);
+      if (missing.byteLength > 0) {
+        await this.#options.fill(segment.start + segment.filled, missing, (bytes) => {
+          segment.filled += bytes;
           tellChange(segment);
-        }
+        });
       }
     } catch (error) {
       segment.failure = error ?? new Fault('Internal', 'the range reader failed');
