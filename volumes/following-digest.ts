@@ -10,7 +10,7 @@ import { DataHasher } from './data-hasher.ts';
 /** Twice as much as qemu-img writes at once. */
 const longestWriteBytes = 4 * 1024 * 1024;
 /** A look costs a child, so it has to be worth it. */
-const lookEveryBytes = 128 * 1024 * 1024;
+const lookEveryBytes = 256 * 1024 * 1024;
 const pollMs = 30;
 
 export class FollowingDigest implements AsyncDisposable {
@@ -47,9 +47,11 @@ export class FollowingDigest implements AsyncDisposable {
 
   /** After the writing has ended well: the rest. */
   async finish(): Promise<FileDigest> {
-    const size = await this.#hasher.size();
-    await this.#hasher.advance(size.sizeBytes);
-    return { contentDigest: await this.#hasher.finish(size.sizeBytes), ...size };
+    const { sizeBytes } = await this.#hasher.size();
+    await this.#hasher.advance(sizeBytes);
+    // Reading makes the file system place what it still held back, which takes blocks of its own: what is allocated is known only now.
+    const { allocatedBytes } = await this.#hasher.size();
+    return { contentDigest: await this.#hasher.finish(sizeBytes), sizeBytes, allocatedBytes };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
