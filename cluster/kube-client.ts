@@ -4,6 +4,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { KubeObject } from '../domain/object-store.ts';
 import { metrics } from '../runtime/metrics.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 import type { KubeCredentials } from './kube-credentials.ts';
 import { kubeFault, retryAfterSeconds } from './kube-faults.ts';
 
@@ -49,13 +50,14 @@ export class KubeClient {
   async json(asked: KubeRequest): Promise<KubeObject> {
     for (let attempt = 1; ; attempt += 1) {
       const { statusCode, headers, body } = await this.#send(asked);
-      const answer = await parsed(body, asked);
       metrics.count('longshore_kube_requests_total', { verb: asked.method, status: String(statusCode) });
-      if (statusCode < 300) return answer;
+      // Safe as far as a remote answer can be: the server validated the object when it was stored, and the path names its kind.
+      if (statusCode < 300) return parseJson(await textOf(body, asked), asked) as KubeObject;
+      const refusal = await refusalOf(body, asked);
       const pause = retryAfterSeconds(headers['retry-after']);
       const busy = statusCode === 429 || (statusCode === 503 && pause !== undefined);
-      if (!busy || attempt === mostTries) throw kubeFault(statusCode, answer, nameOf(asked));
-      await wait(Math.min(pause ?? 1, longestPauseSeconds) * 1_000, asked.signal);
+      if (!busy || attempt === mostTries) throw kubeFault(statusCode, refusal, nameOf(asked));
+      await pauseFor(Math.min(pause ?? 1, longestPauseSeconds) * 1_000, asked.signal);
     }
   }
 
@@ -63,7 +65,7 @@ export class KubeClient {
   async *lines(asked: KubeRequest): AsyncGenerator<unknown> {
     const { statusCode, body } = await this.#send(asked, watchIdleMs);
     metrics.count('longshore_kube_requests_total', { verb: 'WATCH', status: String(statusCode) });
-    if (statusCode >= 300) throw kubeFault(statusCode, await parsed(body, asked), nameOf(asked));
+    if (statusCode >= 300) throw kubeFault(statusCode, await refusalOf(body, asked), nameOf(asked));
     try {
       let rest = '';
       body.setEncoding('utf8');
@@ -110,14 +112,18 @@ function nameOf({ method, path }: KubeRequest): string {
   return `${method} ${path}`;
 }
 
-async function parsed(body: Dispatcher.ResponseData['body'], asked: KubeRequest): Promise<KubeObject> {
-  const { signal } = asked;
+async function textOf(body: Dispatcher.ResponseData['body'], { signal }: KubeRequest): Promise<string> {
   try {
-    // Safe as far as a remote answer can be: the server validated the object when it was stored, and the path names its kind.
-    return parseJson(await body.text(), asked) as KubeObject;
+    return await body.text();
   } catch (error) {
     throw toFault(error, { otherwise: 'ServiceUnreachable', ...(signal === undefined ? {} : { signal }) });
   }
+}
+
+/** The Status of a refusal; undefined where it is something else, such as the plain words of a server that is overloaded. */
+async function refusalOf(body: Dispatcher.ResponseData['body'], asked: KubeRequest): Promise<unknown> {
+  const text = await textOf(body, asked);
+  return text.trimStart().startsWith('{') ? parseJson(text, asked) : undefined;
 }
 
 function parseJson(text: string, asked: KubeRequest): unknown {
@@ -126,20 +132,4 @@ function parseJson(text: string, asked: KubeRequest): unknown {
   } catch (error) {
     throw new Fault('ServiceUnreachable', `the answer to ${nameOf(asked)} is not JSON`, { cause: error });
   }
-}
-
-/** Resolves after the time. @throws Fault Cancelled when the signal aborts first */
-export async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => {
-    clearTimeout(timer);
-    reject(toFault(signal?.reason, signal === undefined ? {} : { signal }));
-  };
-  const timer = setTimeout(() => {
-    signal?.removeEventListener('abort', onAbort);
-    resolve();
-  }, ms);
-  if (signal?.aborted === true) onAbort();
-  else signal?.addEventListener('abort', onAbort, { once: true });
-  await promise;
 }

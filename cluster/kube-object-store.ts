@@ -60,6 +60,7 @@ export class KubeObjectStore implements ObjectStore {
       path: collectionPath(resource, options.namespace),
       query: selectorsOf(options),
       list: () => this.list(resource, options),
+      newestVersion: () => this.#newestVersion(resource, options.namespace),
       resourceVersion: options.resourceVersion,
       signal: options.signal,
     });
@@ -86,6 +87,12 @@ export class KubeObjectStore implements ObjectStore {
     const answer = await this.#client.json({ method: 'DELETE', path: objectPath(resource, key), body: options });
     // Safe: what is not a Status is the object of that path.
     return answer.kind === 'Status' ? undefined : (answer as T);
+  }
+
+  async #newestVersion(resource: ResourceRef, namespace: string | undefined): Promise<string> {
+    const path = collectionPath(resource, namespace);
+    const page = await this.#client.json({ method: 'GET', path, query: { limit: '1' } });
+    return page.metadata.resourceVersion ?? '0';
   }
 
   /** Custom resources are replaced only by those who name the version that they replace. */

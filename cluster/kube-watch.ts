@@ -2,7 +2,8 @@
 // minutes, and connections break: it is then gone on with from the last version that was told, so that nothing is missed and nothing is told twice.
 import { Fault, toFault } from '../domain/fault.ts';
 import type { KubeObject, WatchEvent } from '../domain/object-store.ts';
-import { type KubeClient, wait } from './kube-client.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
+import type { KubeClient } from './kube-client.ts';
 import { kubeFault } from './kube-faults.ts';
 
 export interface WatchedCollection<T extends KubeObject> {
@@ -12,6 +13,8 @@ export interface WatchedCollection<T extends KubeObject> {
   query: Readonly<Record<string, string>>;
   /** Everything that exists, page by page, and the version to watch from. */
   list(): Promise<{ items: T[]; resourceVersion: string }>;
+  /** The newest version that the server has now. */
+  newestVersion(): Promise<string>;
   /** Version to go on from; undefined: what exists is told first. */
   resourceVersion: string | undefined;
   signal: AbortSignal;
@@ -27,15 +30,19 @@ export async function* watchCollection<T extends KubeObject>(
   const { signal } = watched;
   try {
     let since = watched.resourceVersion;
+    let isSure = false;
     if (since === undefined) {
       const { items, resourceVersion } = await watched.list();
       for (const object of items) yield { type: 'ADDED', object };
       yield { type: 'BOOKMARK', resourceVersion };
       since = resourceVersion;
+      isSure = true;
     }
     let pauseMs = firstPauseMs;
     while (!signal.aborted) {
       try {
+        if (!isSure) await refuseFuture(watched, since);
+        isSure = false;
         for await (const event of changesSince(watched, since)) {
           since = event.type === 'BOOKMARK' ? event.resourceVersion : (event.object.metadata.resourceVersion ?? since);
           pauseMs = firstPauseMs;
@@ -46,12 +53,21 @@ export async function* watchCollection<T extends KubeObject>(
         if (fault.code !== 'ServiceUnreachable') throw fault;
       }
       // A server that went away is asked by many at once when it is back: not all at the same moment.
-      await wait(pauseMs * (0.5 + Math.random()), signal);
+      await pauseFor(pauseMs * (0.5 + Math.random()), signal);
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
+}
+
+/**
+ * A server that was restored from an older copy, or is another one, waits without a word for a version that it does not have yet.
+ * @throws Fault Gone
+ */
+async function refuseFuture<T extends KubeObject>(watched: WatchedCollection<T>, since: string): Promise<void> {
+  const newest = await watched.newestVersion();
+  if (BigInt(since) > BigInt(newest)) throw new Fault('Gone', `version ${since} is not known; the newest is ${newest}`);
 }
 
 async function* changesSince<T extends KubeObject>(

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 import { clusterResources, type Lease } from './cluster-resources.ts';
 
 export interface LeaseOptions {
@@ -50,7 +51,7 @@ export async function acquireLease(options: LeaseOptions, signal: AbortSignal): 
       if (!fault.retryable && fault.code !== 'AlreadyExists') throw fault;
       logger.debug({ err: fault, lease: name }, 'lease not taken');
     }
-    await pause(everyMs, signal);
+    await pauseFor(everyMs, signal);
   }
 }
 
@@ -100,7 +101,7 @@ async function keepRenewing(options: LeaseOptions, signal: AbortSignal, renew: (
   let renewedAt = performance.now();
   for (;;) {
     try {
-      await pause(everyMs, signal);
+      await pauseFor(everyMs, signal);
     } catch {
       return; // asked to stop: the only reason for a pause to end early
     }
@@ -134,14 +135,6 @@ async function within(work: Promise<void>, limitMs: number): Promise<void> {
     await Promise.race([work, tooLate]);
   } finally {
     limit.abort();
-  }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await delay(ms, undefined, { signal });
-  } catch (error) {
-    throw toFault(error, { signal });
   }
 }
 

@@ -9,8 +9,8 @@ import type { ObjectStore } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
-import { wait } from './kube-client.ts';
 
 const wholePki = 'longshore-pki';
 /** ConfigMap with `ca.crt`, for workers and for people. */
@@ -128,7 +128,7 @@ async function follow(
     } catch (error) {
       logger.warn({ secret: part, err: toFault(error) }, 'certificates not followed, begun anew');
     }
-    await wait(againMs, signal).catch(() => undefined); // aborted: the loop ends
+    await pauseFor(againMs, signal).catch(() => undefined); // aborted: the loop ends
   }
 }
 

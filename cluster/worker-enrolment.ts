@@ -11,10 +11,10 @@ import { resources } from '../domain/resources.ts';
 import { controllerName, mustBe } from '../runtime/certificates.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { makeSigningRequest } from '../runtime/x509-maker.ts';
 import { Enrolment } from './enrolment-server.ts';
-import { wait } from './kube-client.ts';
 import { caConfigMap } from './pki-secrets.ts';
 
 export interface WorkerEnrolmentOptions {
@@ -62,7 +62,7 @@ async function enrolUntilDone(options: WorkerEnrolmentOptions, signal: AbortSign
     } catch (error) {
       options.logger.warn({ err: toFault(error) }, 'no certificate yet, asked again');
     }
-    await wait(pauseMs, signal);
+    await pauseFor(pauseMs, signal);
   }
 }
 

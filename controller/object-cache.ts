@@ -3,6 +3,7 @@
 import { Fault, toFault } from '../domain/fault.ts';
 import type { KubeObject, ObjectKey, ObjectStore, ResourceRef } from '../domain/object-store.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 
 export interface CacheOptions<T extends KubeObject> {
   store: ObjectStore;
@@ -70,16 +71,18 @@ export class ObjectCache<T extends KubeObject> {
   async follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#watchOnce(signal);
+        await this.#watchOnce(signal).catch((error: unknown) => this.#ended(error, signal));
+        await pauseFor(this.#options.retryMs, signal);
       } catch (error) {
-        if (signal.aborted) return;
-        const fault = toFault(error, { signal });
-        if (fault.code !== 'Gone') {
-          this.#options.logger.warn({ err: fault, resource: this.#options.resource.plural }, 'watch ended, begun anew');
-        }
+        if (!signal.aborted) throw error;
       }
-      await pause(this.#options.retryMs, signal);
     }
+  }
+
+  #ended(error: unknown, signal: AbortSignal): void {
+    const fault = toFault(error, { signal });
+    if (fault.code === 'Gone' || signal.aborted) return;
+    this.#options.logger.warn({ err: fault, resource: this.#options.resource.plural }, 'watch ended, begun anew');
   }
 
   /** From the beginning: what exists, a bookmark, changes. What was known before and is not listed again is gone. */
@@ -132,18 +135,4 @@ export class ObjectCache<T extends KubeObject> {
     this.#objects.delete(key);
     this.#options.onChange(undefined, before);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener(
-    'abort',
-    () => {
-      clearTimeout(timer);
-      resolve();
-    },
-    { once: true },
-  );
-  return promise;
 }

@@ -16,7 +16,7 @@ import {
 import { controllerName, mustBe, type TlsPair } from '../runtime/certificates.ts';
 import { parseAddress } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { pauseFor } from './pause-for.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 
 export type WorkerChannel = Channel<ControllerCalls, WorkerCalls>;
 

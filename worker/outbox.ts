@@ -4,8 +4,8 @@ import type { Static } from 'typebox';
 import { type FaultRecord, toFault } from '../domain/fault.ts';
 import type { controllerCalls, Outcome } from '../jobs/channel-protocol.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { pauseFor } from '../runtime/pause-for.ts';
 import type { ChannelClient } from './channel-client.ts';
-import { pauseFor } from './pause-for.ts';
 
 type Message =
   | { call: 'attempt.result'; params: Static<(typeof controllerCalls)['attempt.result']['params']> }
