@@ -7,7 +7,7 @@ import type { Pool } from '../volumes/pool.ts';
 import type { ChannelClient } from './channel-client.ts';
 
 export interface VolumeNewsOptions {
-  pool: Pool;
+  pool: Pick<Pool, 'get' | 'onChange'>;
   channel: Pick<ChannelClient, 'ask'>;
   logger: Logger;
 }
@@ -23,10 +23,9 @@ export class VolumeNews {
     options.pool.onChange((id, record) => {
       // The controller itself gives volumes to attempts, and is told by them how they ended.
       if (record?.state === 'populating' || record?.state === 'complete') return;
+      if (this.#ending.signal.aborted) return;
       this.#untold.add(id);
-      this.#telling ??= this.#tellAll().finally(() => {
-        this.#telling = undefined;
-      });
+      this.#telling ??= this.#tellAll();
     });
   }
 
@@ -43,13 +42,15 @@ export class VolumeNews {
       try {
         await this.#tell(id, signal);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break; // The inventory of the next connection tells it.
         this.#options.logger.warn(
           { volumeId: id, err: toFault(error) },
           'the controller does not take news of a volume',
         );
       }
     }
+    // In the same step as the last look at what is untold: a change after it begins the next round.
+    this.#telling = undefined;
   }
 
   async #tell(id: VolumeId, signal: AbortSignal): Promise<void> {
