@@ -50,14 +50,11 @@ function patches(
   keeping: VolumeKeeping,
 ): ClaimAction[] {
   // A first pass that is about to make the volume has nothing to tell yet: one write less on the way of a new claim.
-  if (keeping.isHeld(claim) && keeping.make(claim, facts, isWanted(state), 1).length > 0) return [];
+  const isWanted = state === undefined || !isEnded(state);
+  if (keeping.isHeld(claim) && isWanted && keeping.isToReserve(claim, facts)) return [];
   const { patch, actions } = keeping.binding(claim, facts);
   const told = { ...claimAnnotations(claim, state, facts), ...patch.annotations };
   return [...patchOf(claim, { ...patch, annotations: told }), ...actions];
-}
-
-function isWanted(state: AttemptState | undefined): boolean {
-  return state === undefined || !isEnded(state);
 }
 
 /** Without the patches that change nothing. */
@@ -82,12 +79,16 @@ function commandsFor(
   if (node === undefined || !node.connected || !node.known) return [];
   if (state !== undefined && isEnded(state)) return endOfAttempt(state, node.name, facts);
   const keeping = volumeKeepingFor(facts);
-  if (volume === undefined) return keeping.make(claim, facts, true, sizeBytes);
+  if (volume === undefined) return keeping.isToReserve(claim, facts) ? [reservation(claim, node.name, sizeBytes)] : [];
   if (state === undefined) return keeping.leaveAlone(facts);
   if (facts.live?.attempt !== state.attempt && !facts.readiness.ready) return [];
   const fence: ClaimAction[] =
     volume.fence < state.attempt ? [{ kind: 'fence', node: node.name, attempt: state.attempt }] : [];
   return [...fence, ...beginning(state, node.name, facts, volume.sizeBytes)];
+}
+
+function reservation(claim: Claim, node: string, sizeBytes: number): ClaimAction {
+  return { kind: 'reserve', node, sizeBytes, mode: claim.spec.volumeMode === 'Block' ? 'Block' : 'Filesystem' };
 }
 
 function endOfAttempt(state: AttemptState, node: string, facts: ClaimFacts): ClaimAction[] {

@@ -5,12 +5,11 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { formatBytes } from '../domain/quantity.ts';
 import type { ClaimAction, ClaimFacts, ClaimPatch } from './claim-actions.ts';
 
-/** `wanted`: the claim is to have a volume, because nobody has given it up. */
 export interface VolumeKeeping {
   /** The claim stays until what was made for it is gone. */
   isHeld(claim: Claim): boolean;
-  /** What makes the volume of a claim that has none. */
-  make(claim: Claim, facts: ClaimFacts, wanted: boolean, sizeBytes: number): ClaimAction[];
+  /** Whether the worker is to be asked now to make the volume of the claim. */
+  isToReserve(claim: Claim, facts: ClaimFacts): boolean;
   /** What a volume that nobody fills needs before its user gets it. */
   leaveAlone(facts: ClaimFacts): ClaimAction[];
   /** What is written on the claim about its volume. */
@@ -36,12 +35,9 @@ function endLive(facts: ClaimFacts, reason: string): ClaimAction[] {
 const byChannel: VolumeKeeping = {
   isHeld: (claim) => claim.metadata.finalizers?.includes(volumeFinalizer) === true,
 
-  make(claim, { node, volume, obstacle }, wanted, sizeBytes) {
+  isToReserve(claim, { node, volume, obstacle }) {
     const isUsable = node?.connected === true && node.known;
-    const isMissing = volume === undefined && obstacle === undefined && claim.spec.volumeName === undefined;
-    if (!wanted || !isUsable || !isMissing) return [];
-    const mode = claim.spec.volumeMode === 'Block' ? 'Block' : 'Filesystem';
-    return [{ kind: 'reserve', node: node.name, sizeBytes, mode }];
+    return isUsable && volume === undefined && obstacle === undefined && claim.spec.volumeName === undefined;
   },
 
   leaveAlone: ({ node, volume }) =>
@@ -103,7 +99,7 @@ function statusOf(claim: Claim, { volume, node, obstacle }: ClaimFacts): ClaimAc
 /** The provisioner makes the volume on the node that the claim names, Kubernetes binds it, and its reclaim policy says what becomes of it. */
 const byCsi: VolumeKeeping = {
   isHeld: () => true,
-  make: () => [],
+  isToReserve: () => false,
   leaveAlone: () => [],
 
   /** Names the node where nobody else does; takes the name away again where that node has gone before anything was made there. */
