@@ -49,6 +49,11 @@ export const settings = {
   listenHost: text('LONGSHORE_LISTEN', '127.0.0.1', 'Address on which api and uploadproxy listen.'),
   apiPort: whole('LONGSHORE_API_PORT', 7440, 'Port of the API (HTTPS); 0 takes a free one.'),
   uploadProxyPort: whole('LONGSHORE_UPLOADPROXY_PORT', 7441, 'Port of the upload proxy (HTTPS); 0 takes a free one.'),
+  uploadPort: whole(
+    'LONGSHORE_UPLOAD_PORT',
+    0,
+    'Port on which a worker takes uploads from the upload proxy (HTTPS); 0 takes a free one.',
+  ),
   metricsPort: whole(
     'LONGSHORE_METRICS_PORT',
     0,

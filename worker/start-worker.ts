@@ -83,7 +83,8 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   const outbox = new Outbox(channel, logger);
   const receiver = new UploadReceiver({ ...tools, channel, outbox, attempts, slots });
   const uploads = await startUploadServer({
-    ...{ host: config.listenHost, tls, receiver, logger, idleTimeoutMs: config.idleTimeoutMs },
+    ...{ host: config.listenHost, port: config.uploadPort, tls, receiver, logger },
+    idleTimeoutMs: config.idleTimeoutMs,
   });
   undo.defer(() => uploads.close());
   channel.start(uploads.address);
