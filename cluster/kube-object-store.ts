@@ -42,8 +42,8 @@ export class KubeObjectStore implements ObjectStore {
     const items: T[] = [];
     for (let next: string | undefined = ''; ; ) {
       const query = { ...selectorsOf(options), limit: pageSize, ...(next === '' ? {} : { continue: next }) };
-      // Safe: the path is that of a collection, so the answer is a list of its kind.
-      const page = (await this.#client.json({ method: 'GET', path, query })) as unknown as KubeList<T>;
+      const page: object = await this.#client.json({ method: 'GET', path, query });
+      if (!isListOf<T>(page)) throw new Fault('ServiceUnreachable', `the answer to GET ${path} is no list`);
       // The items of a list of a built-in kind do not name it.
       for (const item of page.items ?? []) items.push({ ...named, ...item });
       next = page.metadata.continue;
@@ -120,6 +120,13 @@ export class KubeObjectStore implements ObjectStore {
 interface KubeList<T> {
   metadata: { resourceVersion: string; continue?: string };
   items: T[] | null;
+}
+
+/** The path names the kind of the items, and the server validated each when it was stored. */
+function isListOf<T>(answer: { metadata?: unknown; items?: unknown }): answer is KubeList<T> {
+  const { metadata, items } = answer;
+  if (typeof metadata !== 'object' || metadata === null || !('resourceVersion' in metadata)) return false;
+  return typeof metadata.resourceVersion === 'string' && (items === null || Array.isArray(items));
 }
 
 function selectorsOf({ labelSelector, fieldSelector }: ListOptions): Record<string, string> {

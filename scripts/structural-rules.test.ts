@@ -32,6 +32,7 @@ test.for<[string, StructuralSchema]>([
 
 test.for<[StructuralSchema, string]>([
   [{ description: 'no type' }, 'spec.x has the type undefined'],
+  // Safe: the wrong type is what is tried.
   [{ type: 'null' as 'string' }, 'spec.x has the type null'],
   [{ anyOf: [{ type: 'string' }, { type: 'boolean' }] }, 'spec.x has a choice of types'],
   [{ type: 'string', anyOf: [{ description: 'other' }] }, 'spec.x has a choice of types'],
@@ -50,6 +51,7 @@ test.for<[StructuralSchema, string]>([
   [{ type: 'string', properties: { a: text } }, 'spec.x has properties and is no object'],
   [{ type: 'object', items: text }, 'spec.x has items and is no array'],
   [{ type: 'array' }, 'spec.x is a list without one schema of its items'],
+  // Safe: the wrong type is what is tried. JSON Schema has a schema for each place of a list, too; StructuralSchema, rightly, does not.
   [{ type: 'array', items: [text] as unknown as StructuralSchema }, 'spec.x is a list without one schema of its items'],
   [{ type: 'array', items: { description: 'no type' } }, 'spec.x[] has the type undefined'],
   [{ type: 'object', additionalProperties: { description: 'no type' } }, 'spec.x{} has the type undefined'],
