@@ -7,6 +7,7 @@ import { canMove, type TransferReport, type VolumeId, type VolumeRecord } from '
 import { syncDirectory } from '../runtime/durable-file.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
+import { type ChangeListener, KeptRecords } from './kept-records.ts';
 import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
 import { whyGone } from './pool-identity.ts';
@@ -17,10 +18,6 @@ import { measureSpace, type PoolUsage } from './pool-space.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
 import { VolumeLocks } from './volume-locks.ts';
-import { writeRecord } from './volume-records.ts';
-
-/** Told after each durable change of a volume; without a record it is gone. */
-type ChangeListener = (id: VolumeId, record: VolumeRecord | undefined) => void;
 
 export class Pool {
   readonly directory: string;
@@ -35,18 +32,17 @@ export class Pool {
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;
   readonly #ownership: FileOwnership;
-  readonly #records: Map<VolumeId, VolumeRecord>;
+  readonly #records: KeptRecords;
   readonly #area: StagingArea;
   readonly #locks = new VolumeLocks();
   #capacityBytes: number;
   #closed = false;
-  #listener: ChangeListener | undefined;
 
   private constructor(opened: OpenedPool) {
     this.#opened = opened;
     this.#layout = opened.layout;
     this.#ownership = opened.ownership;
-    this.#records = opened.records;
+    this.#records = new KeptRecords(opened);
     this.directory = opened.layout.directory;
     this.poolId = opened.identity.poolId;
     this.reflink = opened.reflink;
@@ -66,7 +62,7 @@ export class Pool {
 
   /** One listener: it may not throw, and is told before the call that made the change returns. */
   onChange(listener: ChangeListener): void {
-    this.#listener = listener;
+    this.#records.onChange(listener);
   }
 
   get largestVolumeBytes(): number {
@@ -78,17 +74,17 @@ export class Pool {
   }
 
   list(): VolumeRecord[] {
-    return [...this.#records.values()];
+    return [...this.#records.all.values()];
   }
 
   /** Where the disk of the volume lies, or will lie. @throws Fault NotFound */
   diskPath(id: VolumeId): string {
-    return this.#layout.disk(id, this.#need(id).mode);
+    return this.#layout.disk(id, this.#records.need(id).mode);
   }
 
   /** The directory of a Filesystem volume that a pod mounts. @throws Fault NotFound */
   dataPath(id: VolumeId): string {
-    return this.#layout.data(this.#need(id).volumeId);
+    return this.#layout.data(this.#records.need(id).volumeId);
   }
 
   /** What can still be promised, by the last measuring of the disk. */
@@ -114,7 +110,7 @@ export class Pool {
     return await this.#change(request.volumeId, async () => {
       const there = this.#records.get(request.volumeId);
       if (there !== undefined) return sameVolume(there, request);
-      this.#refuseUnread(request.volumeId);
+      this.#records.refuseUnread(request.volumeId);
       checkReserve(request, this.largestVolumeBytes);
       return await this.#makeVolume(request);
     });
@@ -127,7 +123,7 @@ export class Pool {
    */
   async claimFence(id: VolumeId, claim: { attempt: number; generation: number }): Promise<VolumeRecord> {
     return await this.#change(id, async () => {
-      const record = this.#need(id);
+      const record = this.#records.need(id);
       if (record.state === 'complete' && record.generation === claim.generation) return record;
       if (!canMove(record.state, 'populating')) {
         throw new Fault('VolumeInUse', `${id} is ${record.state} and is not filled again`);
@@ -138,7 +134,7 @@ export class Pool {
       const held = record.fence === claim.attempt && record.state === 'populating';
       const { attempt: fence, generation } = claim;
       // First the fence, durably: should the rest fail, the former attempt cannot commit any more, and the next claim ends it.
-      const next = held ? record : await this.#write({ ...record, state: 'populating', fence, generation });
+      const next = held ? record : await this.#records.write({ ...record, state: 'populating', fence, generation });
       await this.#area.endFormer(id, fence, new Fault('StaleAttempt', `attempt ${fence} took over ${id}`));
       return next;
     });
@@ -150,7 +146,7 @@ export class Pool {
    */
   async openStaging(id: VolumeId, attempt: number): Promise<Staging> {
     return await this.#change(id, async () => {
-      this.#assertOwns(id, attempt);
+      this.#records.needOwned(id, attempt);
       return await this.#area.open(id, attempt);
     });
   }
@@ -158,7 +154,7 @@ export class Pool {
   /** The staging of an upload whose bytes are durable; only `source` is in it. @throws Fault NotFound, StaleAttempt */
   async resumeStaging(id: VolumeId, attempt: number): Promise<Staging> {
     return await this.#change(id, async () => {
-      this.#assertOwns(id, attempt);
+      this.#records.needOwned(id, attempt);
       return await this.#area.resume(id, attempt);
     });
   }
@@ -172,12 +168,12 @@ export class Pool {
     try {
       return await this.#change(id, async () => {
         staging.assertHeld();
-        this.#assertOwns(id, staging.attempt);
-        const record = this.#need(id);
+        const record = this.#records.needOwned(id, staging.attempt);
         const place = { layout: this.#layout, ownership: this.#ownership, at: this.#opened.at };
         const complete = await undoneOnFailure(record, place, async () => {
           await commitStaging(staging, record, place);
-          return await this.#write({ ...record, state: 'complete', committedAt: new Date().toISOString(), report });
+          const committedAt = new Date().toISOString();
+          return await this.#records.write({ ...record, state: 'complete', committedAt, report });
         });
         await this.#opened.at('recorded');
         await this.#area.remove(staging, new Fault('StaleAttempt', `${id} is complete`));
@@ -192,36 +188,39 @@ export class Pool {
   /** Declares that nobody fills the volume: a user's own files. @throws Fault NotFound, VolumeInUse */
   async markPlain(id: VolumeId): Promise<VolumeRecord> {
     return await this.#change(id, async () => {
-      const record = this.#need(id);
+      const record = this.#records.need(id);
       if (record.state === 'plain') return record;
       if (!canMove(record.state, 'plain')) throw new Fault('VolumeInUse', `${id} is ${record.state}`);
-      return await this.#write({ ...record, state: 'plain' });
+      return await this.#records.write({ ...record, state: 'plain' });
     });
   }
 
   /** Notes that a consumer may write to the volume from now on; only the digests of a complete one become void by it. @throws Fault NotFound */
   async markUsed(id: VolumeId): Promise<VolumeRecord> {
-    const record = this.#need(id);
+    const record = this.#records.need(id);
     if (record.state !== 'complete' || record.usedSince !== undefined) return record;
     return await this.#change(id, async () => {
-      return await this.#write({ ...this.#need(id), usedSince: new Date().toISOString() });
+      const there = this.#records.need(id);
+      if (there.usedSince !== undefined) return there;
+      return await this.#records.write({ ...there, usedSince: new Date().toISOString() });
     });
   }
 
   /** Ends its attempt and removes the volume, whatever its state. One that is not there is no error. @throws Fault VolumeCorrupt */
   async delete(id: VolumeId): Promise<void> {
     await this.#change(id, async () => {
-      this.#refuseUnread(id);
+      this.#records.refuseUnread(id);
       await this.#area.endFormer(id, Number.POSITIVE_INFINITY, new Fault('Cancelled', `${id} was deleted`));
-      if (!this.#records.has(id)) return;
+      if (this.#records.get(id) === undefined) return;
       // One durable rename takes it out of volumes/; what remains is removed here, or at the next open.
       const doomed = this.#layout.temporary(randomBytes(8).toString('hex'));
       await rename(this.#layout.volume(id), doomed);
-      this.#records.delete(id);
+      this.#records.forget(id);
       await syncDirectory(this.#layout.volumes);
+      this.#records.tellGone(id);
+      // Its room is free when its files are.
       await rm(doomed, { recursive: true, force: true });
       this.#opened.ledger.release(id);
-      this.#listener?.(id, undefined);
     });
   }
 
@@ -242,7 +241,8 @@ export class Pool {
 
   async findings(): Promise<Finding[]> {
     const { layout, unread } = this.#opened;
-    return await findStrays({ layout, unread, records: this.#records, owns: (id, attempt) => this.#owns(id, attempt) });
+    const records = this.#records;
+    return await findStrays({ layout, unread, records: records.all, owns: (...which) => records.isOwned(...which) });
   }
 
   /** Lets changes that run end, then gives the pool to whoever comes next. Attempts that run are not ended here. */
@@ -265,48 +265,13 @@ export class Pool {
     });
   }
 
-  async #write(record: VolumeRecord): Promise<VolumeRecord> {
-    await writeRecord(this.#layout, record);
-    return this.#changed(record);
-  }
-
-  #changed(record: VolumeRecord): VolumeRecord {
-    this.#records.set(record.volumeId, record);
-    this.#listener?.(record.volumeId, record);
-    return record;
-  }
-
   async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
     this.#opened.ledger.promise(request.volumeId, request.sizeBytes);
     try {
-      return this.#changed(await makeVolume(request, this.#layout, this.#ownership));
+      return this.#records.written(await makeVolume(request, this.#layout, this.#ownership));
     } catch (error) {
       this.#opened.ledger.release(request.volumeId);
       throw error;
     }
-  }
-
-  #need(id: VolumeId): VolumeRecord {
-    const record = this.#records.get(id);
-    if (record !== undefined) return record;
-    this.#refuseUnread(id);
-    throw new Fault('NotFound', `no volume ${id} in this pool`);
-  }
-
-  /** A volume whose record cannot be read is kept as it is. */
-  #refuseUnread(id: VolumeId): void {
-    const fault = this.unreadable.get(id);
-    if (fault !== undefined) throw fault;
-  }
-
-  #owns(id: VolumeId, attempt: number): boolean {
-    const record = this.#records.get(id);
-    return record?.state === 'populating' && record.fence === attempt;
-  }
-
-  #assertOwns(id: VolumeId, attempt: number): void {
-    const record = this.#need(id);
-    if (this.#owns(id, attempt)) return;
-    throw new Fault('StaleAttempt', `${id} is ${record.state} with attempt ${record.fence}, not ${attempt}`);
   }
 }
