@@ -1,4 +1,4 @@
-// `npm run docs`: writes docs/generated and the CRDs of the chart. With --check it writes nothing and fails where a file is not what the code says now.
+// `npm run docs`: writes docs/generated, and the CRDs and the page of the chart. With --check it writes nothing and fails where a file is not what the code says now.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findDrift, generatedFiles, generatedFolders, leftoverFiles } from './generated-files.ts';

@@ -1,7 +1,8 @@
-// Every file that is made from the code, by its path in the repository: the pages of docs/generated, and the CRDs of the chart.
+// Every file that is made from the code, by its path in the repository: the pages of docs/generated, the CRDs of the chart, and its page.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { customResources } from '../domain/custom-resources/custom-resources.ts';
+import { chartReadme, chartReadmeText } from './chart-readme.ts';
 import { definitionFile } from './custom-resource-definition.ts';
 import { generatedPages } from './generated-pages.ts';
 
@@ -16,7 +17,12 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     const [name, content] = definitionFile(resource);
     return [`${definitions}/${name}`, content] as const;
   });
-  return new Map([...[...generatedPages()].map(([name, content]) => [`${pages}/${name}`, content] as const), ...crds]);
+  const readme = chartReadmeText(new URL('../charts/longshore/values.yaml', import.meta.url));
+  return new Map([
+    ...[...generatedPages()].map(([name, content]) => [`${pages}/${name}`, content] as const),
+    ...crds,
+    [chartReadme, readme] as const,
+  ]);
 }
 
 function isMissing(error: unknown): boolean {
