@@ -1,9 +1,11 @@
 // A pool in a directory of its own, for tests; both are gone when the test ends.
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TransferReport, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
+import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
 
@@ -47,6 +49,13 @@ export class TemporaryPool {
 
 export function newVolumeId(): VolumeId {
   return volumeIdOf(randomUUID());
+}
+
+/** A program that an attempt might have started; it ends by itself after ten minutes. */
+export function sleepingChild(): ProcessIdentity {
+  const child = identityOf(spawn('sleep', ['600'], { stdio: 'ignore' }).pid ?? 0);
+  if (child === undefined) throw new Error('sleep did not start');
+  return child;
 }
 
 /** Reserves a volume and gives it to attempt 1. */

@@ -1,115 +1,19 @@
-import { spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
-import { identityOf, isAlive } from '../runtime/process-identity.ts';
+import { isAlive } from '../runtime/process-identity.ts';
 import {
   newVolumeId,
   populatingVolume,
   reportOf,
   reserveOf,
   silentLogger,
+  sleepingChild,
   TemporaryPool,
 } from '../test/temporary-pool.ts';
 import { Pool } from './pool.ts';
 
 const mib = 1024 * 1024;
-
-function sleepingChild(): number {
-  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
-  return child.pid ?? 0;
-}
-
-describe('the identity of a pool', () => {
-  test('a pool is made in an absent directory, and found again by its id', async () => {
-    await using place = await TemporaryPool.make();
-    const first = await place.open();
-    expect((await readFile(place.marker, 'utf8')).trim()).toBe(first.poolId);
-    await first.close();
-    const second = await place.open({ create: false });
-    expect(second.poolId).toBe(first.poolId);
-  });
-
-  test('an unmounted disk is PoolMissing and no pool is made in its mount point', async () => {
-    await using place = await TemporaryPool.make();
-    await (await place.open()).close();
-    await rm(place.directory, { recursive: true });
-    await mkdir(place.directory);
-    await expect(place.open()).rejects.toMatchObject({ code: 'PoolMissing' });
-    expect(await place.files('.')).toEqual([]);
-  });
-
-  test('without a marker of the caller, the pool is remembered beside its directory', async () => {
-    await using place = await TemporaryPool.make();
-    const options = { directory: place.directory, create: true, overcommit: 1, logger: silentLogger };
-    await (await Pool.open(options)).close();
-    expect(await readdir(place.root)).toEqual(['.pool.pool-id', 'pool']);
-    await rm(place.directory, { recursive: true });
-    await expect(Pool.open(options)).rejects.toMatchObject({ code: 'PoolMissing' });
-    expect(await readdir(place.root)).toEqual(['.pool.pool-id']);
-  });
-
-  test('another pool in the same place is PoolMissing', async () => {
-    await using place = await TemporaryPool.make();
-    await (await place.open()).close();
-    await rm(place.directory, { recursive: true });
-    await (await place.open({ marker: join(place.root, 'other') })).close();
-    await expect(place.open()).rejects.toMatchObject({ code: 'PoolMissing' });
-  });
-
-  test('a directory that holds other things is never made a pool', async () => {
-    await using place = await TemporaryPool.make();
-    await mkdir(place.directory);
-    await writeFile(join(place.directory, 'thesis.txt'), 'mine');
-    await expect(place.open()).rejects.toMatchObject({ code: 'PoolMissing' });
-    expect(await place.files('.')).toEqual(['thesis.txt']);
-  });
-
-  test('without create an absent pool is PoolMissing', async () => {
-    await using place = await TemporaryPool.make();
-    await expect(place.open({ create: false })).rejects.toMatchObject({ code: 'PoolMissing' });
-  });
-
-  test('a pool of a newer version is refused', async () => {
-    await using place = await TemporaryPool.make();
-    await (await place.open()).close();
-    const path = join(place.directory, 'pool.json');
-    await writeFile(path, (await readFile(path, 'utf8')).replace('"schemaVersion": 1', '"schemaVersion": 2'));
-    await expect(place.open()).rejects.toMatchObject({ code: 'NewerVersion' });
-  });
-
-  test('a second opener gets PoolInUse with the process that holds it, and may have it after close', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    await expect(place.open()).rejects.toMatchObject({ code: 'PoolInUse', facts: { pid: process.pid } });
-    await pool.close();
-    await expect(place.open()).resolves.toBeInstanceOf(Pool);
-  });
-
-  test('a damaged ledger is set aside and made anew from the records', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    await pool.reserve(reserveOf(newVolumeId(), mib));
-    await pool.close();
-    await writeFile(join(place.directory, 'ledger.sqlite'), 'no database at all, but long enough to be looked at');
-    const again = await place.open();
-    expect((await again.usage()).reservedBytes).toBe(mib);
-  });
-});
-
-test('a pool whose disk went away while it was open says so, and makes nothing in its place', async () => {
-  await using place = await TemporaryPool.make();
-  const pool = await place.open();
-  const id = await populatingVolume(pool, mib);
-  await pool.assertThere();
-  await rename(place.directory, join(place.root, 'away'));
-  await mkdir(place.directory);
-  await expect(pool.assertThere()).rejects.toMatchObject({ code: 'PoolMissing' });
-  await expect(pool.reserve(reserveOf(newVolumeId(), mib))).rejects.toMatchObject({ code: 'PoolMissing' });
-  await expect(pool.openStaging(id, 1)).rejects.toMatchObject({ code: 'PoolMissing' });
-  expect(await place.files('.')).toEqual([]);
-});
 
 describe('reserving', () => {
   test('200 volumes at once never promise more than the pool has', async () => {
@@ -194,8 +98,7 @@ describe('the fence', () => {
     const pool = await place.open();
     const id = await populatingVolume(pool, mib);
     const former = await pool.openStaging(id, 1);
-    const child = identityOf(sleepingChild());
-    if (child === undefined) throw new Error('sleep did not start');
+    const child = sleepingChild();
     await former.adopt(child.pid);
     await writeFile(former.diskPath, 'half');
     const record = await pool.claimFence(id, { attempt: 2, generation: 1 });
@@ -306,8 +209,7 @@ describe('the states', () => {
     const pool = await place.open();
     const id = newVolumeId();
     await pool.reserve(reserveOf(id, mib));
-    const child = identityOf(sleepingChild());
-    if (child === undefined) throw new Error('sleep did not start');
+    const child = sleepingChild();
     if (state === 'plain') await pool.markPlain(id);
     if (state === 'populating' || state === 'complete') {
       await pool.claimFence(id, { attempt: 1, generation: 1 });
@@ -323,104 +225,6 @@ describe('the states', () => {
     expect((await pool.usage()).reservedBytes).toBe(0);
     expect(isAlive(child)).toBe(state === 'empty' || state === 'plain');
     if (isAlive(child)) process.kill(child.pid, 'SIGKILL');
-  });
-});
-
-describe('opening after a killed service', () => {
-  test('staging that cannot go on is removed with its children; a received upload stays and can be resumed', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    const [lost, kept] = [await populatingVolume(pool, mib), await populatingVolume(pool, mib)];
-    const child = identityOf(sleepingChild());
-    if (child === undefined) throw new Error('sleep did not start');
-    const lostStaging = await pool.openStaging(lost, 1);
-    await lostStaging.adopt(child.pid);
-    const keptStaging = await pool.openStaging(kept, 1);
-    await writeFile(keptStaging.sourcePath, 'qcow2 bytes');
-    await keptStaging.markReceived({ bytes: 11 });
-    await writeFile(keptStaging.diskPath, 'half converted');
-    await pool.close(); // like a kill, it ends no attempt
-    const again = await place.open();
-    expect(isAlive(child)).toBe(false);
-    expect(await place.files('staging')).toEqual([`${kept}.1`, `${kept}.1/received.json`, `${kept}.1/source`]);
-    expect(again.received()).toEqual([{ volumeId: kept, attempt: 1, bytes: 11 }]);
-    await expect(again.resumeStaging(lost, 1)).rejects.toMatchObject({ code: 'NotFound' });
-    await expect(again.openStaging(kept, 1)).rejects.toMatchObject({ code: 'UploadFinished' });
-    const resumed = await again.resumeStaging(kept, 1);
-    expect(resumed.received()).toEqual({ bytes: 11 });
-    expect(again.received()).toHaveLength(1);
-    await writeFile(resumed.diskPath, 'converted');
-    await again.commit(resumed, reportOf(9));
-    expect(again.received()).toEqual([]);
-    expect(await place.files('staging')).toEqual([]);
-  });
-
-  test('what a write of a record left when the power went is removed, and nothing else', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    const id = newVolumeId();
-    await pool.reserve(reserveOf(id, mib));
-    await pool.close();
-    await writeFile(join(place.directory, 'volumes', id, 'volume.json.4711.0a1b2c3d'), '{"schema');
-    await mkdir(join(place.directory, 'staging', 'temporary-0011', 'data'), { recursive: true });
-    const again = await place.open();
-    expect(await place.files()).toEqual([`volumes/${id}`, `volumes/${id}/data`, `volumes/${id}/volume.json`]);
-    expect(await again.findings()).toEqual([]);
-  });
-
-  test('an unreadable record is kept, told, and its volume refused', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    const id = newVolumeId();
-    await pool.reserve(reserveOf(id, mib));
-    await pool.close();
-    await writeFile(join(place.directory, 'volumes', id, 'volume.json'), '{"schemaVersion":1,');
-    const again = await place.open();
-    await expect(again.reserve(reserveOf(id, mib))).rejects.toMatchObject({ code: 'VolumeCorrupt' });
-    await expect(again.delete(id)).rejects.toMatchObject({ code: 'VolumeCorrupt' });
-    expect(await again.findings()).toMatchObject([{ kind: 'unreadable-record', path: `volumes/${id}` }]);
-    expect(await place.files('volumes')).toEqual([id, `${id}/data`, `${id}/volume.json`]);
-  });
-
-  test('a record of a newer version makes the pool read-only', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    const [newer, current] = [newVolumeId(), newVolumeId()];
-    await pool.reserve(reserveOf(newer, mib));
-    await pool.reserve(reserveOf(current, mib));
-    await pool.close();
-    const path = join(place.directory, 'volumes', newer, 'volume.json');
-    const text = (await readFile(path, 'utf8')).replace('"schemaVersion": 1', '"schemaVersion": 2');
-    await writeFile(path, text);
-    const again = await place.open();
-    expect(again.list().map(({ volumeId }) => volumeId)).toEqual([current]);
-    await expect(again.delete(current)).rejects.toMatchObject({ code: 'PoolReadOnly' });
-    await expect(again.reserve(reserveOf(newVolumeId(), mib))).rejects.toMatchObject({ code: 'PoolReadOnly' });
-    expect(await again.findings()).toMatchObject([{ kind: 'newer-record', path: `volumes/${newer}` }]);
-    expect(await readFile(path, 'utf8')).toBe(text);
-  });
-
-  test('findings name what no record owns, and nothing is removed', async () => {
-    await using place = await TemporaryPool.make();
-    const pool = await place.open();
-    const id = await populatingVolume(pool, mib);
-    await pool.openStaging(id, 1);
-    expect(await pool.findings()).toEqual([]);
-    await writeFile(join(place.directory, 'notes'), 'x');
-    await mkdir(join(place.directory, 'staging', 'elsewhere'));
-    await mkdir(join(place.directory, 'staging', `${id}.9`));
-    await mkdir(join(place.directory, 'volumes', 'lost+found'));
-    await writeFile(join(place.directory, 'volumes', id, 'old.img'), Buffer.alloc(8192, 1));
-    const findings = await pool.findings();
-    expect(findings.map(({ kind, path }) => `${kind} ${path}`).sort()).toEqual([
-      `foreign-file notes`,
-      `foreign-file volumes/${id}/old.img`,
-      `foreign-staging staging/elsewhere`,
-      `foreign-volume volumes/lost+found`,
-      `unowned-staging staging/${id}.9`,
-    ]);
-    expect(findings.find(({ path }) => path.endsWith('old.img'))?.bytes).toBe(8192);
-    expect(await place.files('volumes')).toContain('lost+found');
   });
 });
 
