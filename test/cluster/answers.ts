@@ -4,9 +4,9 @@ import { request as requestHttps } from 'node:https';
 
 const replyLimitMs = 2_000;
 
-/** True where a GET is answered with 200; a refused connection and another status are a no. */
+/** Over TLS where there is a `ca`. True where a GET is answered with 200; a refused connection and another status are a no. */
 export async function answers(
-  options: { path: string } & ({ socketPath: string } | { host: string; port: number; ca: string }),
+  options: { path: string } & ({ socketPath: string } | { host: string; port: number; ca?: string }),
 ): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const signal = AbortSignal.timeout(replyLimitMs);

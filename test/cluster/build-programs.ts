@@ -65,7 +65,7 @@ const goModules = {
 type GoModuleName = keyof typeof goModules;
 
 /** Where compiled programs and the state of clusters lie: outside the checkout, shared by all checkouts of this user. */
-function cacheDirectory(): string {
+export function cacheDirectory(): string {
   const base = process.env['XDG_CACHE_HOME'];
   return join(base?.startsWith('/') === true ? base : join(homedir(), '.cache'), 'longshore', 'test-cluster');
 }
@@ -92,6 +92,11 @@ export async function programsOf(name: GoModuleName, say: (line: string) => void
     await rm(staging, { recursive: true, force: true });
   }
   return directory;
+}
+
+/** As go.mod of one of our modules names it, with its v. */
+export async function moduleVersion(name: GoModuleName, module: string): Promise<string> {
+  return versionIn(await readFile(join(sources, name, 'go.mod'), 'utf8'), module);
 }
 
 function versionIn(goMod: string, module: string): string {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { programsOf } from './build-programs.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
-import { type Answer, answerOf, Kubectl } from './kubectl.ts';
+import { Kubectl } from './kubectl.ts';
+import { type Answer, answerOf } from './run-program.ts';
 import { until } from './until.ts';
 
 const chart = join(import.meta.dirname, '../../charts/longshore');

@@ -9,11 +9,11 @@ import { serviceRange } from './addresses.ts';
 import { answers } from './answers.ts';
 import { programsOf } from './build-programs.ts';
 import { type Credentials, frontProxyName, makeCredentials } from './credentials.ts';
-import { besideUs, ProcessTable } from './processes.ts';
+import { besideUs, type Launch, ProcessTable } from './processes.ts';
 
 export type Component = 'etcd' | 'apiserver' | 'controller-manager' | 'scheduler';
 
-interface ControlPlaneSettings {
+export interface ControlPlaneSettings {
   /** Where it keeps its state. */
   directory: string;
   /** Where the programs lie. */
@@ -96,22 +96,16 @@ export async function startControlPlane(options: {
 const startOrder: readonly Component[] = ['etcd', 'apiserver', 'controller-manager', 'scheduler'];
 
 /** Starts one component, unless it runs; resolves when it is ready. */
-async function startComponent(
+export async function startComponent(
   table: ProcessTable,
   component: Component,
   settings: ControlPlaneSettings,
 ): Promise<void> {
-  const { argv, isReady } = await components[component](settings);
-  await table.start(component, argv, isReady);
+  await table.start(component, await components[component](settings));
 }
 
 function auditLogOf(directory: string): string {
   return join(directory, 'logs', 'audit.jsonl');
-}
-
-interface Launch {
-  argv: string[];
-  isReady: () => Promise<boolean>;
 }
 
 const components: Record<Component, (settings: ControlPlaneSettings) => Launch | Promise<Launch>> = {

@@ -1,13 +1,13 @@
 // Who is who in a test cluster: a certificate authority for the servers, a token a client, one kubeconfig each.
 // Certificates stand only where Kubernetes takes nothing else: its servers, and kube-apiserver when it dials a kubelet or an aggregated API.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CertificateAuthority } from '../../runtime/certificates.ts';
-import { writeKubeconfig } from '../../runtime/kubeconfig.ts';
+import { readKubeconfigToken, writeKubeconfig } from '../../runtime/kubeconfig.ts';
 import { firstServiceAddress } from './addresses.ts';
 
-const nodeName = 'longshore-node';
+export const nodeName = 'longshore-node';
 /** CN with which kube-apiserver dials the kubelet. */
 const kubeletClientName = 'kube-apiserver-kubelet-client';
 /** CN with which kube-apiserver dials aggregated APIs. */
@@ -33,6 +33,14 @@ export interface Credentials {
   kubeconfigOf(client: ClientName): string;
 }
 
+/** Those of a cluster that was started before. */
+export async function readCredentials(directory: string, server: string): Promise<Credentials> {
+  const kubeconfigOf = kubeconfigs(directory);
+  const ca = await readFile(join(directory, 'ca.crt'), 'utf8');
+  const adminToken = (await readKubeconfigToken(kubeconfigOf('admin'))) ?? '';
+  return { directory, ca, adminToken, server, kubeconfigOf };
+}
+
 /** @param serverAddress where clients find kube-apiserver */
 export async function makeCredentials(
   directory: string,
@@ -46,8 +54,17 @@ export async function makeCredentials(
   await writeServiceAccountKey(directory);
   const server = `https://${serverAddress}:${port}`;
   const tokens = await writeClients(directory, { server, ca: authority.certificate });
-  const kubeconfigOf = (client: ClientName) => join(directory, `${client}.kubeconfig`);
-  return { directory, ca: authority.certificate, adminToken: tokens.admin, server, kubeconfigOf };
+  return {
+    directory,
+    ca: authority.certificate,
+    adminToken: tokens.admin,
+    server,
+    kubeconfigOf: kubeconfigs(directory),
+  };
+}
+
+function kubeconfigs(directory: string): Credentials['kubeconfigOf'] {
+  return (client) => join(directory, `${client}.kubeconfig`);
 }
 
 async function issueServerPairs(authority: CertificateAuthority, address: string): Promise<void> {

@@ -27,6 +27,12 @@ export const besideUs: Place = {
   outlivesUs: false,
 };
 
+/** How a process is started, and how one sees that it does its work. */
+export interface Launch {
+  argv: readonly string[];
+  isReady: () => Promise<boolean>;
+}
+
 const politeMs = 10_000;
 const readyLimitMs = 120_000;
 
@@ -47,7 +53,7 @@ export class ProcessTable {
    * Starts it, unless it runs already; resolves when `isReady`.
    * @throws Fault Internal with the end of its log where it ends before that, TimedOut
    */
-  async start(name: string, argv: readonly string[], isReady: () => Promise<boolean>): Promise<void> {
+  async start(name: string, { argv, isReady }: Launch): Promise<void> {
     if ((await this.identity(name)) === undefined) await this.#launch(name, argv);
     await until(`${name} being ready, see ${this.logOf(name)}`, readyLimitMs, async () => {
       if ((await this.identity(name)) === undefined) throw await this.#ended(name);
