@@ -1,17 +1,18 @@
 // The CSI driver over a temporary pool, and a client of it that speaks gRPC over the socket as the kubelet and the provisioner do. Everything, mounts
 // too, is gone when the test ends.
 import { execFileSync } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, type ClientUnaryCall, credentials, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
 import { loadServices, type ServiceName } from '../csi/grpc-services.ts';
 import { readMountTable } from '../csi/mount-table.ts';
 import { type CsiDriver, type CsiDriverOptions, startCsiDriver } from '../csi/start-csi-driver.ts';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import type { Pool } from '../volumes/pool.ts';
-import { TemporaryPool } from './temporary-pool.ts';
+import { populatingVolume, reportOf, reserveOf, TemporaryPool } from './temporary-pool.ts';
 
 export const driverName = 'csi.longshore.dev';
 export const topologyKey = `topology.${driverName}/node`;
@@ -154,4 +155,26 @@ export function publishRequest(volume: Pick<VolumeRecord, 'volumeId'>, targetPat
     readonly: false,
     ...more,
   };
+}
+
+/** A volume of 10 MiB that nobody has filled. */
+export async function emptyVolume(csi: CsiFixture): Promise<VolumeRecord> {
+  return await csi.pool.reserve(reserveOf(volumeIdOf(randomUUID()), 10 * mib));
+}
+
+/** A volume of 10 MiB whose disk holds this text. */
+export async function completeVolume(csi: CsiFixture, content = 'the disk'): Promise<VolumeRecord> {
+  const id = await populatingVolume(csi.pool, 10 * mib);
+  const staging = await csi.pool.openStaging(id, 1);
+  await writeFile(staging.diskPath, content);
+  return await csi.pool.commit(staging, reportOf(content.length));
+}
+
+/** A program of our own in place of one of the system's, in a directory of the fixture's. */
+export async function programsWith(csi: { place: { root: string } }, name: string, script: string) {
+  const directory = join(csi.place.root, 'programs');
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, name), `#!/bin/sh\n${script}\n`);
+  await chmod(join(directory, name), 0o755);
+  return findPrograms(['mount', 'umount'], `${directory}:/usr/bin:/bin`);
 }
