@@ -1,7 +1,8 @@
 // The worker's end of the channel for tests of the controller: a real TLS connection and a real consumer of the queue, whose pool is a map. What an
 // attempt does is said by the test.
 import { connect } from 'node:tls';
-import { Fault } from '../domain/fault.ts';
+import { Fault, type FaultRecord, faultRecord } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { TransferReport, VolumeRecord } from '../domain/volume-record.ts';
 import { isVolumeId } from '../domain/volume-record.ts';
 import { Channel } from '../jobs/channel.ts';
@@ -230,4 +231,13 @@ export class ScriptedWorker {
     this.slots.delete(volumeId);
     return {};
   }
+}
+
+export function faultOf(code: FaultCode): FaultRecord {
+  return faultRecord(new Fault(code, 'as the test says'));
+}
+
+/** An outcome of an attempt that ended with this fault. */
+export function failure(code: FaultCode, bytesFetched = 0) {
+  return { ok: false as const, fault: faultOf(code), bytesFetched };
 }
