@@ -7,37 +7,14 @@ import { Fault, toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import { keepAdminKubeconfig } from '../runtime/admin-kubeconfig.ts';
-import type { Config } from '../runtime/config.ts';
-import type { DataLayout } from '../runtime/data-directory.ts';
-import type { RunningProcess } from '../runtime/lifecycle.ts';
 import { formatAddress } from '../runtime/listen.ts';
-import type { Logger } from '../runtime/logger.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { dialHost } from '../runtime/service-addresses.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
-import { runServiceProcess } from '../runtime/service-process.ts';
+import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 
-interface Tools {
-  config: Config;
-  layout: DataLayout;
-  logger: Logger;
-}
-
-async function start(tools: Tools): Promise<RunningProcess> {
-  const undo = new AsyncDisposableStack();
-  try {
-    const addresses = await build(tools, undo);
-    return { addresses, stop: () => undo.disposeAsync() };
-  } catch (error) {
-    await undo.disposeAsync();
-    throw error;
-  }
-}
-
-/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
-async function build({ config, layout, logger }: Tools, undo: AsyncDisposableStack): Promise<Record<string, string>> {
+async function start({ config, layout, logger, undo }: ServiceTools): Promise<RunningService> {
   const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
   const tls = await loadRenewedTls({ ...renewal, name: tlsNames.api });
   const channelTls = await loadRenewedTls({ ...renewal, name: tlsNames.controller });
@@ -55,8 +32,7 @@ async function build({ config, layout, logger }: Tools, undo: AsyncDisposableSta
   undo.defer(() => controller.stop());
   const host = dialHost(config.listenHost);
   const { operations } = controller;
-  const uploadProxyUrl = `https://${formatAddress({ host, port: config.uploadProxyPort })}`;
-  const api = await startApi({ config, store, users, tls, tokens, logger, operations, uploadProxyUrl });
+  const api = await startApi({ config, store, users, tls, tokens, logger, operations });
   undo.defer(() => api.close());
   await keepAdminKubeconfig({
     path: layout.kubeconfig,
@@ -71,17 +47,9 @@ async function build({ config, layout, logger }: Tools, undo: AsyncDisposableSta
     if (!(fault instanceof Fault && fault.code === 'NotFound')) throw fault;
     logger.warn({ err: fault }, 'no kubeconfig is written');
   });
-  const metrics = await startMetricsServer({
-    port: config.metricsPort,
-    delayResolutionMs: config.delayResolutionMs,
-    live: () => undefined,
-    ready: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-  });
-  undo.defer(() => metrics.close());
   return {
-    api: formatAddress({ host: api.host, port: api.port }),
-    channel: controller.channelAddress,
-    metrics: formatAddress(metrics.address),
+    addresses: { api: formatAddress({ host: api.host, port: api.port }), channel: controller.channelAddress },
+    notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
   };
 }
 

@@ -1,6 +1,7 @@
 // The controller of a service on a cluster: waits until it leads, keeps the certificates, enrols workers, and reconciles. `longshore cluster controller` runs it.
 // One that no longer leads ends, and its pod begins anew.
 import { randomUUID } from 'node:crypto';
+import { ClusterConfiguration } from '../cluster/cluster-configuration.ts';
 import { keepClusterPki } from '../cluster/cluster-pki.ts';
 import { connectToCluster } from '../cluster/connect.ts';
 import { startEnrolmentServer } from '../cluster/enrolment-server.ts';
@@ -9,35 +10,13 @@ import { startController } from '../controller/start-controller.ts';
 import { toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
-import type { RunningProcess } from '../runtime/lifecycle.ts';
-import { formatAddress, parseAddress } from '../runtime/listen.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
+import { parseAddress } from '../runtime/listen.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
-import { runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
+import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 
-async function start(tools: ServiceTools): Promise<RunningProcess> {
-  const undo = new AsyncDisposableStack();
-  try {
-    return { ...(await build(tools, undo)), stop: () => undo.disposeAsync() };
-  } catch (error) {
-    await undo.disposeAsync();
-    throw error;
-  }
-}
-
-/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order, the lease last of what matters. */
-async function build(
-  { config, layout, logger, signal }: ServiceTools,
-  undo: AsyncDisposableStack,
-): Promise<Omit<RunningProcess, 'stop'>> {
-  let waits: string | undefined = 'another controller leads';
-  const metrics = await startMetricsServer({
-    ...{ port: config.metricsPort, host: config.metricsHost, delayResolutionMs: config.delayResolutionMs },
-    live: () => undefined,
-    ready: () => waits,
-  });
-  undo.defer(() => metrics.close());
+/** Stopping gives the lease away after all that it protects has ended. */
+async function start({ config, layout, logger, signal, undo }: ServiceTools): Promise<RunningService> {
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
   const namespace = config.clusterNamespace;
@@ -62,15 +41,13 @@ async function build(
   const controller = await startController({
     ...{ store, queues, channelTls: tls, config, logger },
     provisioning: { by: 'csi', driver: config.csiDriver },
+    configurationSources: new ClusterConfiguration({
+      ...{ store, namespace, uploadProxyService: config.uploadProxyService, logger },
+    }),
   });
   undo.defer(() => controller.stop());
-  waits = undefined;
   return {
-    addresses: {
-      channel: controller.channelAddress,
-      enrolment: enrolment.address,
-      metrics: formatAddress(metrics.address),
-    },
+    addresses: { channel: controller.channelAddress, enrolment: enrolment.address },
     failed: lostLease(lease.signal),
   };
 }
@@ -82,4 +59,10 @@ function lostLease(signal: AbortSignal): Promise<never> {
   return lost.promise;
 }
 
-await runServiceProcess({ name: 'controller', environment: process.env, stopLimitMs: () => 10_000, start });
+await runServiceProcess({
+  name: 'controller',
+  environment: process.env,
+  stopLimitMs: () => 10_000,
+  waitsFor: 'another controller leads',
+  start,
+});

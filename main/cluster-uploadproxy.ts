@@ -4,7 +4,6 @@ import { followPki } from '../cluster/pki-secrets.ts';
 import { openRedis } from '../jobs/connection.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
 import { formatAddress } from '../runtime/listen.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
@@ -15,21 +14,12 @@ await runServiceProcess({
   name: 'uploadproxy',
   environment: process.env,
   stopLimitMs: () => 10_000,
-  start: async ({ config, layout, logger, signal }) => {
-    const ending = new AbortController();
-    const undo = new AsyncDisposableStack();
-    undo.defer(() => ending.abort());
-    let notReady: () => string | undefined = () => 'waits for its certificates';
-    const metrics = await startMetricsServer({
-      ...{ port: config.metricsPort, host: config.metricsHost, delayResolutionMs: config.delayResolutionMs },
-      live: () => undefined,
-      ready: () => notReady(),
-    });
-    undo.defer(() => metrics.close());
+  waitsFor: 'waits for its certificates',
+  start: async ({ config, layout, logger, signal, undo }) => {
     const { client: kube, store: reader } = await connectToCluster(config);
     undo.defer(() => kube.close());
     const place = { store: reader, namespace: config.clusterNamespace, directory: layout.pki };
-    await followPki(place, 'longshore-uploadproxy-pki', { signal: AbortSignal.any([signal, ending.signal]), logger });
+    await followPki(place, 'longshore-uploadproxy-pki', { signal, logger });
     const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
     const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
@@ -39,10 +29,9 @@ await runServiceProcess({
     const registry = new WorkerRegistry(redis);
     const proxy = await startUploadProxy({ config, reader, registry, tokens, tls: { server, client }, logger });
     undo.defer(() => proxy.close());
-    notReady = () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached');
     return {
-      addresses: { uploadProxy: formatAddress(proxy.address), metrics: formatAddress(metrics.address) },
-      stop: () => undo.disposeAsync(),
+      addresses: { uploadProxy: formatAddress(proxy.address) },
+      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
     };
   },
 });

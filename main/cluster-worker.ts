@@ -4,12 +4,9 @@ import { join } from 'node:path';
 import { connectToCluster } from '../cluster/connect.ts';
 import { keepEnrolled } from '../cluster/worker-enrolment.ts';
 import { startCsiDriver } from '../csi/start-csi-driver.ts';
-import type { RunningProcess } from '../runtime/lifecycle.ts';
-import { formatAddress } from '../runtime/listen.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
-import { runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
+import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { versionOfPackage } from '../runtime/version.ts';
 import { startWorker } from '../worker/start-worker.ts';
@@ -17,31 +14,8 @@ import { workerPrograms } from '../worker/worker-programs.ts';
 
 const stopMarginMs = 15_000;
 
-async function start(tools: ServiceTools): Promise<RunningProcess> {
-  const undo = new AsyncDisposableStack();
-  try {
-    return { addresses: await build(tools, undo), stop: () => undo.disposeAsync() };
-  } catch (error) {
-    await undo.disposeAsync();
-    throw error;
-  }
-}
-
-/** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
-async function build(
-  { config, layout, logger, signal }: ServiceTools,
-  undo: AsyncDisposableStack,
-): Promise<Record<string, string>> {
+async function start({ config, layout, logger, signal, undo }: ServiceTools): Promise<RunningService> {
   const programs = findPrograms([...workerPrograms, 'mount', 'umount'], process.env['PATH']);
-  const ending = new AbortController();
-  undo.defer(() => ending.abort());
-  let notReady: () => string | undefined = () => 'waits for its certificate';
-  const metrics = await startMetricsServer({
-    ...{ port: config.metricsPort, host: config.metricsHost, delayResolutionMs: config.delayResolutionMs },
-    live: () => undefined,
-    ready: () => notReady(),
-  });
-  undo.defer(() => metrics.close());
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
   const everySeconds = config.certificateCheckSeconds;
@@ -50,7 +24,7 @@ async function build(
       ...{ address: config.enrolmentAddress, reader: store, namespace: config.clusterNamespace },
       ...{ tokenPath: config.workerTokenPath, directory: layout.pki, everySeconds, logger },
     },
-    AbortSignal.any([signal, ending.signal]),
+    signal,
   );
   const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
   const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool, tellsVolumes: true });
@@ -65,13 +39,13 @@ async function build(
     deleteVolume: (volumeId) => worker.deleteVolume(volumeId),
   });
   undo.defer(() => csi.stop());
-  notReady = () => worker.notReady() ?? csi.notRegistered();
-  return { upload: worker.uploadAddress, metrics: formatAddress(metrics.address) };
+  return { addresses: { upload: worker.uploadAddress }, notReady: () => worker.notReady() ?? csi.notRegistered() };
 }
 
 await runServiceProcess({
   name: 'worker',
   environment: process.env,
   stopLimitMs: (config) => config.drainSeconds * 1_000 + stopMarginMs,
+  waitsFor: 'waits for its certificate',
   start,
 });

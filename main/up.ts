@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../runtime/config.ts';
 import { chooseDataDirectory, type DataLayout, layoutOf, makeDirectories } from '../runtime/data-directory.ts';
 import { lockDataDirectory } from '../runtime/data-lock.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
-import { type RunningProcess, runProcess } from '../runtime/lifecycle.ts';
+import { type Beginning, type RunningProcess, runProcess } from '../runtime/lifecycle.ts';
 import { formatAddress } from '../runtime/listen.ts';
 import { openLogFile } from '../runtime/log-file.ts';
 import { LogWriter } from '../runtime/log-writer.ts';
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
   await makeDirectories(layout);
   const path = join(layout.log, 'up.log');
   const logger = createLogger(config, 'up', new LogWriter({ descriptor: openLogFile(path), path }));
-  await runProcess((signal) => start({ config, layout, asked, programs, environment, logger, signal }), {
+  await runProcess((beginning) => start({ ...beginning, config, layout, asked, programs, environment, logger }), {
     logger,
     stopLimitMs,
     report: false,
@@ -80,43 +80,36 @@ async function main(): Promise<void> {
   });
 }
 
-interface UpOptions {
+interface UpOptions extends Beginning {
   config: Config;
   layout: DataLayout;
   asked: PublicAddresses;
   programs: ReturnType<typeof findPrograms>;
   environment: Environment;
   logger: Logger;
-  signal: AbortSignal;
 }
 
 async function start(options: UpOptions): Promise<RunningProcess> {
-  const { config, layout, asked, logger } = options;
-  const undo = new AsyncDisposableStack();
-  try {
-    const lock = await lockDataDirectory(layout);
-    undo.defer(() => lock.release());
-    const renewCertificates = await preparePki(layout, { ...config, listenHost: asked.api.host });
-    const addresses = await settlePorts(asked);
-    const metrics = await startMetricsServer({
-      port: config.metricsPort,
-      delayResolutionMs: config.delayResolutionMs,
-      live: () => undefined,
-      ready: () => undefined,
-    });
-    undo.defer(() => metrics.close());
-    const supervisor = await startSupervisor({ ...options, addresses, programOf });
-    undo.defer(() => supervisor.stop());
-    const renewal = renewNowAndThen(renewCertificates, { everySeconds: config.certificateCheckSeconds, logger });
-    undo.defer(() => clearInterval(renewal));
-    greet(layout, addresses, options.environment);
-    const told = { api: formatAddress(addresses.api), uploadProxy: formatAddress(addresses.uploadProxy) };
-    logger.info({ data: layout.root, pool: layout.pool }, 'the service runs');
-    return { addresses: { ...told, metrics: formatAddress(metrics.address) }, stop: () => undo.disposeAsync() };
-  } catch (error) {
-    await undo.disposeAsync();
-    throw error;
-  }
+  const { config, layout, asked, logger, undo } = options;
+  const lock = await lockDataDirectory(layout);
+  undo.defer(() => lock.release());
+  const renewCertificates = await preparePki(layout, { ...config, listenHost: asked.api.host });
+  const addresses = await settlePorts(asked);
+  const metrics = await startMetricsServer({
+    port: config.metricsPort,
+    delayResolutionMs: config.delayResolutionMs,
+    live: () => undefined,
+    ready: () => undefined,
+  });
+  undo.defer(() => metrics.close());
+  const supervisor = await startSupervisor({ ...options, addresses, programOf });
+  undo.defer(() => supervisor.stop());
+  const renewal = renewNowAndThen(renewCertificates, { everySeconds: config.certificateCheckSeconds, logger });
+  undo.defer(() => clearInterval(renewal));
+  greet(layout, addresses, options.environment);
+  const told = { api: formatAddress(addresses.api), uploadProxy: formatAddress(addresses.uploadProxy) };
+  logger.info({ data: layout.root, pool: layout.pool }, 'the service runs');
+  return { addresses: { ...told, metrics: formatAddress(metrics.address) } };
 }
 
 /** @returns what makes those certificates anew that end soon */

@@ -4,7 +4,6 @@ import { openRedis } from '../jobs/connection.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
 import { KubeReader } from '../runtime/kube-reader.ts';
 import { formatAddress, parseAddress } from '../runtime/listen.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
@@ -15,30 +14,22 @@ await runServiceProcess({
   name: 'uploadproxy',
   environment: process.env,
   stopLimitMs: () => 10_000,
-  start: async ({ config, layout, logger }) => {
+  start: async ({ config, layout, logger, undo }) => {
     if (config.apiAddress === '') throw new Fault('InvalidSetting', 'LONGSHORE_API is not set: host:port of the API');
     const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
     const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);
     const redis = await openRedis(config.redisUrl, { logger });
+    undo.defer(() => redis.disconnect());
     const reader = new KubeReader({ address: parseAddress(config.apiAddress), tls: client });
+    undo.defer(() => reader.close());
     const registry = new WorkerRegistry(redis);
     const proxy = await startUploadProxy({ config, reader, registry, tokens, tls: { server, client }, logger });
-    const metrics = await startMetricsServer({
-      port: config.metricsPort,
-      delayResolutionMs: config.delayResolutionMs,
-      live: () => undefined,
-      ready: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-    });
+    undo.defer(() => proxy.close());
     return {
-      addresses: { uploadProxy: formatAddress(proxy.address), metrics: formatAddress(metrics.address) },
-      stop: async () => {
-        await proxy.close();
-        reader.close();
-        redis.disconnect();
-        await metrics.close();
-      },
+      addresses: { uploadProxy: formatAddress(proxy.address) },
+      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
     };
   },
 });

@@ -1,6 +1,4 @@
 // The worker process of one node: takes jobs from its queue, runs the upload server, owns the node's pool. `longshore up` starts it.
-import { formatAddress } from '../runtime/listen.ts';
-import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
@@ -14,23 +12,12 @@ await runServiceProcess({
   name: 'worker',
   environment: process.env,
   stopLimitMs: (config) => config.drainSeconds * 1000 + stopMarginMs,
-  start: async ({ config, layout, logger }) => {
+  start: async ({ config, layout, logger, undo }) => {
     const programs = findPrograms(workerPrograms, process.env['PATH']);
     const everySeconds = config.certificateCheckSeconds;
     const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
     const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool });
-    const metrics = await startMetricsServer({
-      port: config.metricsPort,
-      delayResolutionMs: config.delayResolutionMs,
-      live: () => undefined,
-      ready: () => worker.notReady(),
-    });
-    return {
-      addresses: { upload: worker.uploadAddress, metrics: formatAddress(metrics.address) },
-      stop: async () => {
-        await worker.stop();
-        await metrics.close();
-      },
-    };
+    undo.defer(() => worker.stop());
+    return { addresses: { upload: worker.uploadAddress }, notReady: () => worker.notReady() };
   },
 });

@@ -5,18 +5,23 @@ import type { Logger } from './logger.ts';
 import { faultReport, readyReport } from './process-report.ts';
 import { tell } from './tell.ts';
 
+export interface Beginning {
+  /** Aborts when the process is asked to stop, also while it still starts, and when it ends by a fault. */
+  signal: AbortSignal;
+  /** Each part is put here when it is there. What a start that failed has begun, and all at the end, is taken off in the reverse order. */
+  undo: AsyncDisposableStack;
+}
+
 export interface RunningProcess {
   /** host:port by name, told to who started the process. */
   addresses: Readonly<Record<string, string>>;
-  /** Ends what was started, in order; what is unfinished goes on at the next start. */
-  stop(): Promise<void>;
   /** Rejects when the process cannot go on. */
   failed?: Promise<never>;
 }
 
 export interface ProcessOptions {
   logger: Logger;
-  /** Longest time for stop(); afterwards the process ends anyway, with exit code 1. */
+  /** Longest time for stopping; afterwards the process ends anyway, with exit code 1. */
   stopLimitMs: number;
   /** Whether the addresses are told as a JSON line on stdout; `up` speaks to a person and does not. */
   report?: boolean;
@@ -26,23 +31,16 @@ export interface ProcessOptions {
 
 /** Runs until a signal (exit code 0) or a fault (its exit code). Never returns before the process is about to end. */
 export async function runProcess(
-  start: (signal: AbortSignal) => Promise<RunningProcess>,
+  start: (beginning: Beginning) => Promise<RunningProcess>,
   options: ProcessOptions,
 ): Promise<void> {
   const ending = watchForEnd();
   try {
-    const running = await start(ending.signal);
-    try {
-      if (options.report !== false) tell(1, readyReport(running.addresses));
-      options.logger.info({ addresses: running.addresses }, 'ready');
-      await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
-    } finally {
-      await stopTold(running, options);
-    }
+    await runAndStop(start, ending, options);
     options.logger.info('stopped');
     process.exit(0);
   } catch (error) {
-    if (ending.signal.aborted && ending.isReason(error)) process.exit(0); // stopped before it had started
+    if (ending.isReason(error)) process.exit(0); // stopped before it had started
     const fault = toFault(error);
     try {
       if (options.report !== false) tell(1, faultReport(fault));
@@ -54,13 +52,33 @@ export async function runProcess(
   }
 }
 
+/** What was started is stopped whatever becomes of the lines that tell it. */
+async function runAndStop(
+  start: (beginning: Beginning) => Promise<RunningProcess>,
+  ending: ReturnType<typeof watchForEnd>,
+  { logger, report, stopLimitMs }: ProcessOptions,
+): Promise<void> {
+  const undo = new AsyncDisposableStack();
+  try {
+    const running = await start({ signal: ending.signal, undo });
+    if (report !== false) tell(1, readyReport(running.addresses));
+    logger.info({ addresses: running.addresses }, 'ready');
+    await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
+    logger.info('stopping');
+  } finally {
+    ending.endWork();
+    await withLimit(undo.disposeAsync(), stopLimitMs);
+  }
+}
+
 function watchForEnd() {
   const controller = new AbortController();
   const asked = Promise.withResolvers<void>();
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => undefined); // told through the race; before that, start() fails by itself
+  const reason = new Fault('Interrupted', 'the process was asked to stop');
   const ask = (): void => {
-    controller.abort(new Fault('Interrupted', 'the process was asked to stop'));
+    controller.abort(reason);
     asked.resolve();
   };
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, ask);
@@ -70,17 +88,9 @@ function watchForEnd() {
     signal: controller.signal,
     asked: asked.promise,
     broken: broken.promise,
-    isReason: (error: unknown) => error === controller.signal.reason,
+    isReason: (error: unknown) => error === reason,
+    endWork: () => controller.abort(new Fault('Interrupted', 'the process ends')),
   };
-}
-
-/** What was started is stopped whatever becomes of the line that tells it. */
-async function stopTold(running: RunningProcess, { logger, stopLimitMs }: ProcessOptions): Promise<void> {
-  try {
-    logger.info('stopping');
-  } finally {
-    await withLimit(running.stop(), stopLimitMs);
-  }
 }
 
 async function withLimit(work: Promise<void>, limitMs: number): Promise<void> {

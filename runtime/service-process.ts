@@ -3,17 +3,23 @@ import { join } from 'node:path';
 import { toFault } from '../domain/fault.ts';
 import { type Config, loadConfig } from './config.ts';
 import { chooseDataDirectory, type DataLayout, layoutOf } from './data-directory.ts';
-import { type RunningProcess, runProcess } from './lifecycle.ts';
+import { type Beginning, type RunningProcess, runProcess } from './lifecycle.ts';
+import { formatAddress } from './listen.ts';
 import { LogWriter } from './log-writer.ts';
 import { createLogger, type Logger } from './logger.ts';
+import { startMetricsServer } from './metrics-server.ts';
 import { faultReport } from './process-report.ts';
 import { tell } from './tell.ts';
 
-export interface ServiceTools {
+export interface ServiceTools extends Beginning {
   config: Config;
   layout: DataLayout;
   logger: Logger;
-  signal: AbortSignal;
+}
+
+export interface RunningService extends RunningProcess {
+  /** Why no work can be taken at the moment; undefined where it can. Default: it always can. */
+  notReady?(): string | undefined;
 }
 
 export interface ServiceProcess {
@@ -21,11 +27,12 @@ export interface ServiceProcess {
   /** process.env; only main/ has it. */
   environment: Readonly<Record<string, string | undefined>>;
   stopLimitMs(config: Config): number;
-  /** The signal aborts when the process is asked to stop while it still starts. */
-  start(tools: ServiceTools): Promise<RunningProcess>;
+  /** What /readyz says until start() is done. Default: 'starts'. */
+  waitsFor?: string;
+  start(tools: ServiceTools): Promise<RunningService>;
 }
 
-/** Runs until a signal or a fault; ends the process. */
+/** Runs until a signal or a fault; ends the process. Its metrics, /livez and /readyz are there from the beginning. */
 export async function runServiceProcess(service: ServiceProcess): Promise<void> {
   try {
     const config = loadConfig(service.environment);
@@ -34,11 +41,25 @@ export async function runServiceProcess(service: ServiceProcess): Promise<void> 
     const path = join(layout.log, `${service.name}.log`);
     const logger = createLogger(config, service.name, new LogWriter({ descriptor: 2, path }));
     const stopLimitMs = service.stopLimitMs(config);
-    await runProcess((signal) => service.start({ config, layout, logger, signal }), { logger, stopLimitMs });
+    await runProcess((beginning) => start(service, { ...beginning, config, layout, logger }), { logger, stopLimitMs });
   } catch (error) {
     const fault = toFault(error);
     tell(1, faultReport(fault));
     tell(2, `longshore ${service.name}: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
     process.exitCode = fault.row.exit;
   }
+}
+
+async function start(service: ServiceProcess, tools: ServiceTools): Promise<RunningProcess> {
+  const { config, undo } = tools;
+  let notReady: () => string | undefined = () => service.waitsFor ?? 'starts';
+  const metrics = await startMetricsServer({
+    ...{ port: config.metricsPort, host: config.metricsHost, delayResolutionMs: config.delayResolutionMs },
+    live: () => undefined,
+    ready: () => notReady(),
+  });
+  undo.defer(() => metrics.close());
+  const running = await service.start(tools);
+  notReady = () => running.notReady?.();
+  return { ...running, addresses: { ...running.addresses, metrics: formatAddress(metrics.address) } };
 }
