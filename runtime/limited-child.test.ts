@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import { type LimitedChildOptions, spawnLimited } from './limited-child.ts';
-import { identityOf, isAlive, killIfSame } from './process-identity.ts';
+import { identityOf, isAlive } from './process-identity.ts';
 import { findPrograms } from './programs.ts';
 
 const root = process.geteuid?.() === 0;
@@ -156,23 +156,6 @@ describe('a limited child', () => {
     if (child === undefined) throw new Error('the child did not start');
     parent.kill('SIGKILL');
     await expect.poll(() => isAlive(child), { timeout: 5000 }).toBe(false);
-  });
-});
-
-describe('process identity', () => {
-  test('a stranger with the same number is not killed', async () => {
-    const child = shell('exec sleep 600');
-    const identity = identityOf(child.pid);
-    if (identity === undefined) throw new Error('sleep did not start');
-    expect(await killIfSame({ ...identity, startTime: `${identity.startTime}0` })).toBe(false);
-    expect(isAlive(identity)).toBe(true);
-    expect(await killIfSame(identity)).toBe(true);
-    expect(await killIfSame(identity)).toBe(false);
-    await expect(child.done).rejects.toMatchObject({ code: 'OutOfMemory' }); // it cannot know who killed it
-  });
-
-  test('a process that is not there has none', () => {
-    expect(identityOf(2 ** 22 + 1)).toBeUndefined();
   });
 });
 
