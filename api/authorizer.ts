@@ -37,7 +37,7 @@ const everybody: readonly Rule[] = [
     resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
   },
   { verbs: ['create'], groups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'] },
-  { verbs: read, groups: ['cdi.kubevirt.io'], resources: ['cdiconfigs'] },
+  { verbs: read, groups: ['cdi.kubevirt.io'], resources: ['cdiconfigs', 'storageprofiles'] },
   { verbs: read, groups: ['storage.k8s.io'], resources: ['storageclasses'] },
 ];
 

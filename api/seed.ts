@@ -1,6 +1,5 @@
-// What every service has from its first start: namespaces, the storage class, and CDI's configuration.
+// What every service has from its first start: namespaces and the storage class. CDIConfig and the profile of the class are the controller's.
 import { annotations, defaultStorageClassName, provisionerName } from '../domain/annotations.ts';
-import { Fault } from '../domain/fault.ts';
 import type { KubeObject, ResourceRef } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import { admitNamespace, seededNamespaces } from './rest/admission-small.ts';
@@ -16,19 +15,7 @@ async function ensureNamespace(store: SqliteStore, name: string): Promise<void> 
   await ensure<KubeObject>(store, resources.namespaces, namespace);
 }
 
-/** Guests see to the byte what was asked for: our own class needs no room for a filesystem. */
-const filesystemOverhead = { global: '0.06', storageClass: { [defaultStorageClassName]: '0' } };
-
-/** Where people upload to changes with the settings, so it is written at every start. */
-async function publishUploadProxy(store: SqliteStore, uploadProxyUrl: string): Promise<void> {
-  const config = await store.get(resources.cdiConfigs, { name: 'config' });
-  if (config === undefined) throw new Fault('Internal', 'the object CDIConfig config is missing');
-  const status = { ...config.status, uploadProxyURL: uploadProxyUrl, filesystemOverhead };
-  await store.update(resources.cdiConfigs, { ...config, status });
-}
-
-/** @param uploadProxyUrl host:port, without a scheme as in CDI */
-export async function seed(store: SqliteStore, uploadProxyUrl: string): Promise<void> {
+export async function seed(store: SqliteStore): Promise<void> {
   await Promise.all(seededNamespaces.map((name) => ensureNamespace(store, name)));
   await ensure(store, resources.storageClasses, {
     apiVersion: 'storage.k8s.io/v1',
@@ -39,12 +26,4 @@ export async function seed(store: SqliteStore, uploadProxyUrl: string): Promise<
     volumeBindingMode: 'Immediate',
     allowVolumeExpansion: false,
   });
-  await ensure(store, resources.cdiConfigs, {
-    apiVersion: 'cdi.kubevirt.io/v1beta1',
-    kind: 'CDIConfig',
-    metadata: { name: 'config' },
-    spec: {},
-    status: { filesystemOverhead },
-  });
-  await publishUploadProxy(store, uploadProxyUrl);
 }

@@ -146,9 +146,9 @@ describe('users', () => {
     const own = dataVolumesPath.replace('default', 'longshore');
     expect((await under.ask({ method: 'POST', path: own, body: dataVolume('e'), token: edit })).status).toBe(201);
     expect((await under.ask({ method: 'PATCH', path: `${own}/e/status`, body: {}, token: edit })).status).toBe(403);
-    expect((await under.ask({ path: '/apis/cdi.kubevirt.io/v1beta1/cdiconfigs/config', token: edit })).status).toBe(
-      200,
-    );
+    for (const plural of ['cdiconfigs', 'storageprofiles']) {
+      expect((await under.ask({ path: `/apis/cdi.kubevirt.io/v1beta1/${plural}`, token: edit })).status).toBe(200);
+    }
   });
 });
 

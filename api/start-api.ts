@@ -30,15 +30,13 @@ const largestRequestBytes = 3 * 1024 * 1024;
 const openToAll = new Set(['/version', '/healthz', '/livez', '/readyz']);
 
 export interface StartApiOptions {
-  config: Pick<Config, 'listenHost' | 'apiPort' | 'uploadProxyPort' | 'tokenLifetimeSeconds' | 'storeBudgetMiB'>;
+  config: Pick<Config, 'listenHost' | 'apiPort' | 'tokenLifetimeSeconds' | 'storeBudgetMiB'>;
   store: SqliteStore;
   users: Users;
   tls: TlsPair;
   tokens: Pick<UploadTokens, 'issue'>;
   logger: Logger;
   operations: Operations;
-  /** host:port that clients upload to; made from the settings where it is not given. */
-  uploadProxyUrl?: string;
   isReady?: () => boolean;
 }
 
@@ -146,7 +144,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   const { listenHost: host, tokenLifetimeSeconds } = config;
   const storeBudgetBytes = config.storeBudgetMiB * 1024 * 1024;
   const context: ApiContext = { store, users, tokens, operations, logger, tokenLifetimeSeconds, storeBudgetBytes };
-  await seed(store, options.uploadProxyUrl ?? `${host}:${config.uploadProxyPort}`);
+  await seed(store);
   const adminToken = await users.ensureAdmin();
   const app = buildApp(options, context);
   options.tls.onRenewal?.((pair) => app.server.setSecureContext({ ...pair }));

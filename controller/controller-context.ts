@@ -1,6 +1,7 @@
 // What the rounds of the controller share: the objects as watched, the nodes as told by their workers, and the ways to change both.
 import { annotations } from '../domain/annotations.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
+import type { StorageProfile } from '../domain/custom-resources/storage-profile.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim, StorageClass } from '../domain/kube-shapes.ts';
@@ -26,6 +27,7 @@ export interface Caches {
   claims: ObjectCache<Claim>;
   storageClasses: ObjectCache<StorageClass>;
   cdiConfigs: ObjectCache<CdiConfig>;
+  storageProfiles: ObjectCache<StorageProfile>;
 }
 
 export interface ControllerContext {

@@ -58,6 +58,7 @@ export class DataVolumeRounds {
     const cloneSource = this.#cloneSource(dataVolume, place);
     const rendered = renderClaim(dataVolume, {
       storageClasses: [...context.caches.storageClasses.values()],
+      storageProfiles: [...context.caches.storageProfiles.values()],
       ...{ cdiConfig: cdiConfigOf(context), cloneSource, provisioning: context.provisioning },
     });
     const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);

@@ -8,6 +8,8 @@ import { pauseFor } from '../runtime/pause-for.ts';
 export interface CacheOptions<T extends KubeObject> {
   store: ObjectStore;
   resource: ResourceRef<T>;
+  /** Default: all. */
+  namespace?: string;
   logger: Logger;
   retryMs: number;
   /** What of an object is kept in memory. Default: all. */
@@ -89,7 +91,9 @@ export class ObjectCache<T extends KubeObject> {
   async #watchOnce(signal: AbortSignal): Promise<void> {
     const missing = new Set(this.#objects.keys());
     let listed = false;
-    for await (const event of this.#options.store.watch(this.#options.resource, { signal })) {
+    const { store, resource, namespace } = this.#options;
+    const options = { signal, ...(namespace === undefined ? {} : { namespace }) };
+    for await (const event of store.watch(resource, options)) {
       if (event.type === 'BOOKMARK') {
         if (!listed) for (const key of missing) this.#remove(key);
         listed = true;

@@ -15,6 +15,12 @@ import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { ChannelServer } from './channel-server.ts';
 import { ClaimRounds } from './claim-rounds.ts';
+import {
+  ConfigurationKeeper,
+  type ConfigurationKey,
+  type ConfigurationSources,
+  sourcesOfOneMachine,
+} from './configuration-keeper.ts';
 import { type ControllerContext, placeOf, volumeOfClaim } from './controller-context.ts';
 import { DataVolumeRounds } from './data-volume-rounds.ts';
 import { EventRecorder } from './event-recorder.ts';
@@ -35,6 +41,8 @@ export interface ControllerOptions {
   logger: Logger;
   /** Who makes volumes. Default: the workers, asked over the channel. */
   provisioning?: Provisioning;
+  /** What CDIConfig and StorageProfiles tell besides. Default: what one machine knows. */
+  configurationSources?: ConfigurationSources;
   /** Where workers dial. Default: LONGSHORE_CHANNEL, else a free port of the listening host. */
   channelListen?: ListenAddress;
   sweepMs?: number;
@@ -71,17 +79,27 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const context = contextOf(options, waits, {
     claim: (place) => claimQueue.add(nameOf(place)),
     dataVolume: (place) => dataVolumeQueue.add(nameOf(place)),
+    configuration: (key) => configurationQueue.add(key),
     connections: () => connections,
   });
+  const sources = options.configurationSources ?? sourcesOfOneMachine(config);
+  const keeper = new ConfigurationKeeper(context, sources);
   const claimRounds = new ClaimRounds(context);
   const dataVolumeRounds = new DataVolumeRounds(context);
   const claimQueue = queueFor('claim', (key) => claimRounds.work(placeIn(key)), logger);
   const dataVolumeQueue = queueFor('datavolume', (key) => dataVolumeRounds.work(placeIn(key)), logger);
+  const configurationQueue = queueFor('configuration', (key) => keeper.work(key), logger);
+  const queues = [configurationQueue, claimQueue, dataVolumeQueue];
   const connections = new NodeConnections(context);
 
-  const following = followAll(context, options.store, waits, ending.signal);
+  const following = Promise.all([
+    followAll(context, options.store, waits, ending.signal),
+    sources.follow((key) => configurationQueue.add(key), ending.signal),
+  ]);
   await Promise.all(Object.values(context.caches).map((cache) => cache.synced));
-  for (const queue of [claimQueue, dataVolumeQueue]) queue.begin();
+  for (const queue of queues) queue.begin();
+  // The first request finds it. Why it could not be written is told by the queue, which tries again.
+  await configurationQueue.run('config').catch(() => undefined);
   const server = await ChannelServer.listen({
     tls: options.channelTls,
     address: options.channelListen ?? channelAddressOf(config),
@@ -103,7 +121,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       clearInterval(sweep);
       connections.stop();
       await server.close();
-      await Promise.all([claimQueue.stop(), dataVolumeQueue.stop()]);
+      await Promise.all(queues.map((queue) => queue.stop()));
       ending.abort();
       await Promise.all([following, context.events.drained()]);
     },
@@ -139,6 +157,7 @@ function queueFor(kind: string, work: (key: string) => Promise<number | undefine
 interface Wakers {
   claim(place: Place): void;
   dataVolume(place: Place): void;
+  configuration(key: ConfigurationKey): void;
   connections(): NodeConnections;
 }
 
@@ -178,8 +197,19 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
         both(placeOf(object.metadata));
         fire(waits, `claim ${nameOf(placeOf(object.metadata))}`, both);
       }),
-      storageClasses: cacheOf(resources.storageClasses, everything),
-      cdiConfigs: cacheOf(resources.cdiConfigs, everything),
+      storageClasses: cacheOf(resources.storageClasses, (after, before) => {
+        wake.configuration(`profile ${(after ?? before)?.metadata.name ?? ''}`);
+        wake.configuration('config');
+        everything();
+      }),
+      cdiConfigs: cacheOf(resources.cdiConfigs, () => {
+        wake.configuration('config');
+        everything();
+      }),
+      storageProfiles: cacheOf(resources.storageProfiles, (after, before) => {
+        wake.configuration(`profile ${(after ?? before)?.metadata.name ?? ''}`);
+        everything();
+      }),
     },
     nodes: new NodeViews(config.nodeLostSeconds * 1_000),
     channels: new Map(),

@@ -50,6 +50,11 @@ export const annotations = {
   deleteAfterCompletion: cdi('storage.deleteAfterCompletion'),
   priorityClassName: cdi('storage.pod.priorityclassname'),
   serviceAccountName: cdi('storage.pod.serviceAccountName'),
+  // Storage classes and their profiles
+  cloneStrategy: cdi('clone-strategy'),
+  minimumSupportedPvcSize: cdi('minimumSupportedPvcSize'),
+  // Of a CDI object: its `config` is the spec of CDIConfig
+  configAuthority: cdi('configAuthority'),
   // Kubernetes
   selectedNode: 'volume.kubernetes.io/selected-node',
   defaultStorageClass: 'storageclass.kubernetes.io/is-default-class',

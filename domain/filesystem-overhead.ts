@@ -7,7 +7,7 @@ import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 const alignmentBytes = 1_048_576;
 
 /** CDI's own default where CDIConfig says nothing. */
-const defaultFilesystemOverhead = 0.06;
+const defaultFilesystemOverhead = '0.06';
 
 const overheadPattern = /^(0(?:\.\d{1,3})?|1)$/;
 
@@ -28,17 +28,26 @@ export function usableBytes(overhead: number, availableBytes: number): number {
   return Math.floor(withoutOverhead / alignmentBytes) * alignmentBytes;
 }
 
-/** Overhead of a Filesystem claim of that class: 0 for our own, else the class's entry in CDIConfig, its global one, 0.06. */
+/** Overhead of a Filesystem claim of that class, as CDIConfig writes it: 0 for our own, else the class's entry in CDIConfig, its global one, 0.06. */
+export function overheadTextOf(
+  storageClass: StorageClass | undefined,
+  config: CdiConfig | undefined,
+  provisioning: Provisioning = byChannel,
+): string {
+  if (isOwnClass(storageClass, provisioning)) return '0';
+  const wish = config?.spec.filesystemOverhead;
+  const ofClass = storageClass === undefined ? undefined : wish?.storageClass?.[storageClass.metadata.name];
+  const texts = [ofClass, wish?.global].filter((text) => text !== undefined);
+  return texts.find((text) => parseOverhead(text) !== undefined) ?? defaultFilesystemOverhead;
+}
+
+/** The same as a number. */
 export function filesystemOverheadOf(
   storageClass: StorageClass | undefined,
   config: CdiConfig | undefined,
   provisioning: Provisioning = byChannel,
 ): number {
-  if (isOwnClass(storageClass, provisioning)) return 0;
-  const wish = config?.spec.filesystemOverhead;
-  const ofClass = storageClass === undefined ? undefined : wish?.storageClass?.[storageClass.metadata.name];
-  const texts = [ofClass, wish?.global].filter((text) => text !== undefined);
-  return texts.map(parseOverhead).find((overhead) => overhead !== undefined) ?? defaultFilesystemOverhead;
+  return Number(overheadTextOf(storageClass, config, provisioning));
 }
 
 /**

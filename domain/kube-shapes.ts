@@ -195,3 +195,17 @@ export interface StorageClass extends KubeObject {
   volumeBindingMode?: string;
   allowVolumeExpansion?: boolean;
 }
+
+/** As far as it tells what a class without a provisioner offers. */
+export interface PersistentVolume extends KubeObject {
+  apiVersion: 'v1';
+  kind: 'PersistentVolume';
+  spec: { storageClassName?: string; accessModes?: string[]; volumeMode?: string; [member: string]: unknown };
+}
+
+/** Of external-snapshotter. */
+export interface VolumeSnapshotClass extends KubeObject {
+  apiVersion: 'snapshot.storage.k8s.io/v1';
+  kind: 'VolumeSnapshotClass';
+  driver: string;
+}

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { annotations, labels, provisionerName } from './annotations.ts';
 import { cloneProblem } from './clone-validation.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { Claim, StorageClass } from './kube-shapes.ts';
 import { type ClaimContext, renderClaim } from './render-claim.ts';
@@ -334,6 +335,58 @@ describe('the storage class', () => {
   test('is the newest of several defaults, then the first by name', () => {
     expect(chosen([longshore, twin, newer], undefined)).toBe('a-newer');
     expect(chosen([nfs], undefined)).toBeUndefined();
+  });
+});
+
+describe('the profile of a class', () => {
+  const rbd = storageClass('rbd', 'rbd.csi.ceph.com');
+  const profile = (name: string, spec: StorageProfile['spec'], notes = {}): StorageProfile => ({
+    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'StorageProfile', metadata: { name, annotations: notes }, spec },
+  });
+  const shared: StorageProfile['spec'] = {
+    claimPropertySets: [
+      { accessModes: ['ReadWriteMany'], volumeMode: 'Filesystem' },
+      { accessModes: ['ReadWriteOnce'], volumeMode: 'Block' },
+    ],
+  };
+  const around: ClaimContext = {
+    storageClasses: [longshore, nfs, rbd],
+    storageProfiles: [
+      profile('nfs', shared),
+      profile('longshore', {}, { [annotations.minimumSupportedPvcSize]: '2Gi' }),
+    ],
+  };
+  const modesOf = (storage: DataVolumeSpec['storage']) => {
+    const { accessModes, volumeMode } = render(
+      { source: http, storage: { ...size('1Gi'), ...storage } },
+      {},
+      around,
+    ).spec;
+    return [accessModes, volumeMode];
+  };
+
+  test('gives a claim the modes that its DataVolume leaves open', () => {
+    expect(modesOf({ storageClassName: 'nfs' })).toEqual([['ReadWriteMany'], 'Filesystem']);
+    expect(modesOf({ storageClassName: 'nfs', volumeMode: 'FromStorageProfile' })).toEqual([
+      ['ReadWriteMany'],
+      'Filesystem',
+    ]);
+    expect(modesOf({ storageClassName: 'nfs', volumeMode: 'Block' })).toEqual([['ReadWriteOnce'], 'Block']);
+    expect(modesOf({ storageClassName: 'nfs', accessModes: ['ReadWriteOnce'] })).toEqual([['ReadWriteOnce'], 'Block']);
+    expect(modesOf({ storageClassName: 'nfs', accessModes: ['ReadOnlyMany'] })).toEqual([
+      ['ReadOnlyMany'],
+      'Filesystem',
+    ]);
+  });
+
+  test('need not be there for a class whose provisioner is known', () => {
+    expect(modesOf({ storageClassName: 'rbd' })).toEqual([['ReadWriteMany'], 'Block']);
+  });
+
+  test('raises what is smaller than the class can make', () => {
+    const sizeOf = (storage: string) =>
+      render({ source: http, storage: size(storage) }, {}, around).spec.resources?.requests?.['storage'];
+    expect([sizeOf('1Gi'), sizeOf('3Gi')]).toEqual(['2Gi', '3Gi']);
   });
 });
 

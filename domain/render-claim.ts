@@ -4,16 +4,19 @@ import { checksumWish } from './admission.ts';
 import { smallestVolumeBytes } from './admission-claim.ts';
 import { annotations, labels, statedAnnotations, volumeFinalizer } from './annotations.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume } from './data-volume.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import { sourceAnnotations } from './import-annotations.ts';
 import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
-import { chooseStorageClass, claimPropertySets, type VolumeMode } from './storage-defaults.ts';
+import { chooseStorageClass, claimPropertySets, smallestClaimBytes, type VolumeMode } from './storage-defaults.ts';
 
 export interface ClaimContext {
   readonly storageClasses: readonly StorageClass[];
+  /** Default: what is known of the classes themselves. */
+  readonly storageProfiles?: readonly StorageProfile[];
   readonly cdiConfig?: CdiConfig | undefined;
   /** The claim that a clone names, for a size that the DataVolume leaves to it. */
   readonly cloneSource?: Claim | undefined;
@@ -123,15 +126,20 @@ function applyDefaults(wish: ClaimSpec, dataVolume: DataVolume, context: ClaimCo
   const mode = contentType === 'archive' ? 'Filesystem' : asked;
   const storageClass = chooseStorageClass(context.storageClasses, rest.storageClassName, contentType);
   const spec: ClaimSpec = mode === undefined ? rest : { ...rest, volumeMode: mode };
-  if (storageClass !== undefined) return applyClass(spec, storageClass, context.provisioning);
+  if (storageClass !== undefined) return applyClass(spec, storageClass, context);
   if ((rest.accessModes ?? []).length > 0) return { spec: { ...spec, volumeMode: volumeModeOf(spec) } };
   return notValid('PVC spec is missing accessMode and no storageClass to choose profile');
 }
 
-function applyClass(spec: ClaimSpec, storageClass: StorageClass, provisioning: Provisioning | undefined): RenderedSpec {
+/** The profile of a class has its name. */
+function profileOf(storageClass: StorageClass, { storageProfiles = [] }: ClaimContext): StorageProfile | undefined {
+  return storageProfiles.find(({ metadata }) => metadata.name === storageClass.metadata.name);
+}
+
+function applyClass(spec: ClaimSpec, storageClass: StorageClass, context: ClaimContext): RenderedSpec {
   const { name } = storageClass.metadata;
   const wished = spec.accessModes ?? [];
-  const fitting = claimPropertySets(storageClass, provisioning).find(
+  const fitting = claimPropertySets(storageClass, profileOf(storageClass, context), context.provisioning).find(
     (set) =>
       (spec.volumeMode === undefined || set.volumeMode === spec.volumeMode) &&
       wished.every((mode) => set.accessModes.includes(mode)),
@@ -154,7 +162,8 @@ function applySize(spec: ClaimSpec, dataVolume: DataVolume, context: ClaimContex
   }
   const storageClass = context.storageClasses.find(({ metadata }) => metadata.name === spec.storageClassName);
   const overhead = filesystemOverheadOf(storageClass, context.cdiConfig, context.provisioning);
-  return { spec: withSize(spec, claimBytes(sizeBytes, volumeModeOf(spec), overhead)) };
+  const smallest = storageClass === undefined ? 0 : smallestClaimBytes(storageClass, profileOf(storageClass, context));
+  return { spec: withSize(spec, Math.max(smallest, claimBytes(sizeBytes, volumeModeOf(spec), overhead))) };
 }
 
 function sizeFromSource(spec: ClaimSpec, dataVolume: DataVolume, context: ClaimContext): RenderedSpec {
@@ -196,7 +205,7 @@ const notInherited: readonly string[] = [
 function claimAnnotations(dataVolume: DataVolume, cdiConfig: CdiConfig | undefined): Record<string, string> {
   const { spec, metadata } = dataVolume;
   const inherited = Object.entries(metadata.annotations ?? {}).filter(([name]) => !notInherited.includes(name));
-  const preallocation = spec.preallocation ?? cdiConfig?.status?.preallocation ?? cdiConfig?.spec.preallocation;
+  const preallocation = spec.preallocation ?? cdiConfig?.spec.preallocation;
   const checksum = spec.source?.http === undefined ? undefined : checksumWish(dataVolume);
   return {
     ...Object.fromEntries(inherited),

@@ -1,5 +1,6 @@
 // The collections that exist, by their Kubernetes names. Who may hold what, and how each is shown, is api/'s business.
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume } from './data-volume.ts';
 import type { Claim, ConfigMap, KubeEvent, Namespace, Secret, StorageClass } from './kube-shapes.ts';
 import type { KubeObject, ResourceRef } from './object-store.ts';
@@ -17,6 +18,7 @@ function resource<T extends KubeObject>(
 export const resources = {
   dataVolumes: resource<DataVolume>('cdi.kubevirt.io', 'v1beta1', 'datavolumes', 'DataVolume', true),
   cdiConfigs: resource<CdiConfig>('cdi.kubevirt.io', 'v1beta1', 'cdiconfigs', 'CDIConfig', false),
+  storageProfiles: resource<StorageProfile>('cdi.kubevirt.io', 'v1beta1', 'storageprofiles', 'StorageProfile', false),
   claims: resource<Claim>('', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim', true),
   events: resource<KubeEvent>('', 'v1', 'events', 'Event', true),
   namespaces: resource<Namespace>('', 'v1', 'namespaces', 'Namespace', false),

@@ -1,25 +1,47 @@
-// What a claim gets where its DataVolume says nothing: the storage class, and that class's access mode and volume mode.
+// What a claim gets where its DataVolume says nothing: the storage class, and that class's access mode, volume mode and smallest size.
 import { annotations } from './annotations.ts';
+import type { StorageProfile } from './custom-resources/storage-profile.ts';
+import { recognizeProvisioner } from './known-provisioners.ts';
 import type { StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
+import { quantityBytes } from './quantity.ts';
 
 export type VolumeMode = 'Filesystem' | 'Block';
 
 export interface ClaimProperties {
-  readonly accessModes: readonly string[];
+  readonly accessModes: string[];
   readonly volumeMode: VolumeMode;
 }
 
-/** Sets that a class offers, the preferred first. Empty for a class whose provisioner is not known here. */
+/** Sets that our own provisioner offers, the preferred first. The CSI driver makes no Block volumes. */
+function ownPropertySets({ by }: Provisioning): readonly ClaimProperties[] {
+  const files: ClaimProperties = { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' };
+  return by === 'csi' ? [files] : [files, { ...files, volumeMode: 'Block' }];
+}
+
+/**
+ * Sets that a class offers, the preferred first: those that its profile asks for; else what is known of the provisioner; else what the profile
+ * found out. Empty where nothing is known.
+ * @param profile of that class, where there is one
+ */
 export function claimPropertySets(
   storageClass: StorageClass,
+  profile: StorageProfile | undefined,
   provisioning: Provisioning = byChannel,
 ): readonly ClaimProperties[] {
-  if (!isOwnClass(storageClass, provisioning)) return [];
-  return [
-    { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' },
-    { accessModes: ['ReadWriteOnce'], volumeMode: 'Block' },
-  ];
+  const wished = profile?.spec.claimPropertySets ?? [];
+  if (wished.length > 0) return wished;
+  if (isOwnClass(storageClass, provisioning)) return ownPropertySets(provisioning);
+  const known = recognizeProvisioner(storageClass);
+  if (typeof known === 'object') return known.offers;
+  return profile?.status?.claimPropertySets ?? [];
+}
+
+/** The size below which no claim of the class is asked for: as its profile says, else as is known. 0: any size will do. */
+export function smallestClaimBytes(storageClass: StorageClass, profile: StorageProfile | undefined): number {
+  const known = recognizeProvisioner(storageClass);
+  const told = profile?.metadata.annotations?.[annotations.minimumSupportedPvcSize];
+  return quantityBytes(told ?? (typeof known === 'object' ? known.smallestClaim : undefined) ?? '0') ?? 0;
 }
 
 function isMarked(storageClass: StorageClass, annotation: string): boolean {

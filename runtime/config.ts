@@ -156,6 +156,11 @@ export const settings = {
     '/var/run/secrets/longshore/token',
     'On a cluster: file with the token by which a worker proves its node.',
   ),
+  uploadProxyService: text(
+    'LONGSHORE_UPLOADPROXY_SERVICE',
+    'cdi-uploadproxy',
+    'On a cluster: Service of the upload proxy; clients upload to the host of the Ingress that leads there.',
+  ),
   csiDriver: text('LONGSHORE_CSI_DRIVER', provisionerName, 'On a cluster: name of the CSI driver.'),
   csiSocket: text('LONGSHORE_CSI_SOCKET', '/csi/csi.sock', 'On a cluster: where the worker serves the CSI driver.'),
   kubeletDirectory: text(

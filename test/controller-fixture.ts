@@ -69,7 +69,7 @@ export class ControllerFixture {
     });
     const logger = createLogger(config, 'test');
     const store = await SqliteStore.open(directory);
-    await seed(store, '127.0.0.1:1');
+    await seed(store);
     const connection = await openRedis(redis.url);
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const fixture = new ControllerFixture({ directory, store, redis, logger, config }, connection, authority, options);

@@ -37,6 +37,7 @@ export class ControllerParts {
         claims: cacheOf(resources.claims),
         storageClasses: cacheOf(resources.storageClasses),
         cdiConfigs: cacheOf(resources.cdiConfigs),
+        storageProfiles: cacheOf(resources.storageProfiles),
       },
       nodes: new NodeViews(60_000),
       channels: new Map(),

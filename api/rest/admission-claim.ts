@@ -57,7 +57,8 @@ async function withDefaults(claim: Claim, context: ApiContext): Promise<Claim> {
   const { items } = await context.store.list(resources.storageClasses);
   const { storageClassName: asked } = claim.spec;
   const chosen = chooseStorageClass(items, asked, claim.metadata.annotations?.[annotations.contentType] ?? '');
-  const offered = chosen === undefined ? undefined : claimPropertySets(chosen)[0];
+  const profile = chosen && (await context.store.get(resources.storageProfiles, { name: chosen.metadata.name }));
+  const offered = chosen === undefined ? undefined : claimPropertySets(chosen, profile)[0];
   const fromProfile = claim.metadata.labels?.[labels.applyStorageProfile] === 'true';
   const needsModes = fromProfile && (claim.spec.accessModes ?? []).length === 0 && offered !== undefined;
   const storageClassName = asked ?? chosen?.metadata.name;

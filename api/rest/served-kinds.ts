@@ -5,6 +5,7 @@ import {
   type CustomResource,
   cdiConfigResource,
   dataVolumeResource,
+  storageProfileResource,
 } from '../../domain/custom-resources/custom-resources.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
@@ -86,6 +87,7 @@ export const servedKinds: readonly ServedKind[] = [
   served(resources.storageClasses, { shortNames: ['sc'], schema: StorageClassSchema, columns: storageClassColumns }),
   servedCustom(dataVolumeResource),
   servedCustom(cdiConfigResource),
+  servedCustom(storageProfileResource),
   served(usersResource, { schema: UserSchema, columns: userColumns }),
 ];
 

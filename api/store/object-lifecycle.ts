@@ -10,7 +10,11 @@ import type { KubeObject, ObjectMeta, ResourceRef } from '../../domain/object-st
 import { apiVersionOf } from '../../domain/resources.ts';
 
 /** Kinds whose status is written through its own path only. */
-const withStatusPath = new Set(['cdi.kubevirt.io/datavolumes', '/persistentvolumeclaims']);
+const withStatusPath = new Set([
+  'cdi.kubevirt.io/datavolumes',
+  'cdi.kubevirt.io/storageprofiles',
+  '/persistentvolumeclaims',
+]);
 
 export function hasStatusPath(resource: ResourceRef): boolean {
   return withStatusPath.has(`${resource.group}/${resource.plural}`);

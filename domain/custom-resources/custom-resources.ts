@@ -84,6 +84,15 @@ export const cdiConfigResource: CustomResource = {
   status: CdiConfigStatus,
 };
 
+export const storageProfileResource: CustomResource = {
+  ref: resources.storageProfiles,
+  description:
+    'StorageProfile says what the claims of the storage class of its name get where their DataVolume is silent',
+  spec: StorageProfileSpec,
+  status: StorageProfileStatus,
+  statusSubresource: true,
+};
+
 export const customResources: readonly CustomResource[] = [
   dataVolumeResource,
   {
@@ -130,14 +139,7 @@ export const customResources: readonly CustomResource[] = [
     statusSubresource: true,
     printerColumns: [age, column('Phase', '.status.phase', 'how far the transfer is')],
   },
-  {
-    ref: cdiKind('storageprofiles', 'StorageProfile', false),
-    description:
-      'StorageProfile says what the claims of the storage class of its name get where their DataVolume is silent',
-    spec: StorageProfileSpec,
-    status: StorageProfileStatus,
-    statusSubresource: true,
-  },
+  storageProfileResource,
   cdiConfigResource,
   {
     ref: cdiKind('cdis', 'CDI', false),

@@ -1,7 +1,8 @@
 // StorageProfile: what the claims of one storage class get where their DataVolume says nothing. It has the name of the class.
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { optionalConditions } from '../kube-shapes.ts';
-import { optionalList, optionalText, text } from '../schema-members.ts';
+import type { KubeObject } from '../object-store.ts';
+import { optionalList, optionalText } from '../schema-members.ts';
 
 const ClaimPropertySet = Type.Object({
   accessModes: Type.Array(Type.String(), {
@@ -14,7 +15,9 @@ const ClaimPropertySet = Type.Object({
       },
     ],
   }),
-  volumeMode: text('volume mode that goes with them', { enum: ['Block', 'Filesystem'] }),
+  volumeMode: Type.Union([Type.Literal('Block'), Type.Literal('Filesystem')], {
+    description: 'volume mode that goes with them',
+  }),
 });
 
 const settings = {
@@ -37,3 +40,10 @@ export const StorageProfileStatus = Type.Object(
   },
   { description: 'what holds' },
 );
+
+export interface StorageProfile extends KubeObject {
+  apiVersion: 'cdi.kubevirt.io/v1beta1';
+  kind: 'StorageProfile';
+  spec: Static<typeof StorageProfileSpec>;
+  status?: Static<typeof StorageProfileStatus>;
+}
