@@ -1,5 +1,4 @@
 // One client of the NBD server: handshake, then requests, answered in the order in which they came.
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { Fault } from '../../domain/fault.ts';
 import {
@@ -36,11 +35,14 @@ export class NbdSession {
   #unsentBytes = 0;
   /** Settles when a piece has left. */
   #sent = Promise.withResolvers<void>();
+  /** Settles when there may be something to read, or nothing ever again. */
+  #came = Promise.withResolvers<void>();
 
   constructor(socket: Socket, reader: RandomReader, size: bigint) {
     this.#socket = socket;
     this.#reader = reader;
     this.#size = size;
+    for (const event of ['readable', 'end', 'close']) socket.on(event, () => this.#tellCame());
   }
 
   /** Serves until the client goes. @throws whatever the reader fails with; the client is cut off then */
@@ -140,12 +142,14 @@ export class NbdSession {
       const taken = this.#socket.read(bytes) as Buffer | null;
       if (taken !== null) return taken.byteLength === bytes ? taken : undefined;
       if (this.#socket.readableEnded || this.#socket.destroyed) return undefined;
-      const stop = new AbortController();
-      const events = ['readable', 'end', 'close'].map((name) => once(this.#socket, name, { signal: stop.signal }));
-      const settled = events.map((event) => event.catch(() => undefined)); // an error shows as `close`
-      await Promise.race(settled);
-      stop.abort();
+      await this.#came.promise;
     }
+  }
+
+  /** An error shows as `close`. */
+  #tellCame(): void {
+    this.#came.resolve();
+    this.#came = Promise.withResolvers<void>();
   }
 
   /** Settles when the bytes have left this process, so that their memory may be used again. */
