@@ -19,7 +19,8 @@ import { planCases } from './transfer-cases.ts';
 const cache = join(repository, 'bench', '.cache');
 const blankBytes = 1024 ** 3;
 const blankRuns = 31;
-const idleSeconds = 15;
+/** Longer than every timer, and than what the garbage collector makes of the transfers before. */
+const idleSeconds = 60;
 /** Fine enough for a percentile of seconds; the default is coarse, because looking costs CPU time. */
 const fineDelays = { LONGSHORE_DELAY_RESOLUTION_MS: '10' };
 

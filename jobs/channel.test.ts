@@ -187,6 +187,32 @@ describe('the channel', () => {
     expect(controllerSocket.destroyed).toBe(true);
   });
 
+  test('a peer that was heard is not asked whether it is alive', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    ends.push(() => vi.useRealTimers());
+    const { controllerSocket, workerSocket } = await tlsPair();
+    const controller = new Channel<WorkerCalls, ControllerCalls>({
+      ...{ socket: controllerSocket, asks: workerCalls, answers: controllerCalls, logger, keepaliveMs: 30 },
+    });
+    ends.push(() => controller.close());
+    let said = '';
+    workerSocket.on('data', (chunk) => {
+      said += chunk;
+    });
+    const saidTimes = async (word: string, times: number): Promise<void> => {
+      while (said.split(word).length <= times) await once(workerSocket, 'data');
+    };
+    const question = JSON.stringify({ jsonrpc: '2.0', id: 1, method: '$ping', params: {} });
+    for (const round of [1, 2, 3]) {
+      workerSocket.write(`Content-Length: ${question.length}\r\n\r\n${question}`);
+      await saidTimes('"result":true', round);
+      vi.advanceTimersByTime(30);
+    }
+    expect(said).not.toContain('$ping');
+    vi.advanceTimersByTime(30);
+    await saidTimes('$ping', 1);
+  });
+
   test('a message over the limit ends the channel before it is read', async () => {
     const { controller, workerSocket } = await channelPair({ largestMessageBytes: 1_000 });
     workerSocket.write('Content-Length: 1001\r\n\r\n');

@@ -9,6 +9,7 @@ const endOfHeader = '\r\n\r\n';
 /** Passes bytes on unchanged. Fails with Fault TooLarge at a frame over the limit, MalformedRequest at what is no frame. */
 export class FrameGuard extends Transform {
   readonly #largestBytes: number;
+  #heard = false;
   #header = '';
   #bodyLeft = 0;
 
@@ -17,7 +18,15 @@ export class FrameGuard extends Transform {
     this.#largestBytes = largestBytes;
   }
 
+  /** Whether anything has come since this was asked last. */
+  takeHeard(): boolean {
+    const heard = this.#heard;
+    this.#heard = false;
+    return heard;
+  }
+
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#heard = true;
     try {
       this.#follow(chunk);
     } catch (error) {

@@ -92,7 +92,8 @@ export class JobConsumer {
       // The fence decides what may run again, not a count.
       maxStalledCount: 1_000_000,
       runRetryDelay: 1_000,
-      drainDelay: 5,
+      // Longest blocking read of an empty queue; a job that comes ends it at once.
+      drainDelay: 10,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
     });

@@ -97,7 +97,7 @@ function settings(socketPath: string, directory: string): string[] {
     loglevel: 'warning',
     'io-threads': '1',
     // An idle server wakes up this many times a second.
-    hz: '2',
+    hz: '1',
   };
   return Object.entries(pairs).flatMap(([name, value]) => [`--${name}`, value]);
 }

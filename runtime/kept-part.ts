@@ -24,6 +24,8 @@ export interface KeptPartOptions {
   /** Told after each start, the first one too. */
   onStart?: (run: PartRun) => void;
   probeEveryMs?: number;
+  /** How long a probe may last; one without answer is repeated after half of that. */
+  probeTimeoutMs?: number;
   /** That many probes in a row without answer are a hang. */
   probeLimit?: number;
   /** A signal that ends the first start. */
@@ -116,12 +118,13 @@ export class KeptPart {
   }
 
   async #untilHung(run: PartRun, ended: AbortSignal): Promise<'hung' | undefined> {
-    const { probeEveryMs = 5_000, probeLimit = 3 } = this.#options;
+    const { probeEveryMs = 10_000, probeTimeoutMs = 5_000, probeLimit = 3 } = this.#options;
     const signal = AbortSignal.any([ended, this.#stopping.signal]);
     for (let missed = 0; missed < probeLimit; ) {
-      await delay(probeEveryMs, undefined, { signal }).catch(() => undefined); // seen in the next line
+      const pauseMs = missed === 0 ? probeEveryMs : probeTimeoutMs / 2;
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined); // seen in the next line
       if (signal.aborted) return undefined;
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(probeEveryMs)]);
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)]);
       const answers = await run.probe(limit).catch(() => false); // no answer of any kind counts the same
       missed = answers ? 0 : missed + 1;
     }
