@@ -69,16 +69,20 @@ export class CsiFixture {
   readonly driver: CsiDriver;
   readonly client: CsiClient;
 
-  private constructor(parts: Pick<CsiFixture, 'place' | 'pool' | 'socketPath' | 'driver'>) {
+  readonly #undo: AsyncDisposableStack;
+
+  private constructor(parts: Pick<CsiFixture, 'place' | 'pool' | 'socketPath' | 'driver'>, undo: AsyncDisposableStack) {
     this.place = parts.place;
     this.pool = parts.pool;
     this.socketPath = parts.socketPath;
     this.driver = parts.driver;
     this.client = new CsiClient(parts.socketPath);
+    this.#undo = undo;
   }
 
   static async start(options: Partial<CsiDriverOptions> & { overcommit?: number } = {}): Promise<CsiFixture> {
-    const place = await TemporaryPool.make();
+    await using undo = new AsyncDisposableStack();
+    const place = undo.use(await TemporaryPool.make());
     const pool = await place.open({ overcommit: options.overcommit ?? 100 });
     const socketPath = join(place.root, 'csi', 'csi.sock');
     const driver = await startCsiDriver({
@@ -89,7 +93,11 @@ export class CsiFixture {
       deleteVolume: (volumeId) => pool.delete(volumeId),
       ...options,
     });
-    return new CsiFixture({ place, pool, socketPath, driver });
+    undo.defer(async () => {
+      for (const path of (await mountsBelow(place.root)).reverse()) execFileSync('umount', ['--lazy', path]);
+    });
+    undo.defer(() => driver.stop());
+    return new CsiFixture({ place, pool, socketPath, driver }, undo.move());
   }
 
   controller(method: string, request: object): Promise<Reply> {
@@ -108,17 +116,19 @@ export class CsiFixture {
   }
 
   /** What is mounted below the root of the fixture. */
-  async mounts(): Promise<string[]> {
-    const table = await readMountTable();
-    return table.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${this.place.root}/`));
+  mounts(): Promise<string[]> {
+    return mountsBelow(this.place.root);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.client.close();
-    await this.driver.stop();
-    for (const path of (await this.mounts()).reverse()) execFileSync('umount', ['--lazy', path]);
-    await this.place[Symbol.asyncDispose]();
+    await this.#undo.disposeAsync();
   }
+}
+
+async function mountsBelow(root: string): Promise<string[]> {
+  const table = await readMountTable();
+  return table.map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${root}/`));
 }
 
 export const mib = 1024 ** 2;

@@ -1,22 +1,24 @@
 // A real Redis for tests: a private server on a unix socket in a directory of its own, which can be stopped and started again in its place.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../runtime/embedded-redis.ts';
 import { findPrograms } from '../runtime/programs.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 export class RedisFixture {
   readonly directory: string;
+  readonly #undo: AsyncDisposableStack;
   #server: EmbeddedRedis;
 
-  private constructor(directory: string, server: EmbeddedRedis) {
+  private constructor(directory: string, server: EmbeddedRedis, undo: AsyncDisposableStack) {
     this.directory = directory;
     this.#server = server;
+    this.#undo = undo;
   }
 
   static async start(): Promise<RedisFixture> {
-    const directory = await mkdtemp(join(tmpdir(), 'ls-redis-'));
-    return new RedisFixture(directory, await startIn(directory));
+    await using undo = new AsyncDisposableStack();
+    const directory = await temporaryDirectory(undo, 'redis');
+    return new RedisFixture(directory, await startIn(directory), undo.move());
   }
 
   get url(): string {
@@ -39,7 +41,7 @@ export class RedisFixture {
 
   async close(): Promise<void> {
     await this.#server.stop(2_000);
-    await rm(this.directory, { recursive: true, force: true });
+    await this.#undo.disposeAsync();
   }
 }
 

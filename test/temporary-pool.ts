@@ -1,13 +1,13 @@
 // A pool in a directory of its own, for tests; both are gone when the test ends.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TransferReport, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
 import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 export const silentLogger = { info: () => undefined, warn: () => undefined };
 
@@ -15,22 +15,24 @@ export class TemporaryPool {
   readonly root: string;
   readonly directory: string;
   readonly marker: string;
-  readonly #opened: Pool[] = [];
+  readonly #undo: AsyncDisposableStack;
 
-  private constructor(root: string) {
+  private constructor(root: string, undo: AsyncDisposableStack) {
+    this.#undo = undo;
     this.root = root;
     this.directory = join(root, 'pool');
     this.marker = join(root, 'marker');
   }
 
   static async make(): Promise<TemporaryPool> {
-    return new TemporaryPool(await mkdtemp(join(tmpdir(), 'longshore-pool-')));
+    const undo = new AsyncDisposableStack();
+    return new TemporaryPool(await temporaryDirectory(undo, 'pool'), undo);
   }
 
   async open(options: Partial<OpenPoolOptions> = {}): Promise<Pool> {
     const { directory, marker } = this;
     const pool = await Pool.open({ directory, marker, create: true, overcommit: 1, logger: silentLogger, ...options });
-    this.#opened.push(pool);
+    this.#undo.defer(() => pool.close());
     return pool;
   }
 
@@ -42,8 +44,7 @@ export class TemporaryPool {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const pool of this.#opened) await pool.close();
-    await rm(this.root, { recursive: true, force: true });
+    await this.#undo.disposeAsync();
   }
 }
 

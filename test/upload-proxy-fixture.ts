@@ -1,10 +1,7 @@
 // An upload proxy for tests: real TLS on both sides, a worker whose answers the test writes, and claims that it puts on a shelf. Everything is gone
 // after close().
-import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, request } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { annotations } from '../domain/annotations.ts';
@@ -15,6 +12,7 @@ import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 import { startUploadProxy, type UploadProxy } from '../uploadproxy/start-upload-proxy.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 /** Of every claim on the shelf. */
 export const claimUid = '11111111-2222-3333-4444-555555555555';
@@ -75,8 +73,7 @@ export class ProxyFixture {
 
   static async start(): Promise<ProxyFixture> {
     await using undo = new AsyncDisposableStack();
-    const directory = await mkdtemp(join(tmpdir(), 'longshore-proxy-'));
-    undo.defer(() => rm(directory, { recursive: true }));
+    const directory = await temporaryDirectory(undo, 'proxy');
     const authority = await CertificateAuthority.openOrCreate(directory);
     const fixture = new ProxyFixture(authority, await UploadTokens.open(directory, { lifetimeSeconds: 60 }));
     await fixture.#serve(undo);

@@ -1,8 +1,7 @@
 // A whole worker for tests: real Redis, real certificates, a real pool, and at the other end of the channel a controller that keeps what it is told.
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -34,6 +33,7 @@ import { createLogger } from '../runtime/logger.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { type RunningWorker, startWorker } from '../worker/start-worker.ts';
 import { RedisFixture } from './redis-fixture.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 const node = 'n1';
 const logger = createLogger({ logLevel: process.env['TEST_LOG'] ?? 'silent' }, 'test');
@@ -116,30 +116,26 @@ export class WorkerFixture {
   readonly config: Config;
   readonly #worker: TlsPair;
   readonly proxy: TlsPair;
+  readonly #undo = new AsyncDisposableStack();
   worker: RunningWorker | undefined;
 
-  private constructor(parts: {
-    directory: string;
-    redisServer: RedisFixture;
-    redis: RedisConnection;
-    controller: ControllerEnd;
-    config: Config;
-    worker: TlsPair;
-    proxy: TlsPair;
-    queues: JobQueues;
-  }) {
+  private constructor(
+    parts: Pick<WorkerFixture, 'directory' | 'redisServer' | 'redis' | 'controller' | 'config' | 'proxy' | 'queues'>,
+    worker: TlsPair,
+  ) {
     this.directory = parts.directory;
     this.redisServer = parts.redisServer;
     this.redis = parts.redis;
     this.controller = parts.controller;
     this.config = parts.config;
-    this.#worker = parts.worker;
+    this.#worker = worker;
     this.proxy = parts.proxy;
     this.queues = parts.queues;
   }
 
   static async start(settings: Partial<Config> = {}): Promise<WorkerFixture> {
-    const directory = await mkdtemp(join(tmpdir(), 'ls-worker-'));
+    await using undo = new AsyncDisposableStack();
+    const directory = await temporaryDirectory(undo, 'worker');
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const both = ['server', 'client'] as const;
     const hosts = ['127.0.0.1'];
@@ -147,19 +143,25 @@ export class WorkerFixture {
     const worker = await authority.issue({ name: 'worker', cn: workerName(node), hosts, usages: both });
     const proxy = await authority.issue({ name: 'proxy', cn: uploadClientName, hosts: [], usages: ['client'] });
     const redisServer = await RedisFixture.start();
+    undo.defer(() => redisServer.close());
     const redis = await openRedis(redisServer.url);
+    undo.defer(() => redis.disconnect());
     const queues = new JobQueues(redis);
+    undo.defer(() => queues.close());
     const controller = new ControllerEnd(server, (key) =>
       queues.add(node, { schemaVersion: 1, operation: 'convert', generation: 1, ...key }),
     );
+    undo.defer(() => controller.close());
     const config: Config = {
       ...loadConfig({}),
       ...{ node, redisUrl: redisServer.url, channelAddress: await controller.listen(), drainSeconds: 1 },
       ...{ backoffBaseMs: 10, idleTimeoutMs: 5_000, lockDurationMs: 3_000 },
       ...settings,
     };
-    const fixture = new WorkerFixture({ directory, redisServer, redis, controller, config, worker, proxy, queues });
+    const parts = { directory, redisServer, redis, controller, config, proxy, queues };
+    const fixture = new WorkerFixture(parts, worker);
     await fixture.startWorker();
+    fixture.#undo.use(undo.move());
     return fixture;
   }
 
@@ -176,11 +178,7 @@ export class WorkerFixture {
 
   async close(): Promise<void> {
     await this.worker?.stop();
-    await this.controller.close();
-    await this.queues.close();
-    this.redis.disconnect();
-    await this.redisServer.close();
-    await rm(this.directory, { recursive: true, force: true });
+    await this.#undo.disposeAsync();
   }
 
   /** The channel as the controller holds it. */

@@ -1,7 +1,6 @@
 // A whole API for tests: own store, own certificates, real HTTPS, real users. No controller: tests write status themselves.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Operations } from '../../api/rest/request-context.ts';
 import { type RunningApi, startApi } from '../../api/start-api.ts';
@@ -11,6 +10,7 @@ import { CertificateAuthority, type TlsPair } from '../../runtime/certificates.t
 import { type Config, loadConfig } from '../../runtime/config.ts';
 import { createLogger } from '../../runtime/logger.ts';
 import { UploadTokens } from '../../runtime/upload-tokens.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 export interface Answer {
   status: number;
@@ -40,8 +40,10 @@ export class ApiUnderTest {
   readonly authority: CertificateAuthority;
   readonly api: RunningApi;
   readonly adminToken: string;
+  readonly #undo: AsyncDisposableStack;
 
-  private constructor(parts: Omit<ApiUnderTest, 'ask' | 'user' | 'kubeconfig' | 'close'>) {
+  private constructor(parts: Omit<ApiUnderTest, 'ask' | 'user' | 'kubeconfig' | 'close'>, undo: AsyncDisposableStack) {
+    this.#undo = undo;
     this.directory = parts.directory;
     this.store = parts.store;
     this.users = parts.users;
@@ -54,13 +56,15 @@ export class ApiUnderTest {
   static async start(
     other: { config?: Partial<Config>; operations?: Partial<Operations> } = {},
   ): Promise<ApiUnderTest> {
-    const directory = await mkdtemp(join(tmpdir(), 'longshore-api-'));
+    await using undo = new AsyncDisposableStack();
+    const directory = await temporaryDirectory(undo, 'api');
     const config = { ...loadConfig({}), apiPort: 0, logLevel: 'silent', ...other.config };
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const hosts = ['127.0.0.1', 'localhost'];
     const tls = await authority.issue({ name: 'api', cn: 'longshore-api', hosts, usages: ['server'] });
     const tokens = await UploadTokens.open(join(directory, 'pki'), { lifetimeSeconds: config.tokenLifetimeSeconds });
     const store = await SqliteStore.open(directory);
+    undo.defer(() => store.close());
     const users = new Users(store);
     const api = await startApi({
       config,
@@ -80,8 +84,9 @@ export class ApiUnderTest {
         ...other.operations,
       },
     });
+    undo.defer(() => api.close());
     const adminToken = api.adminToken ?? '';
-    return new ApiUnderTest({ directory, store, users, tokens, authority, api, adminToken });
+    return new ApiUnderTest({ directory, store, users, tokens, authority, api, adminToken }, undo.move());
   }
 
   ask({ method = 'GET', path, token = this.adminToken, headers = {}, body, certificate }: Asked): Promise<Answer> {
@@ -138,9 +143,7 @@ export class ApiUnderTest {
   }
 
   async close(): Promise<void> {
-    await this.api.close();
-    await this.store.close();
-    await rm(this.directory, { recursive: true });
+    await this.#undo.disposeAsync();
   }
 }
 
