@@ -1,5 +1,5 @@
 // The controller of a service on a cluster: waits until it leads, keeps the certificates, enrols workers, and reconciles. `longshore cluster controller` runs it.
-// One that no longer leads ends, and its pod begins anew.
+// One that no longer leads ends, and its pod begins anew. See docs/decisions/012-finding-the-leader.md.
 import { randomUUID } from 'node:crypto';
 import { ClusterConfiguration } from '../cluster/cluster-configuration.ts';
 import { keepClusterPki } from '../cluster/cluster-pki.ts';
@@ -16,13 +16,16 @@ import { type RunningService, runServiceProcess, type ServiceTools } from '../ru
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 
 /** Stopping gives the lease away after all that it protects has ended. */
-async function start({ config, layout, logger, signal, undo }: ServiceTools): Promise<RunningService> {
+async function start({ config, layout, logger, signal, undo, meanwhile }: ServiceTools): Promise<RunningService> {
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
   const namespace = config.clusterNamespace;
   const identity = `${config.podName}_${randomUUID()}`;
+  // Who waits is ready to take the other's place: rollouts and drains go on. Workers find the one that leads because it alone listens.
+  meanwhile(undefined);
   const lease = await acquireLease({ store, namespace, name: 'longshore-controller', identity, logger }, signal);
   undo.defer(() => lease.release());
+  meanwhile('begins to lead');
 
   const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
   undo.defer(() => pki.stop());
@@ -63,6 +66,5 @@ await runServiceProcess({
   name: 'controller',
   environment: process.env,
   stopLimitMs: () => 10_000,
-  waitsFor: 'another controller leads',
   start,
 });

@@ -15,6 +15,8 @@ export interface ServiceTools extends Beginning {
   config: Config;
   layout: DataLayout;
   logger: Logger;
+  /** What /readyz says from now on until start() is done; undefined: that it is ready. */
+  meanwhile(notReady: string | undefined): void;
 }
 
 export interface RunningService extends RunningProcess {
@@ -27,7 +29,7 @@ export interface ServiceProcess {
   /** process.env; only main/ has it. */
   environment: Readonly<Record<string, string | undefined>>;
   stopLimitMs(config: Config): number;
-  /** What /readyz says until start() is done. Default: 'starts'. */
+  /** What /readyz says until start() is done or says something else. Default: 'starts'. */
   waitsFor?: string;
   start(tools: ServiceTools): Promise<RunningService>;
 }
@@ -50,7 +52,7 @@ export async function runServiceProcess(service: ServiceProcess): Promise<void> 
   }
 }
 
-async function start(service: ServiceProcess, tools: ServiceTools): Promise<RunningProcess> {
+async function start(service: ServiceProcess, tools: Omit<ServiceTools, 'meanwhile'>): Promise<RunningProcess> {
   const { config, undo } = tools;
   let notReady: () => string | undefined = () => service.waitsFor ?? 'starts';
   const metrics = await startMetricsServer({
@@ -59,7 +61,10 @@ async function start(service: ServiceProcess, tools: ServiceTools): Promise<Runn
     ready: () => notReady(),
   });
   undo.defer(() => metrics.close());
-  const running = await service.start(tools);
+  const meanwhile = (why: string | undefined) => {
+    notReady = () => why;
+  };
+  const running = await service.start({ ...tools, meanwhile });
   notReady = () => running.notReady?.();
   return { ...running, addresses: { ...running.addresses, metrics: formatAddress(metrics.address) } };
 }
