@@ -113,7 +113,8 @@ export class ObjectService {
     for (let tries = 1; ; tries += 1) {
       const stored = this.#context.store.latest(kind.ref, key);
       const by = { manager: options.fieldManager, force: options.force, part };
-      const applied = readObject(kind, key, applyConfiguration(kind, stored, configuration, by), options);
+      const wish = admissionOf(kind).configuration?.(configuration, stored, options.identity) ?? configuration;
+      const applied = readObject(kind, key, applyConfiguration(kind, stored, wish, by), options);
       try {
         if (stored !== undefined) return await this.#commit(kind, stored, applied, part, options);
         validateName(kind, applied);
@@ -133,8 +134,9 @@ export class ObjectService {
     part: Part,
     options: WriteOptions,
   ): Promise<KubeObject> {
-    const noted = noteUpdate(kind, stored, asked, { manager: options.fieldManager, part });
-    return this.#commit(kind, stored, noted, part, options);
+    // Only what was admitted counts as set.
+    const note = (object: KubeObject) => noteUpdate(kind, stored, object, { manager: options.fieldManager, part });
+    return this.#commit(kind, stored, asked, part, options, note);
   }
 
   async #commit(
@@ -143,13 +145,15 @@ export class ObjectService {
     asked: KubeObject,
     part: Part,
     options: WriteOptions,
+    note: (object: KubeObject) => KubeObject = (object) => object,
   ): Promise<KubeObject> {
     const { store } = this.#context;
     if (part === 'status') {
-      requireRoom(this.#context, kind, asked, stored);
-      return options.dryRun ? withStatus(kind.ref, stored, asked) : store.updateStatus(kind.ref, asked);
+      const noted = note(asked);
+      requireRoom(this.#context, kind, noted, stored);
+      return options.dryRun ? withStatus(kind.ref, stored, noted) : store.updateStatus(kind.ref, noted);
     }
-    const admitted = await admissionOf(kind).update(asked, stored, this.#context, options);
+    const admitted = note(await admissionOf(kind).update(asked, stored, this.#context, options));
     requireRoom(this.#context, kind, admitted, stored);
     return options.dryRun ? updatedObject(kind.ref, stored, admitted) : store.update(kind.ref, admitted);
   }

@@ -28,6 +28,14 @@ async function storedAnnotations(name: string): Promise<Record<string, string>> 
   return found?.metadata.annotations ?? {};
 }
 
+/** What metadata.managedFields says of annotations, one list a manager. */
+async function notedAnnotations(name: string): Promise<string[][]> {
+  const found = await under.store.get(resources.claims, { namespace: 'default', name });
+  // Safe: the API wrote them.
+  const managers = (found?.metadata.managedFields ?? []) as { fieldsV1: Record<string, Record<string, object>> }[];
+  return managers.map(({ fieldsV1 }) => Object.keys(fieldsV1['f:metadata']?.['f:annotations'] ?? {}));
+}
+
 /** As the controller writes, past the API. */
 async function state(name: string, told: Record<string, string>, volumeName?: string): Promise<void> {
   const found = await under.store.get(resources.claims, { namespace: 'default', name });
@@ -75,6 +83,22 @@ describe('what the service states of a claim', () => {
     const { annotations: _, ...metadata } = stripped?.metadata ?? { name: 'kept' };
     expect((await send('PUT', {}, { ...stripped, metadata })).status).toBe(200);
     expect(await storedAnnotations('kept')).toEqual(told);
+  });
+
+  test('is not noted as set by who sent it, neither by an apply nor by a patch', async () => {
+    const send = (headers: Record<string, string>, sent: object, manager: string) =>
+      under.ask({
+        ...{ method: 'PATCH', path: `${claimsPath}/noted?fieldManager=${manager}`, token: editor },
+        ...{ headers, body: sent },
+      });
+    const body = annotated(claim('noted'), { ...forged, mine: 'yes' });
+    await send(apply, body, 'one');
+    expect(await notedAnnotations('noted')).toEqual([['f:mine']]);
+    await state('noted', { [annotations.podPhase]: 'Running' });
+    await send(apply, body, 'one');
+    expect(await notedAnnotations('noted')).toEqual([['f:mine']]);
+    await send(merge, { metadata: { annotations: { ...forged, more: 'yes' } } }, 'two');
+    expect(await notedAnnotations('noted')).toEqual([['f:mine'], ['f:more']]);
   });
 
   test('virtctl may still make a claim that exists an upload target', async () => {

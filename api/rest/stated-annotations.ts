@@ -13,7 +13,7 @@ const withNode: ReadonlySet<string> = new Set([...statedAnnotations, annotations
  */
 export function keepStated<T extends KubeObject>(asked: T, stored: KubeObject | undefined, identity: Identity): T {
   if (identity.role === 'everything') return asked;
-  const kept = hasVolume(stored) ? withNode : everyStated;
+  const kept = statedOf(stored);
   const isKept = ([name]: [string, string]) => kept.has(name);
   const given = Object.entries(asked.metadata.annotations ?? {}).filter((entry) => !isKept(entry));
   const told = Object.entries(stored?.metadata.annotations ?? {}).filter(isKept);
@@ -21,6 +21,23 @@ export function keepStated<T extends KubeObject>(asked: T, stored: KubeObject | 
   const all = Object.fromEntries([...given, ...told]);
   const hasNone = before === undefined && told.length === 0;
   return { ...asked, metadata: hasNone ? metadata : { ...metadata, annotations: all } };
+}
+
+/** The configuration of an apply without these annotations, so that its manager does not count as who set them. */
+export function withoutStated(
+  configuration: KubeObject,
+  stored: KubeObject | undefined,
+  identity: Identity,
+): KubeObject {
+  const { annotations: given, ...metadata } = configuration.metadata;
+  if (identity.role === 'everything' || given === undefined) return configuration;
+  const kept = statedOf(stored);
+  const own = Object.entries(given).filter(([name]) => !kept.has(name) && name !== annotations.requester);
+  return { ...configuration, metadata: { ...metadata, annotations: Object.fromEntries(own) } };
+}
+
+function statedOf(stored: KubeObject | undefined): ReadonlySet<string> {
+  return hasVolume(stored) ? withNode : everyStated;
 }
 
 function hasVolume(stored: KubeObject | undefined): boolean {
