@@ -2,6 +2,7 @@
 import { defineConfig } from 'vitest/config';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, environment: 'node' as const, pool: 'forks' as const };
+const setupFiles = ['test/leave-nothing-behind.ts'];
 
 export default defineConfig({
   test: {
@@ -13,6 +14,7 @@ export default defineConfig({
           name: 'unit',
           include: ['*/**/*.test.ts'],
           exclude: ['node_modules/**', 'dist/**', 'test/**'],
+          setupFiles,
         },
       },
       {
@@ -21,6 +23,7 @@ export default defineConfig({
           name: 'whole',
           include: ['test/**/*.test.ts'],
           exclude: ['test/kill/**', 'test/cluster/**', 'test/image/**'],
+          setupFiles,
         },
       },
       { test: { ...common, name: 'kill', include: ['test/kill/**/*.test.ts'], testTimeout: 1_200_000 } },
