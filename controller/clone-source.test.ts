@@ -2,7 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault, faultRecord } from '../domain/fault.ts';
 import { claimOf, claimUid, volumeId, volumeOf } from '../test/claim-examples.ts';
+import { type AttemptState, firstAttempt, formatAttemptState } from './attempt-state.ts';
 import { type CloneFacts, cloneSource } from './clone-source.ts';
 
 const owner = { apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', name: 'disk', uid: 'dv', controller: true };
@@ -25,6 +27,12 @@ function facts(more: Partial<CloneFacts> = {}): CloneFacts {
     ...more,
   };
 }
+
+const failedAttempt: AttemptState = {
+  ...firstAttempt('import'),
+  stage: 'failed',
+  fault: faultRecord(new Fault('NotADiskImage', 'http://secret.example is HTML')),
+};
 
 const elsewhere = { source: { namespace: 'other', name: 'disk' } };
 
@@ -65,8 +73,14 @@ describe('a clone', () => {
     [
       'whose source has failed',
       { sourceClaim: owned, sourceDataVolume: dataVolumeOf('Failed') },
-      'SourceNotReady',
-      'not populated',
+      'SourceFailed',
+      'ns/disk: its DataVolume is Failed',
+    ],
+    [
+      'whose source has failed without a DataVolume',
+      { sourceClaim: claimOf({ [annotations.attempt]: formatAttemptState(failedAttempt) }) },
+      'SourceFailed',
+      'ns/disk: NotADiskImage, The source is not a disk image.',
     ],
     ['whose source has no node', { sourceClaim: claimOf() }, 'SourceNotReady', 'has not been seen'],
     ['whose source’s worker is away', { sourceVolume: undefined }, 'SourceNotReady', 'has not been seen'],

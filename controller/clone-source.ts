@@ -1,10 +1,13 @@
-// Whether a clone can begin: its source is there, complete, on the same node, not larger, and its requester may read it. Pure.
+// Whether a clone can begin: its source is there, complete, on the same node, not larger, and its requester may read it. It waits for what may
+// still come; a source that has failed stays so, and the clone fails with it. Pure.
 import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
-import { Fault } from '../domain/fault.ts';
+import { Fault, isFaultCode } from '../domain/fault.ts';
+import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { describeBytes } from '../domain/quantity.ts';
 import { type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
+import { parseAttemptState } from './attempt-state.ts';
 import { ownerOf } from './claim-content.ts';
 
 export interface CloneFacts {
@@ -33,6 +36,8 @@ export function cloneSource(facts: CloneFacts): CloneSource {
   if (sourceClaim?.metadata.uid === undefined || sourceClaim.metadata.deletionTimestamp !== undefined) {
     return waits(`The source pvc ${source.name} doesn't exist`);
   }
+  const failure = failureOf(sourceClaim, facts.sourceDataVolume);
+  if (failure !== undefined) return { ready: false, fault: new Fault('SourceFailed', `${name}: ${failure}`) };
   if (!isPopulated(sourceClaim, facts.sourceDataVolume)) return waits(`${name} is not populated yet`);
   const node = sourceClaim.metadata.annotations?.[annotations.selectedNode];
   if (node === undefined || sourceVolume === undefined) return waits(`the volume of ${name} has not been seen`);
@@ -50,6 +55,14 @@ export function cloneSource(facts: CloneFacts): CloneSource {
 function isAllowed({ claim, dataVolume, source }: CloneFacts): boolean {
   if (source.namespace === claim.metadata.namespace) return true;
   return dataVolume?.metadata.annotations?.[annotations.requester] !== undefined;
+}
+
+/** Why the source will never be filled, without the detail: who may clone it may not read all of its namespace. */
+function failureOf(claim: Claim, dataVolume: DataVolume | undefined): string | undefined {
+  const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
+  if (state?.stage !== 'failed' && dataVolume?.status?.phase !== 'Failed') return undefined;
+  const code = state?.fault?.code ?? dataVolume?.status?.longshore?.fault?.code;
+  return isFaultCode(code) ? `${code}, ${faultCatalogue[code].sentence}` : 'its DataVolume is Failed';
 }
 
 /** CDI's rule: a claim without a DataVolume counts as populated, else its DataVolume must have succeeded. */

@@ -2,7 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { resources } from '../domain/resources.ts';
+import type { Outcome } from '../jobs/channel-protocol.ts';
 import { ControllerFixture } from '../test/controller-fixture.ts';
+import { failure } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
 beforeEach(async () => {
@@ -39,6 +41,33 @@ describe('a clone', () => {
         ]),
       );
     });
+  });
+
+  test('fails with its source, also where it was waiting for it, and says why at once', async () => {
+    const worker = await fixture.worker();
+    const imported = Promise.withResolvers<Outcome>();
+    worker.script = () => imported.promise;
+    await fixture.dataVolume('origin', { source: { http: { url: 'http://images.example/page.html' } } });
+    const source = { pvc: { namespace: 'default', name: 'origin' } };
+    await fixture.dataVolume('early', { source });
+    await fixture.until(
+      resources.dataVolumes,
+      key('early'),
+      (found) => found?.status?.longshore?.fault?.code === 'SourceNotReady',
+    );
+    imported.resolve(failure('NotADiskImage'));
+    await fixture.phase('origin', 'Failed');
+    await fixture.dataVolume('late', { source });
+    for (const name of ['early', 'late']) {
+      const failed = await fixture.phase(name, 'Failed');
+      const running = failed?.status?.conditions?.find(({ type }) => type === 'Running');
+      expect(running?.message).toContain('default/origin: NotADiskImage');
+      expect(failed?.status?.longshore).toMatchObject({
+        attempt: 1,
+        fault: { code: 'SourceFailed', retryable: false },
+      });
+    }
+    expect(worker.inputs).toHaveLength(1);
   });
 
   test('between namespaces is refused where the API named no requester', async () => {

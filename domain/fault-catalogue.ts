@@ -115,6 +115,7 @@ export const faultCatalogue = {
   VolumeCorrupt: row('machine', 500, 'DATA_LOSS', false, 'The record of the volume cannot be read.', 'Look at it with `longshore doctor`; nothing was removed.'),
   StaleAttempt: row('state', 409, 'ABORTED', false, 'A later attempt owns the volume.', 'Nothing to do: the later attempt goes on.'),
   SourceNotReady: row('state', 409, 'FAILED_PRECONDITION', true, 'The source volume is not complete yet.', 'It goes on by itself when the source is complete.'),
+  SourceFailed: row('state', 409, 'FAILED_PRECONDITION', false, 'The source volume has failed and will not be complete.', 'See why with `longshore describe` of the source that the detail names; create it again, and then the clone.'),
   PermissionDenied: row('machine', 500, 'PERMISSION_DENIED', false, 'The service may not open a file or device that it needs.', 'Give the user of the service the right that the detail names.'),
 
   // The machine
