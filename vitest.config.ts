@@ -34,7 +34,8 @@ export default defineConfig({
           ...common,
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
-          // The first run compiles Kubernetes; files share one cluster, so one at a time.
+          globalSetup: 'test/cluster/run-setup.ts',
+          // The first run compiles Kubernetes; files share one cluster (run-setup.ts), so one at a time.
           hookTimeout: 7_200_000,
           testTimeout: 600_000,
           fileParallelism: false,

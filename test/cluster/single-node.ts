@@ -2,7 +2,7 @@
 // CoreDNS in it, known by a name. It outlives the process that brought it up, and whoever knows its name finds it again and takes it down. All that
 // it keeps lies in one directory, and whatever else it is in (processes, cgroups, an interface, loop devices) is found from that directory alone.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
 import { isAlive, type ProcessIdentity } from '../../runtime/process-identity.ts';
 import { cacheDirectory, programsOf } from './build-programs.ts';
@@ -54,7 +54,7 @@ interface ClusterRecord extends Cable {
 
 /**
  * Brings the cluster of that name up, or finds it where it is up. What a killed run left is removed first.
- * @param options.owner the process whose end makes the cluster a leftover; without one it stays until it is taken down
+ * @param options.owner the process with which the cluster ends, and whose leftovers the next run removes; without one it stays until it is taken down
  * @throws Fault NeedsRoot, ProgramMissing; Internal or TimedOut where a part does not come up: then nothing runs, and the files stay to look into
  */
 export async function bringUp(
@@ -75,7 +75,7 @@ export async function bringUp(
     await mkdir(directory, { recursive: true });
     if (owner !== undefined) await writeFile(join(directory, 'owner.json'), JSON.stringify(owner));
     try {
-      return await create(name, programs, say);
+      return await create(name, { programs, owner, say });
     } catch (error) {
       await end(directory);
       throw error;
@@ -97,6 +97,12 @@ export async function findNode(name: string): Promise<SingleNode | undefined> {
   if (record === undefined || machine === undefined) return undefined;
   const credentials = await readCredentials(join(directory, 'pki'), serverAt(record));
   return nodeOf(name, machine, record, credentials);
+}
+
+/** The cluster of ours that the kubeconfig belongs to, where it is up; undefined for any other cluster. */
+export async function findNodeOf(kubeconfig: string): Promise<SingleNode | undefined> {
+  const directory = dirname(dirname(resolve(kubeconfig)));
+  return dirname(directory) === clustersDirectory() ? findNode(basename(directory)) : undefined;
 }
 
 function requireRoot(): void {
@@ -140,11 +146,14 @@ async function end(directory: string): Promise<void> {
   await awaitDisconnection(cgroupOf(directory));
 }
 
-async function create(name: string, programs: Programs, say: (line: string) => void): Promise<SingleNode> {
+async function create(
+  name: string,
+  { programs, owner, say }: { programs: Programs; owner: ProcessIdentity | undefined; say: (line: string) => void },
+): Promise<SingleNode> {
   const directory = directoryOf(name);
   const images = await imageArchives(programs.companions);
   const holder = join(programs.companions, 'pause');
-  const machine = await createMachine(directory, { hostname: nodeName, holder });
+  const machine = await createMachine(directory, { hostname: nodeName, holder, owner });
   const cable = await connectMachine(machine, cgroupOf(directory));
   await makeCgroups(directory);
   const address = { serverAddress: cable.nodeAddress, port: apiserverPort };

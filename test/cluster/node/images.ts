@@ -30,15 +30,21 @@ interface ProgramImage {
 
 /** @param companions the directory of the compiled companions */
 export async function imageArchives(companions: string): Promise<ImageArchive[]> {
+  const archives = [await busyboxArchive()];
+  for (const image of await companionImages(companions)) archives.push(await archiveOf(image));
+  return archives;
+}
+
+export async function busyboxArchive(): Promise<ImageArchive> {
+  return archiveOf(await busybox());
+}
+
+async function archiveOf(image: ProgramImage): Promise<ImageArchive> {
   const directory = join(cacheDirectory(), 'images');
   await mkdir(directory, { recursive: true });
-  const archives: ImageArchive[] = [];
-  for (const image of [await busybox(), ...(await companionImages(companions))]) {
-    const archive = join(directory, `${image.program}-${image.key}.oci.tar`);
-    if (!(await exists(archive))) await writeImage(image, archive);
-    archives.push({ reference: image.reference, archive });
-  }
-  return archives;
+  const archive = join(directory, `${image.program}-${image.key}.oci.tar`);
+  if (!(await exists(archive))) await writeImage(image, archive);
+  return { reference: image.reference, archive };
 }
 
 /** The reference of CoreDNS, as the cluster's base names it. */

@@ -2,12 +2,13 @@
 // its path differs by who looks.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { exists } from '../paths.ts';
 
 const run = promisify(execFile);
 
 /** Detaches all that stand over a file below the directory. */
 export async function detachLoopDevices(directory: string): Promise<void> {
-  const attached = await attachedDevices();
+  const attached = (await exists(directory)) ? await attachedDevices() : [];
   if (attached.length === 0) return;
   const { stdout } = await run('find', [directory, '-xdev', '-type', 'f', '-printf', '%i\\n'], {
     maxBuffer: 256 * 1024 ** 2,
@@ -20,18 +21,12 @@ export async function detachLoopDevices(directory: string): Promise<void> {
 }
 
 async function attachedDevices(): Promise<{ name: string; inode: string; backDevice: string }[]> {
-  const { stdout } = await run('losetup', [
-    '--list',
-    '--noheadings',
-    '--raw',
-    '--output',
-    'NAME,BACK-INO,BACK-MAJ:MIN',
-  ]);
+  const { stdout } = await run('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-INO,BACK-MAJ:MIN']);
   return stdout
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [name = '', inode = '', backDevice = ''] = line.split(' ');
+      const [name = '', inode = '', backDevice = ''] = line.trim().split(/ +/);
       return { name, inode, backDevice };
     });
 }

@@ -9,7 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { appendFile, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { identityOf, killIfSame } from '../../../runtime/process-identity.ts';
+import { identityOf, killIfSame, type ProcessIdentity } from '../../../runtime/process-identity.ts';
 import { exists, isMissing } from '../paths.ts';
 import type { Place } from '../processes.ts';
 import { until } from '../until.ts';
@@ -52,19 +52,30 @@ export function findMachine(directory: string): Machine | undefined {
 /**
  * @param directory of the machine, absolute; its own directories are kept in it
  * @param options.holder the program that becomes the first process; it collects orphans
+ * @param options.owner the process with whose end the machine ends too; without one it stays
  */
 export async function createMachine(
   directory: string,
-  { hostname, holder }: { hostname: string; holder: string },
+  { hostname, holder, owner }: { hostname: string; holder: string; owner?: ProcessIdentity | undefined },
 ): Promise<Machine> {
   await mkdir(directory, { recursive: true });
   const child = spawn('unshare', [...nameSpaces, holder, markOf(directory)], { stdio: 'ignore', detached: true });
   await once(child, 'spawn');
   child.unref();
   const machine = await until('the first process of the machine', 10_000, () => findMachine(directory));
+  if (owner !== undefined) await endWith(owner, machine.firstPid, directory);
   await machine.run(['hostname', hostname]);
   await machine.run(['sh', '-euc', await preparation(directory)]);
   return machine;
+}
+
+/** Watched from outside; the mark among its arguments makes the watcher end with the machine. */
+async function endWith(owner: ProcessIdentity, firstPid: number, directory: string): Promise<void> {
+  const script = 'tail --pid="$2" --follow /dev/null; kill -KILL "$3"';
+  const args = ['-c', script, 'sh', markOf(directory), String(owner.pid), String(firstPid)];
+  const child = spawn('sh', args, { stdio: 'ignore', detached: true });
+  await once(child, 'spawn');
+  child.unref();
 }
 
 /** Ends everything in it. What it did to shared things is for the caller to undo. One that is not there is no fault. */
