@@ -3,12 +3,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { identityOf } from '../runtime/process-identity.ts';
+import { callHttps, type HttpsAnswer, type HttpsCall } from './https-call.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -124,27 +124,8 @@ export class Service {
   }
 
   /** One HTTPS request that trusts the service's CA. */
-  async send(
-    method: string,
-    url: URL,
-    options: { headers?: Record<string, string>; body?: string | Buffer | undefined } = {},
-  ): Promise<{ status: number; text: string; headers: Record<string, string | string[] | undefined> }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{
-      status: number;
-      text: string;
-      headers: Record<string, string | string[] | undefined>;
-    }>();
-    const call = request(url, { method, headers: options.headers ?? {}, ca: this.ca, agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
-      response.once('error', reject);
-    });
-    call.once('error', reject);
-    call.end(options.body);
-    return promise;
+  send(method: string, url: URL, options: Omit<HttpsCall, 'ca'> = {}): Promise<HttpsAnswer> {
+    return callHttps(method, url, { ...options, ca: this.ca });
   }
 
   /** Answer of one of the paths on a process's metrics port: livez, readyz, metrics. */
