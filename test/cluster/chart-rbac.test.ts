@@ -65,13 +65,11 @@ const table: Readonly<Record<Process, readonly string[]>> = {
   worker: [
     'configmaps named longshore-ca here: get',
     // The rest is the external-provisioner's.
-    'persistentvolumes: get list watch create patch delete',
-    'persistentvolumeclaims: get list watch update',
-    'storageclasses.storage.k8s.io: get list watch',
-    'csinodes.storage.k8s.io: get list watch',
-    'nodes: get list watch',
+    'persistentvolumes: list watch create patch delete',
+    'persistentvolumeclaims: list watch update',
+    'storageclasses.storage.k8s.io: list watch',
     'events: create patch',
-    'csistoragecapacities.storage.k8s.io here: get list watch create update patch delete',
+    'csistoragecapacities.storage.k8s.io here: list watch create update delete',
     'pods here: get',
   ],
 };

@@ -157,6 +157,13 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end }}
 
+{{- /* A pod that ends goes on answering until every node has heard that it is no longer to be asked. */ -}}
+{{- define "longshore.leaveFirst" -}}
+lifecycle:
+  preStop:
+    sleep: { seconds: 5 }
+{{- end }}
+
 {{- /* host:port to listen on: (list $ port) */ -}}
 {{- define "longshore.listen" -}}
 {{- $host := (index . 0).Values.listenAddress -}}
