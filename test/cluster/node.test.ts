@@ -97,3 +97,24 @@ describe('a cluster', () => {
     await closeServer(server);
   });
 });
+
+describe('a component that was killed', () => {
+  test.for(['kubelet', 'apiserver', 'containerd'] as const)(
+    'comes back with what it held: %s',
+    async (component, { skip }) => {
+      const { node } = cluster;
+      if (node === undefined) return skip('a component of another cluster is not ours to kill');
+      const started = await kubectl('get', 'pod', 'web', '-o', 'jsonpath={.status.containerStatuses[0].containerID}');
+      await node.kill(component);
+      await node.start(component);
+      await kubectl('wait', '--for=condition=Ready', `node/${nodeName}`, '--timeout=60s');
+      const after = `after-${component}`;
+      await create(pod(after, ['sleep', 'infinity']));
+      await kubectl('wait', '--for=condition=Ready', `pod/${after}`, '--timeout=120s');
+      expect(await kubectl('get', 'pod', 'web', '-o', 'jsonpath={.status.containerStatuses[0].containerID}')).toBe(
+        started,
+      );
+      expect(await fetchedByClient('http://web')).toBe('from web\n');
+    },
+  );
+});
