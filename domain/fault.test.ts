@@ -69,6 +69,12 @@ describe('any thrown value', () => {
     expect(toFault(withErrno('ECONNRESET'), { signal: AbortSignal.abort() }).code).toBe('Cancelled');
   });
 
+  test('tells of several addresses why each could not be reached', () => {
+    const why = ['connect ECONNREFUSED 10.0.0.1:1', 'connect ECONNREFUSED 10.0.0.2:1'];
+    const error = new AggregateError(why.map((message) => new Error(message)));
+    expect(toFault(error, { otherwise: 'ServiceUnreachable' }).detail).toBe(why.join('; '));
+  });
+
   test('keeps its cause', () => {
     const error = withErrno('ENOSPC');
     expect(toFault(error).cause).toBe(error);

@@ -83,6 +83,13 @@ function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // A name with several addresses, none of which took the connection: each says why.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return error.message;
+}
+
 /**
  * Any thrown value as a Fault, decided by the abort signal first, then type and errno, never by message text.
  * `otherwise` is the code for what is not recognised (default `Internal`).
@@ -91,7 +98,7 @@ export function toFault(error: unknown, options: { signal?: AbortSignal; otherwi
   const reason: unknown = options.signal?.aborted === true ? options.signal.reason : undefined;
   if (reason instanceof Fault) return reason;
   if (error instanceof Fault) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (options.signal?.aborted === true) return new Fault('Cancelled', message, { cause: error });
   const errno = errnoOf(error);
   const code = errno === undefined ? undefined : (byErrno[errno] ?? codeOfSqlite(error));
