@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
 import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import { removeTree } from './remove-tree.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
 export interface ReceivedAttempt extends ReceivedUpload {
@@ -42,7 +43,7 @@ async function recoverStaging(
   const directory = join(layout.staging, name);
   const owner = parseStagingName(name);
   if (owner === undefined) {
-    if (isTemporaryName(name)) await rm(directory, { recursive: true, force: true });
+    if (isTemporaryName(name)) await removeTree(directory);
     return;
   }
   if (unread.has(owner.volumeId)) return;

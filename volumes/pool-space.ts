@@ -1,10 +1,12 @@
 // How much room a pool has: what its file system has free, and what the files of the pool have allocated. And what the file system can do.
 import { randomBytes } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
-import { copyFile, lstat, open, readdir, rm, statfs } from 'node:fs/promises';
+import { constants, type Dir } from 'node:fs';
+import { copyFile, lstat, open, opendir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const blockUnit = 512; // of st_blocks, whatever the file system's own is
+
+const absences: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /** Directories looked at together: a pool may hold ten thousand volumes. */
 const lookedAtOnce = 16;
@@ -59,7 +61,9 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
 
 /** Adds the files of one directory to the sum, and its directories to what is pending. */
 async function measureDirectory(directory: string, sum: TreeMeasure, pending: string[]): Promise<void> {
-  for (const entry of await entriesOf(directory)) {
+  const entries = await entriesOf(directory);
+  if (entries === undefined) return;
+  for await (const entry of entries) {
     const path = join(directory, entry.name);
     sum.entries += 1;
     if (entry.isDirectory()) {
@@ -132,15 +136,17 @@ async function lstatIfThere(path: string) {
   }
 }
 
-async function entriesOf(directory: string): Promise<Dirent[]> {
+/** A part at a time: a pod may have made millions of files. */
+async function entriesOf(directory: string): Promise<Dir | undefined> {
   try {
-    return await readdir(directory, { withFileTypes: true });
+    return await opendir(directory, { bufferSize: 1024 });
   } catch (error) {
-    if (isAbsent(error)) return [];
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }
 
+/** Gone meanwhile, or deeper than a path can name: a pod can make such, and they are not worth failing for. */
 function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+  return error instanceof Error && 'code' in error && absences.has(String(error.code));
 }

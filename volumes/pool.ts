@@ -1,7 +1,7 @@
 // A pool: a directory of volumes with one writer. Every change of a volume goes through here, is durable when the call returns, and is
 // serialised per volume. See pool-layout.ts for what lies where and domain/volume-record.ts for the states.
 import { randomBytes } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import { canMove, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
@@ -9,12 +9,14 @@ import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
 import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
+import { type OpenDisk, openDisk } from './open-disk.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
 import { whyGone } from './pool-identity.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
 import { measureSpace, type PoolUsage } from './pool-space.ts';
+import { removeTree } from './remove-tree.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
 import { VolumeLocks } from './volume-locks.ts';
@@ -80,6 +82,11 @@ export class Pool {
   /** Where the disk of the volume lies, or will lie. @throws Fault NotFound */
   diskPath(id: VolumeId): string {
     return this.#layout.disk(id, this.#records.need(id).mode);
+  }
+
+  /** The disk for reading, whatever its consumer puts in its place meanwhile. @throws Fault NotFound, HostileImage (no regular file) */
+  async openDisk(id: VolumeId): Promise<OpenDisk> {
+    return await openDisk(this.diskPath(id));
   }
 
   /** The directory of a Filesystem volume that a pod mounts. @throws Fault NotFound */
@@ -219,7 +226,7 @@ export class Pool {
       await syncDirectory(this.#layout.volumes);
       this.#records.tellGone(id);
       // Its room is free when its files are.
-      await rm(doomed, { recursive: true, force: true });
+      await removeTree(doomed);
       this.#opened.ledger.release(id);
     });
   }
