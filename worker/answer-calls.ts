@@ -122,10 +122,14 @@ async function digestOf(volumeId: VolumeId, sha256: boolean, options: AnswerOpti
   if (state !== 'complete' && state !== 'plain')
     throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
   const contentDigest = await looks.digests.ask(`${volumeId} content`, signal, async (wanted) => {
-    return (await contentDigestOfFile(path, { signal: wanted })).contentDigest;
+    await using disk = await pool.openDisk(volumeId);
+    return (await contentDigestOfFile(disk.path, { signal: wanted })).contentDigest;
   });
   if (!sha256) return { contentDigest, path };
-  const plain = (wanted: AbortSignal) => sha256OfFile(path, { signal: wanted });
+  const plain = async (wanted: AbortSignal) => {
+    await using disk = await pool.openDisk(volumeId);
+    return await sha256OfFile(disk.path, { signal: wanted });
+  };
   return { contentDigest, path, sha256: await looks.digests.ask(`${volumeId} sha256`, signal, plain) };
 }
 

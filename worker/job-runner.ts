@@ -14,7 +14,7 @@ import {
 import { convertReceived } from '../importer/convert-received.ts';
 import { importImage } from '../importer/import-image.ts';
 import type { TransferHooks } from '../importer/transfer-hooks.ts';
-import type { AttemptInputs } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs, CloneInputs } from '../jobs/channel-protocol.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { Staging } from '../volumes/staging.ts';
 import type { Attempts } from './attempts.ts';
@@ -120,16 +120,18 @@ export class JobRunner {
       case 'convert':
         return convertReceived(sized, staging, hooks);
       case 'clone':
-        return cloneVolume(sized, this.#sourceOf(sized.sourceVolumeId), staging, hooks);
+        return this.#clone(sized, staging, hooks);
     }
   }
 
-  #sourceOf(volumeId: string): { path: string; record: VolumeRecord } {
+  async #clone(asked: CloneInputs, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {
     const { pool } = this.#options;
-    const record = isVolumeId(volumeId) ? pool.get(volumeId) : undefined;
-    if (record === undefined) throw new Fault('NotFound', `the source volume ${volumeId} is not on this node`);
-    if (record.state !== 'complete') throw new Fault('SourceNotReady', `${volumeId} is ${record.state}`);
-    return { path: pool.diskPath(record.volumeId), record };
+    const { sourceVolumeId: id } = asked;
+    const record = isVolumeId(id) ? pool.get(id) : undefined;
+    if (record === undefined) throw new Fault('NotFound', `the source volume ${id} is not on this node`);
+    if (record.state !== 'complete') throw new Fault('SourceNotReady', `${id} is ${record.state}`);
+    await using disk = await pool.openDisk(record.volumeId);
+    return await cloneVolume(asked, { path: disk.path, record }, staging, hooks);
   }
 
   #hooks(job: Job, signal: AbortSignal, progress: ProgressReporter): TransferHooks {
