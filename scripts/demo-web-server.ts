@@ -14,15 +14,19 @@ export interface WebServer {
   close(): void;
 }
 
-export async function startWebServer(directory: string, bytesPerSecond: number): Promise<WebServer> {
+export async function startWebServer(
+  directory: string,
+  bytesPerSecond: number,
+  host = '127.0.0.1',
+): Promise<WebServer> {
   const server = createServer((request, response) => {
     serveFile(directory, bytesPerSecond, request, response).catch(() => response.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   // Safe: a server that listens on a port has an address of this shape.
   const { port } = server.address() as AddressInfo;
   return {
-    urlOf: (path) => `http://127.0.0.1:${port}/${basename(path)}`,
+    urlOf: (path) => `http://${host}:${port}/${basename(path)}`,
     close: () => {
       server.close();
       server.closeAllConnections();

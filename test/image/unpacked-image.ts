@@ -1,13 +1,9 @@
-// The image for the tests: the one in build/ where it is of the very commit that is checked out, else one built now; read and unpacked by
-// skopeo, which is not ours and checks every digest on the way.
-import { glob, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+// The image for the tests, read and unpacked by skopeo, which is not ours and checks every digest on the way.
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from '../../scripts/image/run-command.ts';
 import { repository } from '../../scripts/run-service.ts';
-
-interface ImageConfig {
-  config: { User: string; Entrypoint: string[]; Env: string[]; Labels: Record<string, string> };
-}
+import { builtArchive, configOf, type ImageConfig } from './built-archive.ts';
 
 export interface UnpackedImage {
   sizeBytes: number;
@@ -20,7 +16,7 @@ export interface UnpackedImage {
 }
 
 export async function unpackedImage(): Promise<UnpackedImage> {
-  const archive = (await archiveOfThisCommit()) ?? (await buildNow());
+  const archive = await builtArchive();
   const scratch = await mkdtemp(join(repository, 'build/.image-test-'));
   const remove = () => rm(scratch, { recursive: true, force: true });
   try {
@@ -32,29 +28,6 @@ export async function unpackedImage(): Promise<UnpackedImage> {
     await remove();
     throw error;
   }
-}
-
-async function archiveOfThisCommit(): Promise<string | undefined> {
-  const describe = ['describe', '--always', '--abbrev=40', '--dirty', '--match='];
-  const commit = (await runCommand('git', describe, repository)).trim();
-  if (commit.endsWith('-dirty')) return undefined; // says nothing about what is in the files
-  for await (const name of glob('build/*.oci.tar', { cwd: repository })) {
-    const archive = join(repository, name);
-    if ((await configOf(archive)).config.Labels['org.opencontainers.image.revision'] === commit) return archive;
-  }
-  return undefined;
-}
-
-async function buildNow(): Promise<string> {
-  const said = await runCommand(process.execPath, ['scripts/build-image.ts'], repository);
-  const archive = /^(\/.+\.oci\.tar) \(/m.exec(said)?.[1];
-  if (archive === undefined) throw new Error(`the build names no archive: ${said}`);
-  return archive;
-}
-
-async function configOf(archive: string): Promise<ImageConfig> {
-  // Safe: the image-spec's shape, which skopeo has parsed.
-  return JSON.parse(await runCommand('skopeo', ['inspect', '--config', `oci-archive:${archive}`])) as ImageConfig;
 }
 
 async function unpack(archive: string, layers: string, root: string): Promise<string[]> {

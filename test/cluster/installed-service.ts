@@ -1,0 +1,151 @@
+// A service on the test cluster, installed as users install it: the built image on the node, `helm install`, all pods ready. And an API to ask, what
+// its pods print, and the sha256 that a pod computes of a disk that it has mounted.
+import { expect } from 'vitest';
+import { kubeconfigCredentials } from '../../cluster/kube-credentials.ts';
+import { versionOfPackage } from '../../runtime/version.ts';
+import { callHttps, type HttpsAnswer, type HttpsCall } from '../https-call.ts';
+import { builtArchive } from '../image/built-archive.ts';
+import type { ApiAnswer } from '../service-fixture.ts';
+import type { UploadApi } from '../virtctl/upload-steps.ts';
+import { chartDirectory, releaseNamespace } from './chart.ts';
+import { busyboxImage } from './node/images.ts';
+import { answerOf } from './run-program.ts';
+import type { TestCluster } from './test-cluster.ts';
+import { until } from './until.ts';
+
+const uploadPort = 31_443;
+const patienceMs = 120_000;
+
+export class InstalledService implements UploadApi {
+  readonly cluster: TestCluster;
+  #ca = '';
+
+  private constructor(cluster: TestCluster) {
+    this.cluster = cluster;
+  }
+
+  /** @throws where a pod does not become ready; the release is left to look into */
+  static async install(cluster: TestCluster): Promise<InstalledService> {
+    const reference = `localhost/longshore:${versionOfPackage()}`;
+    await cluster.loadImage(await builtArchive(), reference);
+    const service = new InstalledService(cluster);
+    await service.helm('install', 'longshore', chartDirectory, '--create-namespace', ...service.values());
+    const ca = await cluster.kubectl.get('configmap', 'longshore-ca', '--namespace', releaseNamespace);
+    service.#ca = (ca['data'] as Record<string, string>)['ca.crt'] ?? '';
+    return service;
+  }
+
+  /** What the tests set, of which the rest is the default. */
+  values(): string[] {
+    const proxy = { hosts: [this.#proxyHost], service: { type: 'NodePort', nodePort: uploadPort } };
+    return ['--set-json', `uploadProxy=${JSON.stringify(proxy)}`, '--wait', '--timeout', '180s'];
+  }
+
+  get #proxyHost(): string {
+    return this.cluster.node?.nodeAddress ?? 'localhost';
+  }
+
+  /** One command of helm upon the release's namespace, which must succeed. */
+  async helm(...args: string[]): Promise<string> {
+    const given = ['--kubeconfig', this.cluster.kubeconfig, '--namespace', releaseNamespace];
+    const { code, out, err } = await answerOf(this.cluster.programs.helm, [...args, ...given]);
+    expect([code, err], await this.#whatPodsSay(code)).toEqual([0, '']);
+    return out;
+  }
+
+  async #whatPodsSay(code: number): Promise<string> {
+    if (code === 0) return '';
+    const pods = await this.cluster.kubectl.answer(['get', 'pods', '--all-namespaces', '--output', 'wide']);
+    return `${pods.out}${pods.err}`;
+  }
+
+  /** One request to kube-apiserver, as its administrator. */
+  async call<T = unknown>(method: string, path: string, body?: unknown): Promise<ApiAnswer<T>> {
+    const { server, ca = '', client, token } = await kubeconfigCredentials(this.cluster.kubeconfig);
+    const bearer = await token();
+    const answer = await callHttps(method, new URL(path, server), {
+      ...{ ca, ...(client === undefined ? {} : { identity: client }) },
+      headers: {
+        'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+        ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    // Safe: the caller says what the path answers.
+    return { status: answer.status, body: (answer.text === '' ? undefined : JSON.parse(answer.text)) as T };
+  }
+
+  /** One request to the upload proxy, through its Service, trusting the CA that the service tells everybody. */
+  upload(method: string, path: string, options: Omit<HttpsCall, 'ca'>): Promise<HttpsAnswer> {
+    return callHttps(method, new URL(path, `https://${this.#proxyHost}:${uploadPort}`), { ...options, ca: this.#ca });
+  }
+
+  async create(...objects: object[]): Promise<void> {
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+    await this.cluster.kubectl.out(['create', '-f', '-'], list);
+  }
+
+  /** Waits until the DataVolume is in that phase. @throws Fault TimedOut with its conditions */
+  async untilPhase(namespace: string, name: string, phase: string): Promise<DataVolumeStatus> {
+    const path = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${namespace}/datavolumes/${name}`;
+    let last: DataVolumeStatus = {};
+    const isThere = async () => {
+      last = (await this.call<{ status?: DataVolumeStatus }>('GET', path)).body.status ?? {};
+      return last.phase === phase || last.phase === 'Failed';
+    };
+    await until(`${namespace}/${name} is ${phase}`, patienceMs, isThere).catch((error: unknown) => {
+      throw new Error(`${namespace}/${name}: ${JSON.stringify(last)}`, { cause: error });
+    });
+    expect(last.phase, JSON.stringify(last)).toBe(phase);
+    return last;
+  }
+
+  /** Creates a pod that mounts the claim and prints the sha256 of its disk. */
+  async createReader(namespace: string, claimName: string): Promise<void> {
+    await this.create({
+      ...{ apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name: readerOf(claimName) } },
+      spec: {
+        restartPolicy: 'Never',
+        terminationGracePeriodSeconds: 1,
+        securityContext: { runAsUser: 107, runAsGroup: 107, runAsNonRoot: true },
+        containers: [
+          {
+            ...{ name: 'reader', image: busyboxImage, command: ['sha256sum', '/disk/disk.img'] },
+            volumeMounts: [{ name: 'disk', mountPath: '/disk' }],
+          },
+        ],
+        volumes: [{ name: 'disk', persistentVolumeClaim: { claimName } }],
+      },
+    });
+  }
+
+  /** What that pod printed, once it has ended well. */
+  async digestOfReader(namespace: string, claimName: string): Promise<string> {
+    const name = readerOf(claimName);
+    const { kubectl } = this.cluster;
+    await kubectl.out(['wait', '--namespace', namespace, `pod/${name}`, '--for=jsonpath={.status.phase}=Succeeded']);
+    const [digest = ''] = (await kubectl.out(['logs', '--namespace', namespace, name])).split(' ');
+    return digest;
+  }
+
+  async readDigest(namespace: string, claimName: string): Promise<string> {
+    await this.createReader(namespace, claimName);
+    return this.digestOfReader(namespace, claimName);
+  }
+
+  /** Keys in the chart's Redis. */
+  async redisKeys(): Promise<string[]> {
+    const words = ['exec', '--namespace', releaseNamespace, 'longshore-redis-0', '--', 'redis-cli', 'keys', '*'];
+    return (await this.cluster.kubectl.out(words)).split('\n').filter((line) => line !== '');
+  }
+}
+
+export interface DataVolumeStatus {
+  phase?: string;
+  progress?: string;
+  conditions?: { type: string; status: string; reason?: string; message?: string }[];
+}
+
+function readerOf(claimName: string): string {
+  return `reader-of-${claimName}`;
+}
