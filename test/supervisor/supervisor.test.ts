@@ -1,14 +1,14 @@
 // `longshore up` as a person meets it: what it says, what it refuses, what it starts again, and that it leaves nothing running.
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { faultCatalogue } from '../../domain/fault-catalogue.ts';
 import { closeServer, listenOn } from '../../runtime/listen.ts';
 import { identityOf } from '../../runtime/process-identity.ts';
 import { Service, until } from '../service-fixture.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const volumes = '/apis/cdi.kubevirt.io/v1beta1/namespaces/default/datavolumes';
 
@@ -104,7 +104,10 @@ describe('a service that cannot start says why and leaves nothing running', () =
   });
 
   test('a pool that another service owns', async () => {
-    const pool = await mkdtemp(join(tmpdir(), 'ls-pool-'));
+    await using undo = new AsyncDisposableStack();
+    // Its mark lies beside it.
+    const pool = join(await temporaryDirectory(undo, 'pool'), 'pool');
+    await mkdir(pool);
     const owner = await Service.start({ words: ['--pool', pool] });
     const second = await Service.spawn({ words: ['--pool', pool] });
     const end = await second.ended;
@@ -112,7 +115,6 @@ describe('a service that cannot start says why and leaves nothing running', () =
     expect(end.code).toBe(faultCatalogue.PoolInUse.exit);
     await owner.stop();
     await rm(second.directory, { recursive: true });
-    await rm(pool, { recursive: true });
   });
 
   test.each(['/proc/longshore', '/dev/null', '/dev/null/below'])('a data directory %s that cannot be', async (path) => {
