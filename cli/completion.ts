@@ -21,11 +21,15 @@ function choicesOf(program: Command): Choice[] {
 
 function bash(choices: readonly Choice[]): string {
   const cases = choices.map(({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`).join('\n');
+  const parents = choices
+    .filter(({ path }) => choices.some((below) => below.path.startsWith(`${path} `) && path !== ''))
+    .map(({ path }) => path)
+    .join(' | ');
   return `# bash completion for longshore
 _longshore() {
   local path='' words='' word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in -*) ;; *) case "$path" in '' | user) path="\${path:+$path }$word" ;; esac ;; esac
+    case $word in -*) ;; *) case "$path" in '' | ${parents}) path="\${path:+$path }$word" ;; esac ;; esac
   done
   case $path in
 ${cases}

@@ -45,6 +45,11 @@ describe('wrong usage', () => {
     [['get', '-n', 'Not_One'], 'RFC 1123'],
     [['digest', '/no/such/file'], 'no file and no NAMESPACE/NAME'],
     [['fly'], "unknown command 'fly'"],
+    [['worker', '--foo'], "unknown option '--foo'"],
+    [['api', 'now'], 'too many arguments'],
+    [['cluster', 'worker', '--help-me'], "unknown option '--help-me'"],
+    [['cluster', 'redis'], "unknown command 'redis'"],
+    [['--data', '/elsewhere', 'worker'], 'settings come from the environment'],
   ])('%j is told and ends with 2', async (words, said) => {
     const { exitCode, stderr, stdout } = await run(...words);
     expect(exitCode).toBe(2);
@@ -71,15 +76,18 @@ describe('without a service', () => {
     expect(stderr).toContain('there is no /elsewhere/kubeconfig');
   });
 
-  test.each([['--help'], ['help'], ['help', 'import']])('%j %j ends with 0', async (...words) => {
-    expect(await run(...words)).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('Usage:') });
-  });
+  test.each([['--help'], ['help'], ['help', 'import'], ['worker', '--help'], ['cluster', 'api', '--help']])(
+    '%j %j %j ends with 0',
+    async (...words) => {
+      expect(await run(...words)).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('Usage:') });
+    },
+  );
 
   test('help and version end with 0', async () => {
     expect(await run('--version')).toEqual({ exitCode: 0, stdout: '1.2.3\n', stderr: '' });
     const { exitCode, stdout } = await run('--help');
     expect(exitCode).toBe(0);
-    for (const name of ['up', 'api', 'uploadproxy', 'worker', 'import', 'upload', 'doctor']) {
+    for (const name of ['up', 'api', 'uploadproxy', 'worker', 'cluster', 'import', 'upload', 'doctor']) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
     }
   });

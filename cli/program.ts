@@ -1,6 +1,6 @@
 // The `longshore` command: every subcommand put together, and how one run of it ends.
 import { Argument, Command, CommanderError } from 'commander';
-import { toFault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { CommandIo } from './command-io.ts';
 import { addAccessCommands } from './commands/access-commands.ts';
@@ -38,15 +38,33 @@ export function buildProgram(io: CommandIo): Command {
   return program;
 }
 
-/** Programs of their own, which bin/longshore starts; here only so that help and completion know them. */
+/** Programs of their own, which bin/longshore starts; here for help and completion, and for words that they do not take. */
 function addServiceCommands(program: Command): void {
-  const services: readonly [string, string][] = [
-    ['up', 'start the whole service on this machine and watch over it'],
-    ['api', 'run only the API with the controller'],
-    ['uploadproxy', 'run only the upload proxy'],
-    ['worker', 'run only a worker'],
-  ];
-  for (const [name, summary] of services) program.command(name).summary(summary).description(summary);
+  addService(program, 'up', 'start the whole service on this machine and watch over it');
+  addService(program, 'api', 'run only the API with the controller');
+  addService(program, 'uploadproxy', 'run only the upload proxy');
+  addService(program, 'worker', 'run only a worker');
+  const summary = 'run one process of a service on Kubernetes, as the chart does';
+  const cluster = program
+    .command('cluster')
+    .summary(summary)
+    .description(`${summary}; settings come from the environment`);
+  addService(cluster, 'api', 'admission webhooks and upload tokens, for kube-apiserver');
+  addService(cluster, 'controller', 'the controller; one of several leads');
+  addService(cluster, 'uploadproxy', 'the upload proxy');
+  addService(cluster, 'worker', 'the worker of a node, with the CSI driver');
+}
+
+function addService(parent: Command, name: string, summary: string): void {
+  const settings = 'its settings come from the environment (docs/generated/settings.md)';
+  const description = name === 'up' ? summary : `${summary}; ${settings}`;
+  parent
+    .command(name)
+    .summary(summary)
+    .description(description)
+    .action(() => {
+      throw new Fault('InvalidRequest', `nothing stands before or after \`${name}\`: ${settings}`);
+    });
 }
 
 function addCompletion(program: Command, io: CommandIo): void {

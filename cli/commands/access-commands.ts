@@ -6,7 +6,7 @@ import type { CommandIo } from '../command-io.ts';
 import { dataDirectoryOf, withService } from '../open-service.ts';
 import { addFormatOption, formatOf, listOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
-import { createTokenRequest, tokenOf } from '../upload-token.ts';
+import { createTokenRequest, requireUploadTarget, tokenOf } from '../upload-token.ts';
 import { parseVolumeName, type VolumeName } from '../volume-name.ts';
 
 interface User extends KubeObject {
@@ -42,6 +42,7 @@ function addToken(program: Command, io: CommandIo): void {
     .argument('<name>', 'NAMESPACE/NAME', parseVolumeName);
   addFormatOption(command).action(async (name: VolumeName) => {
     await withService(io, command, async (client) => {
+      await requireUploadTarget(client, name);
       const request = await createTokenRequest(client, name);
       await showValue(io.stdout, formatOf(command), request, () => `${tokenOf(request)}\n`);
     });

@@ -9,7 +9,15 @@ import { isDone } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { addFormatOption, formatOf, listOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
-import { parseNamespace, parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
+import {
+  type PartialName,
+  parseNamespace,
+  parsePartialName,
+  parseVolumeName,
+  showName,
+  type VolumeName,
+  withNamespace,
+} from '../volume-name.ts';
 import { byTime, eventHead, eventRow, volumeHead, volumeRow, wideVolumeHead, wideVolumeRow } from '../volume-rows.ts';
 
 export function addInspectCommands(program: Command, io: CommandIo): void {
@@ -24,10 +32,11 @@ function addGet(program: Command, io: CommandIo): void {
     .command('get')
     .summary('list volumes, or show one')
     .description('Lists the volumes of all namespaces, or shows one.')
-    .argument('[name]', 'NAMESPACE/NAME', parseVolumeName)
-    .option('-n, --namespace <namespace>', 'list those of one namespace', parseNamespace);
-  addFormatOption(command, ['json', 'yaml', 'wide']).action(async (name: VolumeName | undefined) => {
+    .argument('[name]', 'NAMESPACE/NAME', parsePartialName)
+    .option('-n, --namespace <namespace>', 'list those of one namespace, or show one there', parseNamespace);
+  addFormatOption(command, ['json', 'yaml', 'wide']).action(async (given: PartialName | undefined) => {
     const { namespace } = command.opts<{ namespace?: string }>();
+    const name = given && withNamespace(given, namespace);
     const format = formatOf(command);
     await withService(io, command, async (client) => {
       const found =
@@ -75,10 +84,11 @@ function addEvents(program: Command, io: CommandIo): void {
     .command('events')
     .summary('list what happened')
     .description('Lists what happened to one volume or to all, the newest last.')
-    .argument('[name]', 'NAMESPACE/NAME', parseVolumeName)
-    .option('-n, --namespace <namespace>', 'list those of one namespace', parseNamespace);
-  addFormatOption(command).action(async (name: VolumeName | undefined) => {
+    .argument('[name]', 'NAMESPACE/NAME', parsePartialName)
+    .option('-n, --namespace <namespace>', 'list those of one namespace, or show one there', parseNamespace);
+  addFormatOption(command).action(async (given: PartialName | undefined) => {
     const { namespace } = command.opts<{ namespace?: string }>();
+    const name = given && withNamespace(given, namespace);
     await withService(io, command, async (client) => {
       const query = name === undefined ? {} : aboutVolume(name);
       const found = (await client.list(resources.events, name?.namespace ?? namespace, query)).items.sort(byTime);

@@ -42,6 +42,24 @@ test('a raw disk that is smaller than the least volume is uploaded without a siz
   expect(await user.run('upload', path, 'turns/small')).toMatchObject({ code: 0 });
 });
 
+test('no token is printed that no upload could use', async () => {
+  const path = join(work, 'once.raw');
+  await writeFile(path, randomBytes(4096));
+  expect(await user.run('upload', path, 'turns/once')).toMatchObject({ code: 0 });
+  expectTold(await user.run('token', 'turns/once'), 'UploadFinished');
+  expectTold(await user.run('token', 'turns/done'), 'NotAnUploadTarget');
+  expectTold(await user.run('token', 'turns/none'), 'NotFound');
+});
+
+test('a name is looked for in the namespace that -n names', async () => {
+  for (const command of ['get', 'events']) {
+    const { code, stdout } = await user.run(command, 'done', '-n', 'turns', '-o', 'json');
+    expect([code, stdout]).toEqual([0, expect.stringContaining('"namespace": "turns"')]);
+    expectTold(await user.run(command, 'turns/done', '-n', 'default'), 'InvalidRequest');
+  }
+  expectTold(await user.run('get', 'done'), 'NotFound');
+});
+
 test('a digest of neither file nor volume says so of both', async () => {
   const ended = await user.run('digest', 'turns/none');
   expectTold(ended, 'NotFound');
