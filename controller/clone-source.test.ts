@@ -80,7 +80,7 @@ describe('a clone', () => {
       'whose source has failed without a DataVolume',
       { sourceClaim: claimOf({ [annotations.attempt]: formatAttemptState(failedAttempt) }) },
       'SourceFailed',
-      'ns/disk: NotADiskImage, The source is not a disk image.',
+      'ns/disk: NotADiskImage, This is not a disk image.',
     ],
     ['whose source has no node', { sourceClaim: claimOf() }, 'SourceNotReady', 'has not been seen'],
     ['whose source’s worker is away', { sourceVolume: undefined }, 'SourceNotReady', 'has not been seen'],

@@ -50,7 +50,7 @@ export const faultCatalogue = {
   InvalidRequest: row('usage', 422, 'INVALID_ARGUMENT', false, 'The request is not valid.', 'Correct the field named in the detail and send it again.'),
   MalformedRequest: row('usage', 400, 'INVALID_ARGUMENT', false, 'The request cannot be read.', 'Send well-formed JSON of the documented shape.'),
   InvalidSetting: row('usage', 500, 'FAILED_PRECONDITION', false, 'A setting has a value that cannot be used.', 'Correct the setting named in the detail; docs/generated/settings.md lists them all.'),
-  NotFound: row('missing', 404, 'NOT_FOUND', false, 'There is no such object.', 'Check namespace and name with `longshore get`.'),
+  NotFound: row('missing', 404, 'NOT_FOUND', false, 'There is no such object.', 'Check how it is called: `longshore get` lists volumes with their namespaces, `longshore user list` users.'),
   AlreadyExists: row('state', 409, 'ALREADY_EXISTS', false, 'An object of that name exists already.', 'Choose another name, or delete the existing object first.'),
   Conflict: row('state', 409, 'ABORTED', true, 'The object was changed by somebody else in between.', 'Read the object again and repeat the change.'),
   Gone: row('state', 410, 'OUT_OF_RANGE', false, 'The resource version that was asked for is no longer kept.', 'List again and watch from the new resource version.'),
@@ -92,7 +92,7 @@ export const faultCatalogue = {
   RedirectRefused: row('source', 422, 'FAILED_PRECONDITION', false, 'The source redirects too often or to a place that is not allowed.', 'Use the URL that the redirects lead to.'),
 
   // Images
-  NotADiskImage: row('image', 422, 'INVALID_ARGUMENT', false, 'The source is not a disk image.', 'Check the URL: it must lead to the image itself, not to a page about it.'),
+  NotADiskImage: row('image', 422, 'INVALID_ARGUMENT', false, 'This is not a disk image.', 'Give the file or the URL of the image itself, not of a page or a text about it.'),
   UnsupportedFormat: row('image', 422, 'UNIMPLEMENTED', false, 'The format of the image is not supported.', 'Convert it to raw or qcow2 (`qemu-img convert`) and try again.'),
   CorruptImage: row('image', 422, 'DATA_LOSS', false, 'The image is damaged.', 'Check it with `qemu-img check` and export it again.'),
   HostileImage: row('image', 422, 'INVALID_ARGUMENT', false, 'The image refers to other files or has features that are not allowed.', 'Flatten it where its other files are (`qemu-img convert -O qcow2`) and try again.'),
