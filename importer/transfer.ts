@@ -5,8 +5,9 @@ import { Fault } from '../domain/fault.ts';
 import { DiskWriter } from '../volumes/disk-writer.ts';
 import type { FollowingDigest } from '../volumes/following-digest.ts';
 import type { Staging } from '../volumes/staging.ts';
-import { convertFromReader } from './conversion.ts';
+import { type Conversion, convertFromReader } from './conversion.ts';
 import { decompressInto } from './decode/decompressor.ts';
+import { copyExtents, findPlainExtents, type PlainExtent } from './extent-copy.ts';
 import { firstRequestBytes, type HttpSource } from './http/http-source.ts';
 import type { ImageProbe } from './image/probe-image.ts';
 import { imageTooLarge } from './image/too-large.ts';
@@ -51,17 +52,10 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
     if (!writer.destroyed) writer.destroy();
     throw isTooLarge(error) ? imageTooLarge(undefined, target.sizeBytes) : error;
   }
-  return {
-    settle: () => writer.finish(target.sizeBytes),
-    [Symbol.asyncDispose]: async () => {
-      if (writer.destroyed) return;
-      writer.destroy();
-      await once(writer, 'close');
-    },
-  };
+  return writtenDisk(writer, target);
 }
 
-/** An image that qemu-img reads by ranges, only where it has data. */
+/** An image that is read by ranges, only where it has data: copied from where its clusters lie, or converted by qemu-img. */
 export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<BroughtDisk> {
   const { totalBytes } = source;
   if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
@@ -72,23 +66,33 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
     parts: source.parts,
     fill: (start, memory, onFilled) => source.fill(start, memory, onFilled),
   });
-  const { timer } = transfer;
-  let digest: FollowingDigest;
+  const { timer, staging, hooks, probe } = transfer;
+  const onPercent = (percent: number): void => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) });
+  const conversion = { ...conversionOf(transfer), reader, onPercent };
   try {
-    digest = await convertFromReader(
-      {
-        ...conversionOf(transfer),
-        reader,
-        onPercent: (percent) => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) }),
-      },
-      transfer.staging,
-      transfer.hooks,
-    );
+    const extents = probe.format === 'qcow2' ? await findPlainExtents(conversion, staging, hooks) : undefined;
+    if (extents !== undefined) return await copyPlainly(extents, conversion, transfer);
+    return convertedDisk(transfer, await convertFromReader(conversion, staging, hooks));
   } finally {
     await source.close();
     await reader.close();
   }
-  return convertedDisk(transfer, digest);
+}
+
+async function copyPlainly(
+  extents: readonly PlainExtent[],
+  { reader, onPercent }: Pick<Conversion, 'reader' | 'onPercent'>,
+  { target, signal }: Transfer,
+): Promise<BroughtDisk> {
+  const writer = await DiskWriter.open(target.path, {
+    capBytes: target.sizeBytes,
+    preallocation: target.preallocation,
+  });
+  await copyExtents(extents, reader, writer, {
+    signal,
+    onCopied: (bytes) => onPercent((100 * bytes) / target.sizeBytes),
+  });
+  return writtenDisk(writer, target);
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -143,6 +147,17 @@ export async function convertReceivedFile(transfer: Transfer, fileBytes: number)
     await reader.close();
   }
   return convertedDisk(transfer, digest);
+}
+
+function writtenDisk(writer: DiskWriter, { sizeBytes }: DiskTarget): BroughtDisk {
+  return {
+    settle: () => writer.finish(sizeBytes),
+    [Symbol.asyncDispose]: async () => {
+      if (writer.destroyed) return;
+      writer.destroy();
+      await once(writer, 'close');
+    },
+  };
 }
 
 /** qemu-img has closed it already. */

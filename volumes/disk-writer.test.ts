@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,6 +67,33 @@ describe('writing', () => {
     expect(contentDigest).toBe(digestOf(whole));
     expect(allocatedBytes).toBeLessThan(2 * mib);
     expect((await stat(place.disk)).blocks * 512).toBe(allocatedBytes);
+  });
+
+  test.each([1, 65_536, mib, 4 * mib + 65_536])('%i bytes that are skipped are zeros', async (skipped) => {
+    await using place = await Place.make();
+    const content = [randomBytes(mib + 4096), Buffer.alloc(skipped), randomBytes(700_000), Buffer.alloc(skipped)];
+    const sizeBytes = 16 * mib;
+    const writer = await DiskWriter.open(place.disk, { capBytes: sizeBytes, ...plain });
+    const parts = async function* (): AsyncGenerator<Buffer> {
+      for (const part of content) {
+        if (part.byteLength === skipped) await writer.skip(skipped);
+        else yield part;
+      }
+    };
+    await pipeline(parts, writer);
+    const { contentDigest, allocatedBytes } = await writer.finish(sizeBytes);
+    const whole = Buffer.concat([...content, Buffer.alloc(sizeBytes)]).subarray(0, sizeBytes);
+    expect((await readFile(place.disk)).equals(whole)).toBe(true);
+    expect(contentDigest).toBe(digestOf(whole));
+    expect(allocatedBytes).toBeLessThan(2 * mib);
+  });
+
+  test('zeros beyond the cap are ImageTooLarge, too', async () => {
+    await using place = await Place.make();
+    const writer = await DiskWriter.open(place.disk, { capBytes: 4 * mib, ...plain });
+    await expect(writer.skip(4 * mib + 1)).rejects.toMatchObject({ code: 'ImageTooLarge' });
+    writer.destroy();
+    await once(writer, 'close');
   });
 
   test.each([0, 1, 511, 4097, mib - 1, mib, mib + 1])(

@@ -71,6 +71,20 @@ export class DiskWriter extends Writable {
     return this.#bytesWritten;
   }
 
+  /** The next bytes are that many zeros. Only between two writes, when the one before has been taken. */
+  async skip(bytes: number): Promise<void> {
+    const total = this.#bytesWritten + bytes;
+    if (total > this.#capBytes) throw tooLarge(total, this.#capBytes);
+    let left = bytes;
+    if (this.#block !== undefined) left -= this.#fillZeros(this.#block, left);
+    const blocks = Math.floor(left / blockBytes);
+    this.#hasher.addZeroBlocks(blocks);
+    this.#position += blocks * blockBytes;
+    left -= blocks * blockBytes;
+    if (left > 0) this.#fillZeros(await this.#nextBlock(), left);
+    this.#bytesWritten = total;
+  }
+
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#take(chunk).then(
       () => done(),
@@ -130,6 +144,16 @@ export class DiskWriter extends Writable {
       if (this.#filled === blockBytes) this.#dispatch(block);
     }
     this.#bytesWritten = total;
+  }
+
+  /** @returns how many of them the block took */
+  #fillZeros(block: Buffer, bytes: number): number {
+    const end = Math.min(blockBytes, this.#filled + bytes);
+    const taken = end - this.#filled;
+    block.fill(0, this.#filled, end);
+    this.#filled = end;
+    if (end === blockBytes) this.#dispatch(block);
+    return taken;
   }
 
   /** A block that nobody uses; waits for one where all are in flight. */

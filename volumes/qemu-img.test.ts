@@ -9,7 +9,7 @@ import { identityOf, isAlive, type ProcessIdentity } from '../runtime/process-id
 import { findPrograms } from '../runtime/programs.ts';
 import { contentDigestOfFile } from './content-digest.ts';
 import { copyDisk } from './copy-disk.ts';
-import { type Extent, QemuImg } from './qemu-img.ts';
+import { type Extent, type MappedExtent, QemuImg } from './qemu-img.ts';
 
 const mib = 1024 * 1024;
 const { signal } = new AbortController();
@@ -177,6 +177,44 @@ test('extents are the data of a raw file, in order', async () => {
     { start: 0, length: 2 * mib },
     { start: 10 * mib, length: mib },
   ]);
+});
+
+describe('the map of an image', () => {
+  const mapOf = async (path: string): Promise<MappedExtent[]> => {
+    const extents: MappedExtent[] = [];
+    for await (const extent of qemuImg.map({ source: { path }, format: 'qcow2' }, signal)) extents.push(extent);
+    return extents;
+  };
+
+  test('tells where the bytes of the disk lie, and what is zeros', async () => {
+    await using images = await Images.make();
+    const raw = await images.raw('raw', 32 * mib);
+    const image = images.path('i.qcow2');
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, image]);
+    const [disk, file] = [await readFile(raw), await readFile(image)];
+    const extents = await mapOf(image);
+    expect(extents.reduce((end, { start, length }) => (start === end ? start + length : -1), 0)).toBe(32 * mib);
+    expect(extents.map(({ zero }) => zero)).toEqual([false, true, false, true]);
+    for (const { start, length, zero, offset } of extents) {
+      const content = offset === undefined ? Buffer.alloc(length) : file.subarray(offset, offset + length);
+      expect(zero).toBe(offset === undefined);
+      expect(content.equals(disk.subarray(start, start + length))).toBe(true);
+    }
+  });
+
+  test('has no place for what is compressed', async () => {
+    await using images = await Images.make();
+    const raw = images.path('raw');
+    await writeFile(raw, Buffer.alloc(mib, 'text'));
+    const image = images.path('i.qcow2');
+    execFileSync('qemu-img', ['convert', '-c', '-f', 'raw', '-O', 'qcow2', raw, image]);
+    expect(await mapOf(image)).toEqual([{ start: 0, length: mib, zero: false, data: true, offset: undefined }]);
+  });
+
+  test('of no qcow2 is CorruptImage', async () => {
+    await using images = await Images.make();
+    await expect(mapOf(await images.raw('raw', 16 * mib))).rejects.toMatchObject({ code: 'CorruptImage' });
+  });
 });
 
 describe('copying', () => {

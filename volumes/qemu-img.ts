@@ -5,7 +5,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Readable } from 'node:stream';
-import { toFault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { Config } from '../runtime/config.ts';
 import { type ChildEnd, type LimitedChild, spawnLimited } from '../runtime/limited-child.ts';
@@ -19,12 +19,23 @@ export interface Extent {
   length: number;
 }
 
+/** A stretch of the disk that an image describes. */
+export interface MappedExtent extends Extent {
+  zero: boolean;
+  data: boolean;
+  /** Where in the source its bytes lie as they are; undefined where they do not: compressed, encrypted, zeros. */
+  offset: number | undefined;
+}
+
 export type ImageFormat = 'raw' | 'qcow2' | 'vmdk' | 'vdi' | 'vpc' | 'vhdx';
 
-export interface ConvertRequest {
+export interface ImageSource {
   /** A staged file, which is given to the user of the child, or the unix socket of an NBD server that shows the file as it is. */
   source: { path: string } | { nbdSocket: string };
   format: ImageFormat;
+}
+
+export interface ConvertRequest extends ImageSource {
   /** New or empty: becomes as long as the image. Longer: the image is written to its beginning, and it must read as zeros until then. */
   target: string;
   signal: AbortSignal;
@@ -74,6 +85,35 @@ export class QemuImg {
    */
   async *extents(path: string, signal: AbortSignal): AsyncGenerator<Extent> {
     yield* dataExtents(path, { program: this.#program, limits: this.#limits, signal });
+  }
+
+  /**
+   * Where the content of an image lies, in order, up to its virtual size. Streamed; who takes no more of it ends the child.
+   * @throws Fault CorruptImage, ConversionFailed, OutOfMemory, TimedOut, or the reason of the abort
+   */
+  async *map(image: ImageSource, signal: AbortSignal): AsyncGenerator<MappedExtent> {
+    const source = await openSource(image.source);
+    try {
+      const child = spawnLimited({
+        program: this.#program,
+        args: ['map', '--output=json', '-f', image.format, source.name],
+        signal,
+        limits: this.#limits,
+        isolate: true,
+        stdin: 'ignore',
+        stdout: 'pipe',
+        descriptors: [source.file.fd],
+        classify: classifyEnd,
+      });
+      try {
+        if (child.stdout !== null) yield* parseExtents(child.stdout);
+        await child.done;
+      } finally {
+        await child.kill(new Fault('Cancelled', 'no more of the map is wanted'));
+      }
+    } finally {
+      await source.file.close();
+    }
   }
 
   async #runConvert(request: ConvertRequest, source: OpenSource, target: OpenTarget): Promise<void> {
@@ -131,7 +171,9 @@ export async function* dataExtents(
       stdout: 'pipe',
       descriptors: [file.fd],
     });
-    if (child.stdout !== null) yield* parseExtents(child.stdout);
+    if (child.stdout !== null) {
+      for await (const { start, length, data } of parseExtents(child.stdout)) if (data) yield { start, length };
+    }
     await child.done;
   } finally {
     stop.abort();
@@ -139,13 +181,19 @@ export async function* dataExtents(
   }
 }
 
-/** One extent a line, as qemu-img prints it: `{ "start": 0, "length": 65536, …, "data": true, …},`. */
-async function* parseExtents(output: Readable): AsyncGenerator<Extent> {
+/** One extent a line, as qemu-img prints it: `{ "start": 0, "length": 65536, …, "zero": false, "data": true, "offset": 327680},`. */
+async function* parseExtents(output: Readable): AsyncGenerator<MappedExtent> {
   for await (const line of createInterface({ input: output })) {
-    const start = /"start": (\d+)/.exec(line)?.[1];
-    const length = /"length": (\d+)/.exec(line)?.[1];
-    if (start === undefined || length === undefined || !line.includes('"data": true')) continue;
-    yield { start: Number(start), length: Number(length) };
+    const numberOf = (name: string) => new RegExp(`"${name}": (\\d+)`).exec(line)?.[1];
+    const [start, length, offset] = [numberOf('start'), numberOf('length'), numberOf('offset')];
+    if (start === undefined || length === undefined) continue;
+    yield {
+      start: Number(start),
+      length: Number(length),
+      zero: line.includes('"zero": true'),
+      data: line.includes('"data": true'),
+      offset: offset === undefined ? undefined : Number(offset),
+    };
   }
 }
 

@@ -1,0 +1,121 @@
+// However a qcow2 is laid out, an import by ranges makes of it the disk that qemu-img makes of it: copied from where it lies, or converted.
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HostileServer } from './hostile-server.ts';
+import { ImportBench } from './import-bench.ts';
+
+const mib = 1_048_576;
+const claim = 48 * mib;
+/** No whole number of clusters, and of sectors only. */
+const virtualBytes = 40 * mib + 3 * 512;
+let work: string;
+let raw: string;
+let bench: ImportBench;
+let server: HostileServer;
+
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'longshore-layouts-'));
+  raw = join(work, 'raw');
+  const disk = Buffer.alloc(virtualBytes);
+  randomBytes(18 * mib).copy(disk, 65_536);
+  randomBytes(3 * mib).copy(disk, 30 * mib + 4096);
+  randomBytes(512).copy(disk, virtualBytes - 512);
+  await writeFile(raw, disk);
+  bench = await ImportBench.make();
+  server = await HostileServer.start();
+});
+
+afterAll(async () => {
+  expect(await bench.stagings()).toEqual([]);
+  await server.stop();
+  await bench.close();
+  await rm(work, { recursive: true });
+});
+
+function convert(path: string, ...options: string[]): void {
+  execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', ...options, raw, path]);
+}
+
+function writeInto(path: string, ...commands: string[]): void {
+  execFileSync('qemu-io', ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), path]);
+}
+
+/** Clusters of which none follows the one before it in the file. */
+function writeBackwards(path: string): void {
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, String(virtualBytes)]);
+  const places = Array.from({ length: 100 }, (_, index) => 100 - index);
+  writeInto(path, ...places.map((place) => `write -q -P ${place} ${place * 2 * 65_536} 64k`));
+}
+
+async function sha256AsConverted(path: string): Promise<string> {
+  const target = join(work, 'converted');
+  execFileSync('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', path, target]);
+  const content = await readFile(target);
+  return createHash('sha256')
+    .update(content)
+    .update(Buffer.alloc(claim - content.byteLength))
+    .digest('hex');
+}
+
+type Way = 'copied' | 'converted';
+
+describe('a qcow2', () => {
+  const layouts: [name: string, way: Way, make: (path: string) => void | Promise<void>][] = [
+    ['of plain clusters', 'copied', (path) => convert(path)],
+    ['of version 2', 'copied', (path) => convert(path, '-o', 'compat=0.10')],
+    ['of large clusters', 'copied', (path) => convert(path, '-o', 'cluster_size=2M')],
+    ['of subclusters', 'copied', (path) => convert(path, '-o', 'extended_l2=on')],
+    ['that is preallocated', 'copied', (path) => convert(path, '-o', 'preallocation=full')],
+    ['written backwards', 'copied', writeBackwards],
+    [
+      'with zeros written over data, discarded parts and a snapshot',
+      'copied',
+      (path) => {
+        convert(path);
+        execFileSync('qemu-img', ['snapshot', '-c', 'before', path]);
+        writeInto(path, 'write -q -z 1M 1M', 'write -q -z -u 4M 64k', 'discard -q 6M 1M', 'write -q -P 7 8M 100k');
+      },
+    ],
+    ['of compressed clusters', 'converted', (path) => convert(path, '-c')],
+    [
+      'of compressed clusters after plain ones',
+      'converted',
+      (path) => {
+        convert(path, '-c');
+        writeInto(path, 'write -q -P 9 64k 2M');
+      },
+    ],
+  ];
+  test.each(layouts)('%s is %s', async (name, way, make) => {
+    const path = join(work, name.replaceAll(' ', '-'));
+    await make(path);
+    server.set('image', await readFile(path));
+    const { detail, sha256, left } = await bench.import(server.url('ranges', 'image'), claim);
+    expect(detail).toBe('');
+    expect(sha256).toBe(await sha256AsConverted(path));
+    // A child that writes into the staging is recorded there.
+    expect(left.includes('children.json')).toBe(way === 'converted');
+  });
+
+  test('whose server drops the connection goes on from there', async () => {
+    const path = join(work, 'dropped');
+    convert(path);
+    server.set('dropped', await readFile(path));
+    const { sha256 } = await bench.import(server.url('drops-once', 'dropped'), claim);
+    expect(sha256).toBe(await sha256AsConverted(path));
+  });
+
+  test('of which a cluster lies beyond the end of the file is CorruptImage', async () => {
+    const path = join(work, 'cut');
+    convert(path);
+    const whole = await readFile(path);
+    server.set('cut', whole.subarray(0, whole.byteLength - 2 * mib));
+    const { code, left } = await bench.import(server.url('ranges', 'cut'), claim);
+    expect(code).toBe('CorruptImage');
+    expect(left.filter((name) => name !== 'disk.img')).toEqual([]);
+  });
+});
