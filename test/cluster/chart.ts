@@ -29,7 +29,6 @@ export interface PodSpec {
   serviceAccountName?: string;
   terminationGracePeriodSeconds?: number;
   containers: Container[];
-  volumes?: { name: string }[];
   [member: string]: unknown;
 }
 
@@ -64,18 +63,9 @@ export async function renderChart(values: object = {}): Promise<Manifest[]> {
 export function podsOf(manifests: readonly Manifest[]): Map<string, PodTemplate> {
   const pods = new Map<string, PodTemplate>();
   for (const { kind, metadata, spec } of manifests) {
-    // Safe: the spec of these kinds holds one, and that of a StatefulSet claims too.
-    const { template, volumeClaimTemplates = [] } = (spec ?? {}) as {
-      template?: PodTemplate;
-      volumeClaimTemplates?: Manifest[];
-    };
-    if (template?.spec?.containers !== undefined) {
-      const claimed = volumeClaimTemplates.map(({ metadata: { name } }) => {
-        return { name, persistentVolumeClaim: { claimName: name } };
-      });
-      const volumes = [...(template.spec.volumes ?? []), ...claimed];
-      pods.set(metadata.name, { ...template, spec: { ...template.spec, volumes } });
-    }
+    // Safe: the spec of these kinds holds one.
+    const { template } = (spec ?? {}) as { template?: PodTemplate };
+    if (template?.spec?.containers !== undefined) pods.set(metadata.name, template);
     if (kind === 'Pod') pods.set(metadata.name, { metadata: { labels: {}, ...metadata }, spec: spec as PodSpec });
   }
   return pods;
