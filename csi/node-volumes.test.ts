@@ -106,6 +106,16 @@ describe.skipIf(!isRoot)('mounting, as root', () => {
     expect(await csi.mounts()).toEqual([target]);
   });
 
+  test('of two volumes that are to be at one target at once, one is', async () => {
+    await using csi = await CsiFixture.start();
+    const target = join(await csi.targets(), 'target');
+    const requests = [await completeVolume(csi), await completeVolume(csi)].map((each) => publishRequest(each, target));
+    const ends = await Promise.allSettled(requests.map((request) => csi.node('NodePublishVolume', request)));
+    expect(ends.map(({ status: how }) => how).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(ends.find((end) => end.status === 'rejected')?.reason).toMatchObject({ code: status.INVALID_ARGUMENT });
+    expect(await csi.mounts()).toEqual([target]);
+  });
+
   test('a volume for one pod only is published at one target only; others at many', async () => {
     await using csi = await CsiFixture.start();
     const volume = await completeVolume(csi);

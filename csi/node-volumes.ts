@@ -1,5 +1,5 @@
 // Hands volumes out to pods on this node, and takes them back. Only complete and plain volumes are handed out; what is published stays published, whoever
-// cannot be reached. One thing at a time for each volume, since the kubelet asks again when it has waited too long.
+// cannot be reached. One thing at a time for each volume and for each target, since the kubelet asks again when it has waited too long.
 import { stat } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeRecord } from '../domain/volume-record.ts';
@@ -25,6 +25,7 @@ export class NodeVolumes {
   readonly #programs: Programs;
   readonly #whoFills: WhoFills;
   readonly #locks = new VolumeLocks();
+  readonly #targets = new VolumeLocks();
 
   constructor({ pools, programs, whoFills }: NodeVolumesOptions) {
     this.#pools = pools;
@@ -54,7 +55,7 @@ export class NodeVolumes {
     const wish = { ...asked, readOnly: asked.readOnly || request.readonly };
     const target = await realTarget('target_path', targetPath);
     if (target === undefined) throw new Fault('InvalidRequest', 'the directory above target_path is not there');
-    await this.#alone(volumeId, signal, async () => {
+    await this.#aloneAt(volumeId, target, signal, async () => {
       const held = this.#pools.need(volumeId);
       if (await isPublished(held, target, wish)) return;
       await this.#handOut(held, signal);
@@ -74,7 +75,7 @@ export class NodeVolumes {
     if (targetPath === '') throw new Fault('InvalidRequest', 'target_path is missing');
     const target = await realTarget('target_path', targetPath);
     if (target === undefined) return;
-    await this.#alone(volumeId, signal, async () => {
+    await this.#aloneAt(volumeId, target, signal, async () => {
       const mounts = await mountsAt(target);
       if (!mounts.every((mount) => shows(mount, volumeId))) {
         throw new Fault('InvalidRequest', `something else than ${volumeId} is mounted at ${target}`);
@@ -102,6 +103,11 @@ export class NodeVolumes {
     const mounts = target === undefined ? [] : await mountsAt(target);
     if (mounts.some((mount) => shows(mount, volumeId))) return held;
     throw new Fault('NotFound', `${volumeId} is not mounted at ${volumePath}`);
+  }
+
+  /** First the volume, then the target, in every call: so no two wait for each other. */
+  async #aloneAt(volumeId: string, target: string, signal: AbortSignal, action: () => Promise<void>): Promise<void> {
+    await this.#alone(volumeId, signal, () => this.#targets.run(target, action));
   }
 
   async #alone<T>(volumeId: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
