@@ -246,6 +246,19 @@ describe.skipIf(!isRoot)('mounting, as root', () => {
     await expect(csi.node('NodeGetVolumeStats', away)).rejects.toMatchObject({ code: status.NOT_FOUND });
   });
 
+  test('a volume whose files are gone, or whose disk is a pipe of the pod’s making, still tells its stats', async () => {
+    await using csi = await CsiFixture.start();
+    const volume = await completeVolume(csi);
+    const target = join(await csi.targets(), 'target');
+    await csi.node('NodePublishVolume', publishRequest(volume, target));
+    const ask = () => csi.node('NodeGetVolumeStats', { volumeId: volume.volumeId, volumePath: target });
+    await rm(join(target, 'disk.img'));
+    execFileSync('mkfifo', [join(target, 'disk.img')]);
+    expect(await ask()).toMatchObject({ usage: [{ used: '0' }, { used: '2' }], volumeCondition: { abnormal: false } });
+    await rm(csi.pool.dataPath(volume.volumeId), { recursive: true });
+    expect(await ask()).toMatchObject({ volumeCondition: { abnormal: true } });
+  });
+
   test('what is published stays published when the driver stops and another takes the pool', async () => {
     await using csi = await CsiFixture.start();
     const volume = await completeVolume(csi);
