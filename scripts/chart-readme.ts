@@ -77,8 +77,8 @@ driver for pools on the nodes' own disks with the class \`longshore\`, and Redis
 The image is to be where the nodes find it: pushed to a registry that \`imageRegistry\` names, or loaded into each node.
 
 * **Upgrade**: \`helm upgrade\` changes the CustomResourceDefinitions too, \`helm rollback\` changes them back. Pods keep their volumes while a worker is replaced; what it was filling goes on afterwards.
-* **Uninstall**: \`helm uninstall\` deletes no volume. CustomResourceDefinitions, DataVolumes, claims, PersistentVolumes and the files of the pools stay, and an installation under the same name and
-  namespace takes them up again.
+* **Uninstall**: \`helm uninstall\` deletes no volume. CustomResourceDefinitions, DataVolumes, claims, PersistentVolumes, the CSIDriver and the files of the pools stay, and an installation under the
+  same name and namespace takes them up again. Until then pods that use volumes run on, but none begins, and one that is deleted waits for its volume to be unmounted.
 * **Security**: every pod but the worker's meets the level \`restricted\` of the Pod Security Standards. The worker is a CSI driver: it is root and privileged, because it mounts volumes for pods. Every process has a
   service account of its own with the rights that its code uses, and NetworkPolicies let through the connections that there are.
 * **GitOps**: where manifests are rendered without a cluster the password of Redis would be another one each time: name a Secret of your own with \`redis.existingSecret\`.
