@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { closeServer, listenOn } from '../../runtime/listen.ts';
 import { nodeName } from './credentials.ts';
 import { busyboxImage } from './node/images.ts';
+import { findMachine } from './node/machine.ts';
 import { type TestCluster, testCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
@@ -56,7 +57,7 @@ beforeAll(async () => {
   await kubectl('wait', '--for=condition=Ready', 'pod/web', 'pod/client', '--timeout=120s');
 });
 
-afterAll(() => cluster.kubectl.out(['delete', 'namespace', namespace]));
+afterAll(() => cluster?.kubectl.out(['delete', 'namespace', namespace]));
 
 describe('a cluster', () => {
   test('has a Ready node of Kubernetes 1.34', async () => {
@@ -95,6 +96,22 @@ describe('a cluster', () => {
     const { port } = await listenOn(server, { host: cluster.hostAddress(), port: 0 });
     expect(await fetchedByClient(`http://${cluster.hostAddress()}:${port}/`)).toBe('from the host\n');
     await closeServer(server);
+  });
+});
+
+describe('the node', () => {
+  test('is reached by this host at the ports of Services, and reaches Services as kube-apiserver must for webhooks', async ({
+    skip,
+  }) => {
+    const { node } = cluster;
+    if (node === undefined) return skip('where the node of another cluster is, is not ours to know');
+    const [address, port] = (
+      await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP} {.spec.ports[0].nodePort}')
+    ).split(' ');
+    expect(await (await fetch(`http://${node.nodeAddress}:${port}/`)).text()).toBe('from web\n');
+    expect(await findMachine(node.directory)?.run(['curl', '--silent', '--max-time', '10', `http://${address}/`])).toBe(
+      'from web\n',
+    );
   });
 });
 
