@@ -1,5 +1,5 @@
-// A certificate that is made anew while a process runs, taken without a restart: the files of the pair are read again now and then, servers take the
-// new pair for connections from then on, and who dials uses it the next time. Connections that are open stay as they are.
+// A certificate, or CA, that is made anew while a process runs, taken without a restart: the files of the pair are read again now and then, servers
+// take the new pair for connections from then on, and who dials uses it the next time. Connections that are open stay as they are.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { toFault } from '../domain/fault.ts';
 import { loadTlsPair, type TlsPair } from './certificates.ts';
@@ -24,8 +24,9 @@ export async function loadRenewedTls(options: TlsRenewalOptions): Promise<TlsPai
   const look = async (): Promise<void> => {
     try {
       const { key, cert, ca } = await loadTlsPair(directory, name);
+      if (cert === tls.cert && ca === tls.ca) return;
       // Key and certificate are two files: between their writing they do not match, and the next look is the right one.
-      if (cert === tls.cert || !belongTogether(cert, key)) return;
+      if (!belongTogether(cert, key)) return;
       Object.assign(tls, { key, cert, ca });
       for (const use of users) use({ key, cert, ca });
       logger.info({ certificate: name, validTo: new X509Certificate(cert).validTo }, 'took a new certificate');
