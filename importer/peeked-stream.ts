@@ -32,15 +32,15 @@ export class PeekedStream implements ByteStream {
         this.#peekedBytes += next.value.byteLength;
       }
     }
-    // At most the few hundred KiB that the probe asks for.
+    // At most the few hundred KiB that the probe asks for, and the rest of a piece.
     const joined = Buffer.concat(this.#peeked);
     this.#peeked = [joined];
     return joined.subarray(0, bytes);
   }
 
-  /** Its pieces are those of the source. */
-  stream(): AsyncGenerator<Buffer, void, undefined> {
-    return this.pieces();
+  /** Its pieces are copies, which nobody overwrites. */
+  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const piece of this.pieces()) yield Buffer.from(piece);
   }
 
   async *pieces(): AsyncGenerator<Buffer, void, undefined> {

@@ -1,12 +1,12 @@
 // An upload: the same life as an import with the request body as its source. Raw content, also compressed, goes straight into the disk; what
 // needs random access is unpacked into staging's `source`, made durable and marked, for a conversion job of its own.
 import type { Readable } from 'node:stream';
-import { Fault, toFault } from '../domain/fault.ts';
+import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
+import { BodyPieces } from './body-pieces.ts';
 import { decompressInto } from './decode/decompressor.ts';
 import { probeImage } from './image/probe-image.ts';
-import { interruptible } from './interruptible.ts';
 import { PeekedStream } from './peeked-stream.ts';
 import { type ImportPlan, planImport } from './plan.ts';
 import { ScratchWriter } from './scratch-writer.ts';
@@ -41,9 +41,11 @@ export async function receiveUpload(
   const { staging, sizeBytes, preallocation, declaredBytes } = target;
   const signal = AbortSignal.any([hooks.signal, staging.signal]);
   const timer = new StepTimer(hooks);
+  const onBytes = (bytes: number): void => timer.advance({ bytesFetched: bytes });
+  const pieces = new BodyPieces(body, { declaredBytes, signal, onBytes });
   try {
     const digest = new SourceDigest(target.checksum);
-    const source = new UploadSource(body, declaredBytes, signal, (bytes) => timer.advance({ bytesFetched: bytes }));
+    const source = new UploadSource(pieces, declaredBytes);
     const surroundings = { ...hooks, signal };
     const probe = await timer.run('probe', () => probeImage(source, sizeBytes, surroundings));
     const plan = await timer.run('plan', () => planUpload());
@@ -72,6 +74,8 @@ export async function receiveUpload(
     return { kind: 'ready', report };
   } catch (error) {
     throw toFault(error, { signal });
+  } finally {
+    await pieces.return();
   }
 }
 
@@ -98,45 +102,8 @@ async function stageUpload(
 class UploadSource extends PeekedStream {
   readonly totalBytes: number | undefined;
 
-  constructor(
-    body: Readable,
-    declaredBytes: number | undefined,
-    signal: AbortSignal,
-    onBytes: (bytes: number) => void,
-  ) {
-    super(interruptible(bytesOf(body, declaredBytes, signal, onBytes), signal));
+  constructor(pieces: BodyPieces, declaredBytes: number | undefined) {
+    super(pieces);
     this.totalBytes = declaredBytes;
   }
-}
-
-/** A body that breaks off or ends early is the client's doing, whichever event tells it. */
-async function* bytesOf(
-  body: Readable,
-  declaredBytes: number | undefined,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void,
-): AsyncGenerator<Buffer> {
-  let bytes = 0;
-  const cut = (cause?: unknown): Fault =>
-    new Fault(
-      'UploadInterrupted',
-      `the upload ended after ${bytes} of ${declaredBytes ?? 'an unknown number of'} bytes`,
-      { cause },
-    );
-  try {
-    // Safe: no encoding is set on the body.
-    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      bytes += chunk.byteLength;
-      if (declaredBytes !== undefined && bytes > declaredBytes) {
-        throw new Fault('SourceTooLong', `the upload declared ${declaredBytes} bytes and sent more`);
-      }
-      signal.throwIfAborted();
-      onBytes(bytes);
-      yield chunk;
-    }
-  } catch (error) {
-    if (signal.aborted || error instanceof Fault) throw toFault(error, { signal });
-    throw cut(error);
-  }
-  if (declaredBytes !== undefined && bytes < declaredBytes) throw cut();
 }

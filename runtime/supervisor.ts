@@ -43,7 +43,7 @@ const stopLimitMs = 10_000;
 const nodeFlags: Readonly<Record<NodePartName, readonly string[]>> = {
   api: ['--max-old-space-size=256', '--max-semi-space-size=2'],
   uploadproxy: ['--max-old-space-size=96', '--max-semi-space-size=1', '--heap-growing-percent=300'],
-  worker: ['--max-old-space-size=192', '--max-semi-space-size=2'],
+  worker: ['--max-old-space-size=192', '--max-semi-space-size=2', '--heap-growing-percent=300'],
 };
 
 /** @throws the Fault of the first process that cannot start; nothing runs then */

@@ -134,7 +134,6 @@ const lingerMs = 1_000;
  */
 function lingerAfter(request: IncomingMessage, response: ServerResponse): void {
   response.once('finish', () => {
-    request.removeAllListeners('readable');
     request.resume();
     const timer = setTimeout(() => request.socket.destroy(), lingerMs);
     for (const end of ['end', 'close'] as const) request.once(end, () => clearTimeout(timer));
