@@ -4,7 +4,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
-import { isAlive, type ProcessIdentity } from '../../runtime/process-identity.ts';
+import { identityOf, isAlive, type ProcessIdentity } from '../../runtime/process-identity.ts';
 import { cacheDirectory, programsOf } from './build-programs.ts';
 import { type Component as ControlPlaneComponent, type ControlPlaneSettings, startComponent } from './control-plane.ts';
 import { type Credentials, makeCredentials, nodeName, readCredentials } from './credentials.ts';
@@ -14,7 +14,7 @@ import { cgroupOf, makeCgroups, removeCgroups } from './node/cgroups.ts';
 import { importImage, launchContainerd } from './node/containerd.ts';
 import { imageArchives } from './node/images.ts';
 import { detachLoopDevices } from './node/loop-devices.ts';
-import { createMachine, destroyMachine, findMachine, type Machine } from './node/machine.ts';
+import { createMachine, destroyMachine, findMachine, letStay, type Machine } from './node/machine.ts';
 import { awaitDisconnection, type Cable, connectMachine } from './node/network.ts';
 import { launchKubelet, launchProxy } from './node/node-components.ts';
 import { isMissing } from './paths.ts';
@@ -73,9 +73,12 @@ export async function bringUp(
     if (found !== undefined) return found;
     await clear(directory);
     await mkdir(directory, { recursive: true });
-    if (owner !== undefined) await writeFile(join(directory, 'owner.json'), JSON.stringify(owner));
+    const creator = owner ?? ownIdentity();
+    await writeFile(ownerRecord(directory), JSON.stringify(creator));
     try {
-      return await create(name, { programs, owner, say });
+      const node = await create(name, { programs, owner: creator, say });
+      if (owner === undefined) await keep(directory);
+      return node;
     } catch (error) {
       await end(directory);
       throw error;
@@ -124,12 +127,28 @@ async function locked<Result>(action: () => Promise<Result>): Promise<Result> {
   return alone(join(clustersDirectory(), 'lock'), lockLimitMs, action);
 }
 
+function ownIdentity(): ProcessIdentity {
+  const identity = identityOf(process.pid);
+  if (identity === undefined) throw new Fault('Internal', 'this process is not to be found in /proc');
+  return identity;
+}
+
+/** Until it is up, also a cluster that is to stay belongs to whoever brings it up: an interrupted command leaves nothing running. */
+async function keep(directory: string): Promise<void> {
+  await letStay(directory);
+  await rm(ownerRecord(directory));
+}
+
+function ownerRecord(directory: string): string {
+  return join(directory, 'owner.json');
+}
+
 /** Clusters whose owner is gone without having taken them down. */
 async function removeLeftovers(): Promise<void> {
   const entries = await readdir(clustersDirectory(), { withFileTypes: true });
   for (const entry of entries.filter((one) => one.isDirectory())) {
     const directory = join(clustersDirectory(), entry.name);
-    const owner = await readRecord<ProcessIdentity>(join(directory, 'owner.json'));
+    const owner = await readRecord<ProcessIdentity>(ownerRecord(directory));
     if (owner !== undefined && !isAlive(owner)) await clear(directory);
   }
 }
@@ -148,7 +167,7 @@ async function end(directory: string): Promise<void> {
 
 async function create(
   name: string,
-  { programs, owner, say }: { programs: Programs; owner: ProcessIdentity | undefined; say: (line: string) => void },
+  { programs, owner, say }: { programs: Programs; owner: ProcessIdentity; say: (line: string) => void },
 ): Promise<SingleNode> {
   const directory = directoryOf(name);
   const images = await imageArchives(programs.companions);

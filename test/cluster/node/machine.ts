@@ -52,18 +52,18 @@ export function findMachine(directory: string): Machine | undefined {
 /**
  * @param directory of the machine, absolute; its own directories are kept in it
  * @param options.holder the program that becomes the first process; it collects orphans
- * @param options.owner the process with whose end the machine ends too; without one it stays
+ * @param options.owner the process with whose end the machine ends too, unless `letStay` is called
  */
 export async function createMachine(
   directory: string,
-  { hostname, holder, owner }: { hostname: string; holder: string; owner?: ProcessIdentity | undefined },
+  { hostname, holder, owner }: { hostname: string; holder: string; owner: ProcessIdentity },
 ): Promise<Machine> {
   await mkdir(directory, { recursive: true });
   const child = spawn('unshare', [...nameSpaces, holder, markOf(directory)], { stdio: 'ignore', detached: true });
   await once(child, 'spawn');
   child.unref();
   const machine = await until('the first process of the machine', 10_000, () => findMachine(directory));
-  if (owner !== undefined) await endWith(owner, machine.firstPid, directory);
+  await endWith(owner, machine.firstPid, directory);
   await machine.run(['hostname', hostname]);
   await machine.run(['sh', '-euc', await preparation(directory)]);
   return machine;
@@ -72,23 +72,34 @@ export async function createMachine(
 /** Watched from outside; the mark among its arguments makes the watcher end with the machine. */
 async function endWith(owner: ProcessIdentity, firstPid: number, directory: string): Promise<void> {
   const script = 'tail --pid="$2" --follow /dev/null; kill -KILL "$3"';
-  const args = ['-c', script, 'sh', markOf(directory), String(owner.pid), String(firstPid)];
+  const args = ['-c', script, watcherName, markOf(directory), String(owner.pid), String(firstPid)];
   const child = spawn('sh', args, { stdio: 'ignore', detached: true });
   await once(child, 'spawn');
   child.unref();
 }
 
+/** Its owner's end no longer ends it. */
+export async function letStay(directory: string): Promise<void> {
+  const mark = markOf(directory);
+  await killAll((argv) => argv.includes(mark) && argv.includes(watcherName));
+}
+
 /** Ends everything in it. What it did to shared things is for the caller to undo. One that is not there is no fault. */
 export async function destroyMachine(directory: string): Promise<void> {
   const mark = markOf(directory);
-  for (const pid of pidsWith((argv) => argv.includes(mark))) {
-    const identity = identityOf(pid);
-    if (identity !== undefined) await killIfSame(identity);
-  }
+  await killAll((argv) => argv.includes(mark));
   const isLast = pidsWith((argv) => argv.some((word) => word.startsWith(markPrefix))).length === 0;
   if (isLast) await removeMountPoints(directory);
 }
 
+async function killAll(matches: (argv: readonly string[]) => boolean): Promise<void> {
+  for (const pid of pidsWith(matches)) {
+    const identity = identityOf(pid);
+    if (identity !== undefined) await killIfSame(identity);
+  }
+}
+
+const watcherName = 'watcher';
 const markPrefix = '--longshore-test-machine=';
 
 function markOf(directory: string): string {
