@@ -116,7 +116,7 @@ describe('a machine that cannot have one is told in one line', () => {
     const { code, err } = await answerOf('setpriv', asNobody);
     expect([code, err]).toEqual([
       1,
-      'cluster: the test cluster makes name spaces, mounts and cgroups: run it with sudo\n',
+      'cluster: the test cluster makes name spaces, mounts and cgroups: run it as root\n',
     ]);
   });
 

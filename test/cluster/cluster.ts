@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { Fault, toFault } from '../../domain/fault.ts';
 import { bringUp, findNode, type SingleNode, takeDown } from './single-node.ts';
 
-const usage = `Usage: sudo node test/cluster/cluster.ts COMMAND [--name NAME]
+const usage = `Usage, as root: node test/cluster/cluster.ts COMMAND [--name NAME]
 
   up                        bring it up, or find it where it is up
   env                       shell lines that put its KUBECONFIG and its programs (kubectl, helm, csi-sanity) in place

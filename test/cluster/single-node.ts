@@ -110,7 +110,7 @@ export async function findNodeOf(kubeconfig: string): Promise<SingleNode | undef
 
 function requireRoot(): void {
   if (process.geteuid?.() === 0) return;
-  throw new Fault('NeedsRoot', 'the test cluster makes name spaces, mounts and cgroups: run it with sudo');
+  throw new Fault('NeedsRoot', 'the test cluster makes name spaces, mounts and cgroups: run it as root');
 }
 
 function clustersDirectory(): string {
