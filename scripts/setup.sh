@@ -233,7 +233,7 @@ build_native_binding() {
 
 # --- compiled JavaScript ---------------------------------------------------------------------------------------------------
 
-rooms='domain runtime volumes importer cloner uploadproxy jobs worker controller api cli main'
+rooms='domain runtime volumes importer cloner uploadproxy jobs csi worker controller api cluster cli main'
 built=dist/.built
 
 build_is_fresh() {
