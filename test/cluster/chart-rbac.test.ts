@@ -8,71 +8,9 @@ import { KubeClient } from '../../cluster/kube-client.ts';
 import { kubeconfigCredentials } from '../../cluster/kube-credentials.ts';
 import { programsOf } from './build-programs.ts';
 import { type Manifest, releaseNamespace, renderChart } from './chart.ts';
+import { holds, type Process, processes, type Right, rightsOf, rightsTable, told } from './chart-rights.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { Kubectl } from './kubectl.ts';
-
-const processes = ['api', 'controller', 'uploadproxy', 'worker'] as const;
-type Process = (typeof processes)[number];
-
-interface Right {
-  verb: string;
-  group: string;
-  /** With the subresource, as in rules. */
-  resource: string;
-  name?: string;
-  /** Only in the namespace of the release. */
-  here: boolean;
-}
-
-/** `<resource>[/<subresource>][.<group>] [named <name>] [here]: <verbs>` */
-const table: Readonly<Record<Process, readonly string[]>> = {
-  api: [
-    'persistentvolumeclaims: get',
-    'cdiconfigs.cdi.kubevirt.io: get',
-    'subjectaccessreviews.authorization.k8s.io: create',
-    'secrets named longshore-api-pki here: list watch',
-  ],
-  controller: [
-    'datavolumes.cdi.kubevirt.io: get list watch update',
-    'datavolumes/status.cdi.kubevirt.io: update',
-    'datavolumes/finalizers.cdi.kubevirt.io: update',
-    'persistentvolumeclaims: get list watch create update',
-    'cdiconfigs.cdi.kubevirt.io: get list watch create update',
-    'storageprofiles.cdi.kubevirt.io: get list watch create update delete',
-    'storageprofiles/status.cdi.kubevirt.io: update',
-    'cdis.cdi.kubevirt.io: list watch',
-    'volumesnapshotclasses.snapshot.storage.k8s.io: list',
-    'persistentvolumes: list watch',
-    'storageclasses.storage.k8s.io: list watch',
-    'events: get create update',
-    'secrets: get',
-    'configmaps: get',
-    'tokenreviews.authentication.k8s.io: create',
-    'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-validate: get update',
-    'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-mutate: get update',
-    'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: get update',
-    'ingresses.networking.k8s.io here: list watch',
-    'leases.coordination.k8s.io here: create',
-    'leases.coordination.k8s.io named longshore-controller here: get update',
-    'secrets here: create',
-    'configmaps here: create',
-    'secrets named longshore-pki here: update',
-    'secrets named longshore-api-pki here: update',
-    'secrets named longshore-uploadproxy-pki here: update',
-    'configmaps named longshore-ca here: update',
-  ],
-  uploadproxy: ['persistentvolumeclaims: get', 'secrets named longshore-uploadproxy-pki here: list watch'],
-  worker: [
-    'configmaps named longshore-ca here: get',
-    // The rest is the external-provisioner's.
-    'persistentvolumes: list watch create patch delete',
-    'persistentvolumeclaims: list watch update',
-    'storageclasses.storage.k8s.io: list watch',
-    'events: create patch',
-    'csistoragecapacities.storage.k8s.io here: list watch create update delete',
-    'pods here: get',
-  ],
-};
 
 /** What would be worst; nobody has it. */
 const forbidden = [
@@ -87,21 +25,6 @@ const forbidden = [
 
 /** Whoever is authenticated has these by the role of users. */
 const ofUsers = ['cdiconfigs.cdi.kubevirt.io: get list watch', 'storageprofiles.cdi.kubevirt.io: get list watch'];
-
-function rightsOf(lines: readonly string[]): Right[] {
-  return lines.flatMap((line) => {
-    const match = /^([a-z/]+)(?:\.([a-z0-9.]+))?(?: named (\S+))?( here)?: (.+)$/.exec(line);
-    if (match === null) throw new Error(`${line}: cannot be read`);
-    const [, resource = '', group = '', name, here, verbs = ''] = match;
-    const named = name === undefined ? {} : { name };
-    return verbs.split(' ').map((verb) => ({ verb, group, resource, ...named, here: here !== undefined }));
-  });
-}
-
-function told({ verb, group, resource, name, here }: Right): string {
-  const what = group === '' ? resource : `${resource}.${group}`;
-  return [verb, what, ...(name === undefined ? [] : [name]), here ? 'here' : 'everywhere'].join(' ');
-}
 
 interface Rule {
   apiGroups: string[];
@@ -133,7 +56,7 @@ function granted(manifests: readonly Manifest[], process: Process): Right[] {
 describe('the roles of the processes', () => {
   test.for(processes)('of %s grant what the table says', async (process) => {
     const given = granted(await renderChart(), process).map(told);
-    expect(given.sort()).toEqual(rightsOf(table[process]).map(told).sort());
+    expect(given.sort()).toEqual(rightsOf(rightsTable[process]).map(told).sort());
     expect(new Set(given).size).toBe(given.length);
   });
 });
@@ -170,15 +93,9 @@ describe('kube-apiserver', () => {
     return (await reviewAccess(client, { username, groups }, right)).allowed;
   }
 
-  /** Whether a right of the table holds another: it is for any name, or for any namespace. */
-  function holds(held: Right, asked: Right): boolean {
-    const isSame = held.verb === asked.verb && held.group === asked.group && held.resource === asked.resource;
-    return isSame && (held.name ?? asked.name) === asked.name && (!held.here || asked.here);
-  }
-
   test.for(processes)('lets %s do what is in its table, and not what is in that of others', async (process) => {
-    const own = [...rightsOf(table[process]), ...rightsOf(ofUsers)];
-    const ofEverybody = processes.flatMap((each) => rightsOf(table[each]));
+    const own = [...rightsOf(rightsTable[process]), ...rightsOf(ofUsers)];
+    const ofEverybody = processes.flatMap((each) => rightsOf(rightsTable[each]));
     const asked = new Map([...ofEverybody, ...rightsOf(forbidden)].map((right) => [told(right), right]));
     const may: string[] = [];
     for (const [words, right] of asked) if (await isAllowed(process, right)) may.push(words);

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startWebServer, type WebServer } from '../../scripts/demo-web-server.ts';
 import { lastStep, takeStep, tokenFor, uploadSteps } from '../virtctl/upload-steps.ts';
+import { askedRights } from './audit-log.ts';
 import { chartDirectory, releaseNamespace } from './chart.ts';
+import { processes, unusedRights } from './chart-rights.ts';
 import { InstalledService } from './installed-service.ts';
 import { answerOf } from './run-program.ts';
 import { testCluster } from './test-cluster.ts';
@@ -128,11 +130,24 @@ describe('on a cluster', () => {
     await kubectl.out(['delete', 'namespace', source, target, '--timeout=120s']);
     const volumes = () => kubectl.out(['get', 'persistentvolumes', '--output', 'name']);
     await until('no PersistentVolume is left', 60_000, async () => (await volumes()) === '');
-    expect((await service.redisKeys()).filter((key) => key.includes('pvc-'))).toEqual([]);
+    const jobs = async () => (await service.redisKeys()).filter((key) => key.includes('pvc-'));
+    await until('no job is left', 60_000, async () => (await jobs()).length === 0);
     const { node } = service.cluster;
     if (node === undefined) return;
     const pool = join(node.directory, 'own/var-lib-longshore/pools/default');
-    for (const part of ['volumes', 'staging']) expect(await readdir(join(pool, part)), part).toEqual([]);
+    const files = async () => [...(await readdir(join(pool, 'volumes'))), ...(await readdir(join(pool, 'staging')))];
+    await until('the pool is empty', 60_000, async () => (await files()).length === 0);
+  });
+
+  test('every process asked for nothing that it may not, and has no right that it does not use', async ({ skip }) => {
+    const { node } = service.cluster;
+    if (node === undefined) return skip('the audit log of another cluster is not ours to read');
+    const asked = await askedRights(node.directory);
+    expect(asked.filter(({ status }) => status === 401 || status === 403)).toEqual([]);
+    for (const process of processes) {
+      const own = asked.filter((each) => each.process === process).map(({ right }) => right);
+      expect([process, unusedRights(process, own)]).toEqual([process, []]);
+    }
   });
 
   test('uninstalling leaves volumes as they are', async () => {
@@ -144,7 +159,8 @@ describe('on a cluster', () => {
     expect(await kubectl.out(['get', 'datavolumes,pvc', '-n', source, '--output', 'name'])).toBe(
       'datavolume.cdi.kubevirt.io/kept\npersistentvolumeclaim/kept\n',
     );
-    expect(await kubectl.out(['get', 'all', '-n', releaseNamespace, '--output', 'name'])).toBe('');
+    const rest = () => kubectl.out(['get', 'all', '-n', releaseNamespace, '--output', 'name']);
+    await until('nothing of it runs', 60_000, async () => (await rest()) === '');
     await service.helm('install', 'longshore', chartDirectory, ...service.values());
     await service.untilPhase(source, 'kept', 'Succeeded');
     await kubectl.out(['delete', 'namespace', source, '--timeout=120s']);
