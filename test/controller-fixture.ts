@@ -1,7 +1,5 @@
 // A controller for tests, in real surroundings: the embedded store in a directory of its own, a real Redis, real certificates. The worker's end is
 // scripted, or left to the test.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startGarbageCollector } from '../api/garbage-collector.ts';
 import { seed } from '../api/seed.ts';
@@ -19,6 +17,7 @@ import { type Config, loadConfig } from '../runtime/config.ts';
 import { createLogger, type Logger } from '../runtime/logger.ts';
 import { RedisFixture } from './redis-fixture.ts';
 import { ScriptedWorker } from './scripted-worker.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 export interface ControllerFixtureOptions {
   environment?: Record<string, string>;
@@ -32,12 +31,11 @@ export class ControllerFixture {
   readonly redis: RedisFixture;
   readonly logger: Logger;
   readonly config: Config;
-  readonly #connection: RedisConnection;
   readonly #authority: CertificateAuthority;
   readonly #options: ControllerFixtureOptions;
   readonly #workers: ScriptedWorker[] = [];
+  readonly #undo = new AsyncDisposableStack();
   readonly queues: JobQueues;
-  #collector: { stop(): Promise<void> };
   controller: Controller | undefined;
 
   private constructor(
@@ -51,16 +49,16 @@ export class ControllerFixture {
     this.redis = parts.redis;
     this.logger = parts.logger;
     this.config = parts.config;
-    this.#connection = connection;
     this.#authority = authority;
     this.#options = options;
     this.queues = new JobQueues(connection);
-    this.#collector = startGarbageCollector(this.store, this.logger);
   }
 
   static async start(options: ControllerFixtureOptions = {}): Promise<ControllerFixture> {
-    const directory = await mkdtemp(join(tmpdir(), 'ls-controller-'));
+    await using undo = new AsyncDisposableStack();
+    const directory = await temporaryDirectory(undo, 'controller');
     const redis = await RedisFixture.start();
+    undo.defer(() => redis.close());
     const config = loadConfig({
       LONGSHORE_LOG_LEVEL: 'silent',
       LONGSHORE_BACKOFF_BASE_MS: '20',
@@ -69,11 +67,17 @@ export class ControllerFixture {
     });
     const logger = createLogger(config, 'test');
     const store = await SqliteStore.open(directory);
+    undo.defer(() => store.close());
     await seed(store);
     const connection = await openRedis(redis.url);
+    undo.defer(() => connection.disconnect());
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const fixture = new ControllerFixture({ directory, store, redis, logger, config }, connection, authority, options);
+    undo.defer(() => fixture.queues.close());
+    const collector = startGarbageCollector(store, logger);
+    undo.defer(() => collector.stop());
     await fixture.startController();
+    fixture.#undo.use(undo.move());
     return fixture;
   }
 
@@ -172,11 +176,6 @@ export class ControllerFixture {
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     await this.stopController();
-    await this.#collector.stop();
-    await this.queues.close();
-    this.#connection.disconnect();
-    await this.store.close();
-    await this.redis.close();
-    await rm(this.directory, { recursive: true, force: true });
+    await this.#undo.disposeAsync();
   }
 }

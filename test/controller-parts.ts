@@ -1,7 +1,4 @@
 // The controller's parts without its loop, for tests of what its rounds read: a real store and real caches that the test fills by hand.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import type { ControllerContext } from '../controller/controller-context.ts';
 import { EventRecorder } from '../controller/event-recorder.ts';
@@ -12,17 +9,18 @@ import { byChannel } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 export class ControllerParts {
   readonly store: SqliteStore;
   readonly context: ControllerContext;
   /** What the rounds asked to be woken for, as `what for namespace/name`. */
   readonly waits: string[] = [];
-  readonly #directory: string;
+  readonly #undo: AsyncDisposableStack;
 
-  private constructor(store: SqliteStore, directory: string) {
+  private constructor(store: SqliteStore, undo: AsyncDisposableStack) {
     this.store = store;
-    this.#directory = directory;
+    this.#undo = undo;
     const config = loadConfig({ LONGSHORE_LOG_LEVEL: 'silent', LONGSHORE_ATTEMPT_LIMIT: '3' });
     const logger = createLogger(config, 'test');
     const cacheOf = <T extends KubeObject>(resource: ResourceRef<T>) =>
@@ -52,8 +50,10 @@ export class ControllerParts {
   }
 
   static async open(): Promise<ControllerParts> {
-    const directory = await mkdtemp(join(tmpdir(), 'longshore-parts-'));
-    return new ControllerParts(await SqliteStore.open(directory), directory);
+    await using undo = new AsyncDisposableStack();
+    const store = await SqliteStore.open(await temporaryDirectory(undo, 'parts'));
+    undo.defer(() => store.close());
+    return new ControllerParts(store, undo.move());
   }
 
   /** A connected node whose inventory has come. */
@@ -69,7 +69,6 @@ export class ControllerParts {
   }
 
   async close(): Promise<void> {
-    await this.store.close();
-    await rm(this.#directory, { recursive: true });
+    await this.#undo.disposeAsync();
   }
 }
