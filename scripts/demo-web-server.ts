@@ -41,7 +41,12 @@ async function serveFile(
   response: ServerResponse,
 ): Promise<void> {
   const path = join(directory, basename(request.url ?? ''));
-  const { size, mtime } = await stat(path);
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) {
+    response.writeHead(404).end();
+    return;
+  }
+  const { size, mtime } = found;
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   const start = range === null ? 0 : Number(range[1]);
   const end = range === null || range[2] === '' ? size - 1 : Math.min(Number(range[2]), size - 1);

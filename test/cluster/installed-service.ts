@@ -31,7 +31,9 @@ export class InstalledService implements UploadApi {
     const service = new InstalledService(cluster);
     await service.helm('install', 'longshore', chartDirectory, '--create-namespace', ...service.values());
     const ca = await cluster.kubectl.get('configmap', 'longshore-ca', '--namespace', releaseNamespace);
+    // Safe: the shape of a ConfigMap.
     service.#ca = (ca['data'] as Record<string, string>)['ca.crt'] ?? '';
+    await service.tellProxyUrl();
     return service;
   }
 
@@ -43,6 +45,13 @@ export class InstalledService implements UploadApi {
 
   get #proxyHost(): string {
     return this.cluster.node?.nodeAddress ?? 'localhost';
+  }
+
+  /** What an administrator does where no Ingress tells it: virtctl finds the proxy by that. */
+  async tellProxyUrl(): Promise<void> {
+    const spec = { uploadProxyURLOverride: `https://${this.#proxyHost}:${uploadPort}` };
+    const patch = ['patch', 'cdiconfig', 'config', '--type', 'merge', '--patch', JSON.stringify({ spec })];
+    await this.cluster.kubectl.out(patch);
   }
 
   /** One command of helm upon the release's namespace, which must succeed. */
