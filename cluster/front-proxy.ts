@@ -1,7 +1,7 @@
 // Who a request to the aggregated API comes from. kube-apiserver has authenticated the user and passes the request on over TLS with a certificate of its front
 // proxy, and the user's name in headers. Only what comes with that certificate is believed.
 // https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { Fault } from '../domain/fault.ts';
 import type { ConfigMap } from '../domain/kube-shapes.ts';
@@ -50,7 +50,8 @@ function parsedList({ data = {} }: ConfigMap, key: string): string[] | undefined
 /** @throws Fault Unauthenticated, in CDI's words */
 export function userOf(request: IncomingMessage, proxy: FrontProxy): ClusterUser {
   const refused = new Fault('Unauthenticated', 'request is not authenticated');
-  const { socket, headers } = request;
+  // Each header by itself: those that node:http joins could not be told apart from a name with a comma.
+  const { socket, headersDistinct: headers } = request;
   if (!(socket instanceof TLSSocket) || !socket.authorized) throw refused;
   const name: unknown = socket.getPeerCertificate().subject?.CN;
   if (proxy.names.length > 0 && !proxy.names.some((known) => known === name)) throw refused;
@@ -60,21 +61,23 @@ export function userOf(request: IncomingMessage, proxy: FrontProxy): ClusterUser
   return { username, groups, extra: extraOf(headers, proxy.extraPrefixes) };
 }
 
-/** Headers that come several times are joined by node:http; names of groups hold no comma and blank. */
-function valuesOf(headers: IncomingHttpHeaders, names: readonly string[]): string[] {
-  return names.flatMap((name) => splitHeader(headers[name.toLowerCase()]));
+type DistinctHeaders = IncomingMessage['headersDistinct'];
+
+function valuesOf(headers: DistinctHeaders, names: readonly string[]): string[] {
+  return names.flatMap((name) => (headers[name.toLowerCase()] ?? []).map(asText));
 }
 
-function splitHeader(value: string | string[] | undefined): string[] {
-  if (value === undefined) return [];
-  return Array.isArray(value) ? value : value.split(', ');
+/** node:http reads each byte of a header as a character; kube-apiserver writes names as UTF-8. */
+function asText(value: string): string {
+  return Buffer.from(value, 'latin1').toString('utf8');
 }
 
-function extraOf(headers: IncomingHttpHeaders, prefixes: readonly string[]): Record<string, string[]> {
+/** Names are escaped as in a URL, as they may hold what a header's name may not. */
+function extraOf(headers: DistinctHeaders, prefixes: readonly string[]): Record<string, string[]> {
   const extra: Record<string, string[]> = {};
   for (const prefix of prefixes.map((given) => given.toLowerCase())) {
-    for (const [name, value] of Object.entries(headers)) {
-      if (name.startsWith(prefix)) extra[decodeURIComponent(name.slice(prefix.length))] = splitHeader(value);
+    for (const [name, values = []] of Object.entries(headers)) {
+      if (name.startsWith(prefix)) extra[decodeURIComponent(name.slice(prefix.length))] = values.map(asText);
     }
   }
   return extra;

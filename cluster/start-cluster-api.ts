@@ -3,6 +3,7 @@
 import type { Server } from 'node:https';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Fault, toFault } from '../domain/fault.ts';
+import { reasonOf } from '../domain/kube-reason.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import { closeServer, formatAddress, type ListenAddress, listenOn } from '../runtime/listen.ts';
@@ -77,8 +78,13 @@ export async function startClusterApi(
   };
 }
 
+/** As a Status, which kubectl prints; but who may not is told so in plain words, as by CDI. */
 function refuse(reply: FastifyReply, fault: Fault) {
-  return reply.code(fault.row.http).type('text/plain').send(fault.detail);
+  const { detail: message, row } = fault;
+  reply.code(row.http);
+  if (fault.code === 'Unauthenticated') return reply.type('text/plain').send(message);
+  const status = { status: 'Failure', message, reason: reasonOf(fault), code: row.http };
+  return reply.send({ kind: 'Status', apiVersion: 'v1', metadata: {}, ...status });
 }
 
 function registerWebhooks(app: FastifyInstance<Server>, { reader, client }: ClusterApiOptions): void {

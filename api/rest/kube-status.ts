@@ -2,6 +2,7 @@
 import { admissionMessage, type Cause, shapeMessage } from '../../domain/cause.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { FaultCode } from '../../domain/fault-catalogue.ts';
+import { reasonOf } from '../../domain/kube-reason.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 
 export interface StatusCause {
@@ -45,29 +46,6 @@ export class Refusal extends Fault {
     this.name = 'Refusal';
     this.details = details;
   }
-}
-
-const reasons: Partial<Record<FaultCode, string>> = {
-  InvalidRequest: 'Invalid',
-  CloneForbidden: 'Invalid',
-  MalformedRequest: 'BadRequest',
-  NotFound: 'NotFound',
-  AlreadyExists: 'AlreadyExists',
-  Conflict: 'Conflict',
-  Gone: 'Expired',
-  Unauthenticated: 'Unauthorized',
-  Forbidden: 'Forbidden',
-  Quota: 'Forbidden',
-  MethodNotAllowed: 'MethodNotAllowed',
-  UnsupportedMediaType: 'UnsupportedMediaType',
-  TooLarge: 'RequestEntityTooLarge',
-  TimedOut: 'Timeout',
-};
-
-function reasonOf(fault: Fault): string {
-  const known = reasons[fault.code];
-  if (known !== undefined) return known;
-  return fault.retryable && fault.row.http >= 500 ? 'ServiceUnavailable' : 'InternalError';
 }
 
 /** Codes whose status tells of the asked object even where nobody added details. */
