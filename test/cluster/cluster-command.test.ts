@@ -1,11 +1,12 @@
 // The life of a cluster of one node as a developer sees it: up, found again, down; and what a killed run leaves.
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, delimiter, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { identityOf, isAlive, type ProcessIdentity } from '../../runtime/process-identity.ts';
+import { cacheDirectory } from './build-programs.ts';
 import { findMachine } from './node/machine.ts';
 import { type Answer, answerOf } from './run-program.ts';
 import { findNode, type SingleNode, takeDown } from './single-node.ts';
@@ -110,6 +111,19 @@ describe('a cluster of one node', () => {
   });
 });
 
+describe('a cluster that does not come up', () => {
+  test('says which part and what its last words were, and leaves nothing but its files', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'longshore-broken-'));
+    writeFileSync(join(directory, 'containerd'), '#!/bin/sh\necho no runtime today; exit 1\n', { mode: 0o755 });
+    const path = `PATH=${directory}${delimiter}${process.env['PATH']}`;
+    const { code, err } = await answerOf('env', [path, process.execPath, program, 'up', '--name', name]);
+    rmSync(directory, { recursive: true });
+    const files = join(cacheDirectory(), 'clusters', name);
+    expect([code, err]).toEqual([1, expect.stringMatching(/^cluster: containerd ended; .*: no runtime today$/m)]);
+    expect(tracesOf(files, [])).toEqual({ ...nothing, files: expect.arrayContaining(['logs']) });
+  });
+});
+
 describe('a machine that cannot have one is told in one line', () => {
   test('that it takes root', async () => {
     const asNobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, program, 'up'];
@@ -118,6 +132,16 @@ describe('a machine that cannot have one is told in one line', () => {
       1,
       'cluster: the test cluster makes name spaces, mounts and cgroups: run it as root\n',
     ]);
+  });
+
+  test('that it takes programs of Debian', async () => {
+    const empty = mkdtempSync(join(tmpdir(), 'longshore-no-programs-'));
+    const { code, err } = await answerOf('env', [`PATH=${empty}`, process.execPath, program, 'up']);
+    rmSync(empty, { recursive: true });
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^cluster: the node needs .*containerd, .*runc.*: sh scripts\/setup\.sh --cluster installs it\n$/,
+    );
   });
 
   test('that it takes Go', async () => {

@@ -12,6 +12,7 @@ import { alone } from './lock.ts';
 import { installBase } from './node/base.ts';
 import { cgroupOf, makeCgroups, removeCgroups } from './node/cgroups.ts';
 import { importImage, launchContainerd } from './node/containerd.ts';
+import { requireDebianPrograms } from './node/debian-programs.ts';
 import { imageArchives } from './node/images.ts';
 import { detachLoopDevices } from './node/loop-devices.ts';
 import { createMachine, destroyMachine, findMachine, letStay, type Machine } from './node/machine.ts';
@@ -62,6 +63,7 @@ export async function bringUp(
   { say, owner }: { say: (line: string) => void; owner?: ProcessIdentity },
 ): Promise<SingleNode> {
   requireRoot();
+  await requireDebianPrograms();
   const programs = {
     kubernetes: await programsOf('kubernetes', say),
     companions: await programsOf('companions', say),

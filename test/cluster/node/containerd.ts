@@ -9,7 +9,7 @@ import { podRange } from './network.ts';
 /** In the machine, whose /run is its own. */
 export const containerdSocket = '/run/containerd/containerd.sock';
 /** Where Debian's containernetworking-plugins lie. */
-const networkPlugins = '/usr/lib/cni';
+export const networkPlugins = '/usr/lib/cni';
 
 /** @param directory of the cluster; images and containers are kept in it */
 export async function launchContainerd(machine: Machine, directory: string): Promise<Launch> {
