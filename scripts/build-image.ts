@@ -95,6 +95,8 @@ async function makeDebian(root: string, scratch: string): Promise<UnpackedDebian
     group: ['root:x:0:', `longshore:x:${gid}:`],
     'nsswitch.conf': ['passwd: files', 'group: files', 'hosts: files dns'],
   };
+  // Empty: Node complains where the directory of the system's CAs is not there, and somebody may mount some.
+  await mkdir(join(root, 'etc/ssl/certs'), { recursive: true });
   for (const [name, lines] of Object.entries(files)) await writeFile(join(root, 'etc', name), `${lines.join('\n')}\n`);
   return debian;
 }

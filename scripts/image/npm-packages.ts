@@ -41,7 +41,9 @@ const onlyFiles: Readonly<Record<string, readonly string[]>> = {
 };
 
 const licence = /^(licen[cs]e|notice|copying)/i;
-const uselessFiles = /\.([cm]?ts|map|md|markdown)$|\.musl\.node$/;
+/** Sources, types, prose, pages, and what editors, compilers and other tools keep beside the code. */
+const uselessFiles =
+  /^\.|^(CNAME|Makefile)$|^tsconfig.*\.json$|\.([cm]?ts|map|md|markdown|tsbuildinfo|html|ico|jsdoc|bnf|sh|cmd|cpp|gyp)$|\.musl\.node$/;
 const uselessFolders = /^(\.github|test|tests|bench|benchmark|benchmarks|doc|docs|example|examples)$/;
 
 /**
@@ -97,7 +99,7 @@ export async function copyPackages(repository: string, packages: readonly NpmPac
     const wanted = onlyFiles[name];
     const filter = (source: string): boolean => {
       const inside = relative(from, source);
-      return inside === '' || (wanted === undefined ? isLoaded(inside) : wanted.some((file) => overlaps(file, inside)));
+      return inside === '' || (isLoaded(inside) && (wanted?.some((file) => overlaps(file, inside)) ?? true));
     };
     await cp(from, join(target, path), { recursive: true, filter });
   }
@@ -105,7 +107,7 @@ export async function copyPackages(repository: string, packages: readonly NpmPac
 
 function isLoaded(inside: string): boolean {
   if (inside === 'node_modules' || uselessFolders.test(inside)) return false;
-  return licence.test(basename(inside)) || !uselessFiles.test(inside);
+  return licence.test(basename(inside)) || !uselessFiles.test(basename(inside));
 }
 
 /** One is the other, or lies in it. */

@@ -67,6 +67,11 @@ describe.skipIf(getuid?.() !== 0)(`in it, as user ${user}`, () => {
     expect(await inside('longshore', '--help')).toMatch(/^Usage: longshore /);
   });
 
+  test('Node looks for the CAs of the system, finds none, and has nothing to say about it', async () => {
+    const script = "process.stdout.write(String(require('node:tls').getCACertificates('system').length))";
+    expect(await inside('sh', '-c', 'exec "$0" --eval "$1" 2>&1', node, script)).toBe('0');
+  });
+
   test('qemu-img runs', async () => {
     expect(await inside('qemu-img', '--version')).toMatch(/^qemu-img version /);
   });
