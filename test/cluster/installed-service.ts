@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { kubeconfigCredentials } from '../../cluster/kube-credentials.ts';
 import { versionOfPackage } from '../../runtime/version.ts';
 import { callHttps, type HttpsAnswer, type HttpsCall } from '../https-call.ts';
-import { builtArchive } from '../image/built-archive.ts';
+import { builtAlike } from '../image/built-archive.ts';
 import type { ApiAnswer } from '../service-fixture.ts';
 import type { UploadApi } from '../virtctl/upload-steps.ts';
 import { chartDirectory, releaseNamespace } from './chart.ts';
@@ -27,7 +27,7 @@ export class InstalledService implements UploadApi {
   /** @throws where a pod does not become ready; the release is left to look into */
   static async install(cluster: TestCluster): Promise<InstalledService> {
     const reference = `localhost/longshore:${versionOfPackage()}`;
-    await cluster.loadImage(await builtArchive(), reference);
+    await cluster.loadImage(await builtAlike(), reference);
     const service = new InstalledService(cluster);
     await service.helm('install', 'longshore', chartDirectory, '--create-namespace', ...service.values());
     const ca = await cluster.kubectl.get('configmap', 'longshore-ca', '--namespace', releaseNamespace);

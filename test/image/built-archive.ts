@@ -8,20 +8,36 @@ export interface ImageConfig {
   config: { User: string; Entrypoint: string[]; Env: string[]; Labels: Record<string, string> };
 }
 
-/** @returns its path */
+/** @returns the path of the archive of this very commit */
 export async function builtArchive(): Promise<string> {
-  return (await archiveOfThisCommit()) ?? (await buildNow());
+  return (await archiveWhere(async (revision) => revision === (await commitHere()))) ?? (await buildNow());
 }
 
-async function archiveOfThisCommit(): Promise<string | undefined> {
-  const describe = ['describe', '--always', '--abbrev=40', '--dirty', '--match='];
-  const commit = (await runCommand('git', describe, repository)).trim();
-  if (commit.endsWith('-dirty')) return undefined; // says nothing about what is in the files
+/** @returns the path of an archive in which is what this commit would put there: what differs since are tests, texts or the chart */
+export async function builtAlike(): Promise<string> {
+  return (await archiveWhere(holdsSame)) ?? (await buildNow());
+}
+
+async function archiveWhere(fits: (revision: string) => Promise<boolean>): Promise<string | undefined> {
   for await (const name of glob('build/*.oci.tar', { cwd: repository })) {
     const archive = join(repository, name);
-    if ((await configOf(archive)).config.Labels['org.opencontainers.image.revision'] === commit) return archive;
+    const revision = (await configOf(archive)).config.Labels['org.opencontainers.image.revision'] ?? '';
+    if (!revision.endsWith('-dirty') && (await fits(revision))) return archive;
   }
   return undefined;
+}
+
+/** With `-dirty`, where that says nothing about what is in the files. */
+async function commitHere(): Promise<string> {
+  return (await runCommand('git', ['describe', '--always', '--abbrev=40', '--dirty', '--match='], repository)).trim();
+}
+
+async function holdsSame(revision: string): Promise<boolean> {
+  const known = await runCommand('git', ['rev-list', '--max-count=1', '--ignore-missing', revision], repository);
+  if (known.trim() === '') return false;
+  const outside = ['test', 'bench', 'docs', 'charts', '*.md', '*.test.ts', 'scripts/demo*'].map((path) => `:!${path}`);
+  const changed = await runCommand('git', ['diff', '--name-only', revision, '--', '.', ...outside], repository);
+  return changed === '';
 }
 
 async function buildNow(): Promise<string> {
