@@ -7,8 +7,8 @@ import type { Right } from './chart-rights.ts';
 export interface AskedRight {
   process: string;
   right: Right;
-  /** HTTP status of the answer. */
-  status: number;
+  /** By who may do what; not by what else there is to be said against it. */
+  isAllowed: boolean;
 }
 
 interface AuditEvent {
@@ -21,7 +21,7 @@ interface AuditEvent {
     namespace?: string;
     name?: string;
   };
-  responseStatus?: { code?: number };
+  annotations?: Record<string, string>;
 }
 
 /** @param directory of the cluster */
@@ -30,13 +30,14 @@ export async function askedRights(directory: string): Promise<AskedRight[]> {
   // The last line may be half written.
   return lines.slice(0, -1).flatMap((line) => {
     // Safe: the format of audit.k8s.io/v1.
-    const { verb, user, objectRef, responseStatus } = JSON.parse(line) as AuditEvent;
+    const { verb, user, objectRef, annotations } = JSON.parse(line) as AuditEvent;
     const account = `system:serviceaccount:${releaseNamespace}:longshore-`;
     if (!user.username.startsWith(account) || objectRef === undefined) return [];
     const { apiGroup: group = '', resource, subresource, namespace, name } = objectRef;
     const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
     const named = name === undefined ? {} : { name };
     const right = { verb, group, resource: whole, ...named, here: namespace === releaseNamespace };
-    return [{ process: user.username.slice(account.length), right, status: responseStatus?.code ?? 0 }];
+    const isAllowed = annotations?.['authorization.k8s.io/decision'] === 'allow';
+    return [{ process: user.username.slice(account.length), right, isAllowed }];
   });
 }
