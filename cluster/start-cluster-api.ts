@@ -98,6 +98,10 @@ function registerWebhooks(app: FastifyInstance<Server>, { reader, client }: Clus
   }
 }
 
+/**
+ * There is no OpenAPI page, on purpose: what kubectl finds described there and not to be patched, it takes for a custom resource, and then asks for the
+ * list of all CRDs, which most users may not read. Without a page it just creates the request.
+ */
 function registerDiscovery(app: FastifyInstance<Server>): void {
   const resource = { name: 'uploadtokenrequests', singularName: 'uploadtokenrequest', namespaced: true };
   const named = {

@@ -4,6 +4,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { customResources } from '../../domain/custom-resources/custom-resources.ts';
+import { type CustomResourceDefinition, customResourceDefinition } from '../../scripts/custom-resource-definition.ts';
 import { programsOf } from './build-programs.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { Kubectl } from './kubectl.ts';
@@ -32,6 +34,13 @@ async function helmSucceeds(...args: string[]): Promise<string> {
 
 async function crdNames(): Promise<string[]> {
   return (await kubectl.out(['get', 'crd', '-o', 'name'])).split('\n').filter((line) => line !== '');
+}
+
+/** What the code makes of its schemas. */
+function generatedSchemas(): [string, unknown][] {
+  return customResources
+    .map(customResourceDefinition)
+    .map(({ metadata, spec }) => [metadata.name, spec.versions[0]?.schema]);
 }
 
 async function shortNames(): Promise<unknown> {
@@ -72,6 +81,10 @@ describe('the CRDs of the chart', () => {
   test('are upgraded and rolled back with the release, and outlive it with their objects', async () => {
     await helmSucceeds('install', 'longshore', directory);
     expect(await crdNames()).toHaveLength(12);
+    for (const [name, schema] of generatedSchemas()) {
+      const { spec } = (await kubectl.get('crd', name)) as { spec: CustomResourceDefinition['spec'] };
+      expect([name, spec.versions[0]?.schema]).toEqual([name, schema]);
+    }
     await kubectl.out(['wait', '--for=condition=Established', '--timeout=60s', 'crd', dataVolumes]);
     const disk = { apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { name: 'disk' }, spec: {} };
     await kubectl.out(['create', '-f', '-'], JSON.stringify(disk));

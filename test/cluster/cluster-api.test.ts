@@ -117,6 +117,10 @@ async function direct(options: RequestOptions & { body?: object }): Promise<Dire
   return promise;
 }
 
+test('Everybody may ask whether the API is well', async () => {
+  expect(await direct({ method: 'GET', path: '/healthz' })).toEqual({ status: 200, body: 'OK' });
+});
+
 describe('who says to be kube-apiserver', () => {
   const asAda = { 'x-remote-user': 'ada' };
   const unknown: Direct = { status: 401, body: 'request is not authenticated' };

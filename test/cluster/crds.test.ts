@@ -115,7 +115,7 @@ describe('manifests', () => {
   });
 
   test.for(definitions.map((definition) => [definition.spec.names.kind, definition] as const))(
-    'of %s keep every member',
+    'of %s keep every member, and are shown with the columns of their kind',
     async ([, definition]) => {
       const { group, names, versions } = definition.spec;
       const full = fullObject(`${group}/v1beta1`, names.kind, schemaOf(definition));
@@ -124,6 +124,11 @@ describe('manifests', () => {
       const { status: statusAtFirst, ...created } = await kubectl.get(type, 'full');
       expect(created['spec']).toEqual(full['spec']);
       expect(statusAtFirst).toEqual(hasStatusPath ? undefined : full['status']);
+      // Safe: the code makes its columns with names.
+      const named = (versions[0]?.additionalPrinterColumns ?? [{ name: 'Age' }]) as { name: string }[];
+      const columns = named.map(({ name }) => name.toUpperCase());
+      const [head = ''] = (await kubectl.out(['get', type, 'full'])).split('\n');
+      expect(head.trim().split(/ {2,}/)).toEqual(['NAME', ...columns]);
       if (hasStatusPath) {
         const withStatus = JSON.stringify({ ...created, status: full['status'] });
         await kubectl.out(['replace', '--subresource=status', '--validate=strict', '-f', '-'], withStatus);
