@@ -60,7 +60,7 @@ export class KubeObjectStore implements ObjectStore {
       path: collectionPath(resource, options.namespace),
       query: selectorsOf(options),
       list: () => this.list(resource, options),
-      newestVersion: () => this.#newestVersion(resource, options.namespace),
+      newestVersion: () => this.#newestVersion(resource, options),
       resourceVersion: options.resourceVersion,
       signal: options.signal,
     });
@@ -89,9 +89,10 @@ export class KubeObjectStore implements ObjectStore {
     return answer.kind === 'Status' ? undefined : (answer as T);
   }
 
-  async #newestVersion(resource: ResourceRef, namespace: string | undefined): Promise<string> {
-    const path = collectionPath(resource, namespace);
-    const page = await this.#client.json({ method: 'GET', path, query: { limit: '1' } });
+  /** With the selectors of the watch: who may see one object only may ask for no more. */
+  async #newestVersion(resource: ResourceRef, options: ListOptions): Promise<string> {
+    const path = collectionPath(resource, options.namespace);
+    const page = await this.#client.json({ method: 'GET', path, query: { ...selectorsOf(options), limit: '1' } });
     return page.metadata.resourceVersion ?? '0';
   }
 

@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { resources } from '../domain/resources.ts';
 import { loadTlsPair } from '../runtime/certificates.ts';
@@ -35,7 +35,7 @@ const secret = (name: string) => store.get(resources.secrets, { namespace, name 
 
 async function keep(name: string, settings = config()): Promise<void> {
   const pki = await keepClusterPki(place(name), settings, logger);
-  pki.stop();
+  await pki.stop();
 }
 
 test('each process gets what it needs and no key of another', async () => {
@@ -85,15 +85,42 @@ test('a part that lacks a file is not kept', async () => {
   await expect(savePki(place('controller'))).rejects.toThrow('upload-token.pub');
 });
 
-test('kube-apiserver is told the CA where it calls us', async () => {
+describe('kube-apiserver', () => {
+  const { validatingWebhooks, apiServices } = clusterResources;
+  const name = 'cdi-api-datavolume-validate';
   const webhook = { name: 'datavolume-validate.cdi.kubevirt.io', clientConfig: { service: { name: 'cdi-api' } } };
-  await store.create(clusterResources.validatingWebhooks, {
+  const configuration = {
     ...{ apiVersion: 'admissionregistration.k8s.io/v1', kind: 'ValidatingWebhookConfiguration' },
-    ...{ metadata: { name: 'cdi-api-datavolume-validate' }, webhooks: [webhook] },
+    ...{ metadata: { name }, webhooks: [webhook] },
+  };
+  const ownCa = () => readFile(join(place('controller').directory, 'ca.crt'), 'utf8');
+  const toldCa = async () => {
+    const told = await store.get(validatingWebhooks, { name });
+    return Buffer.from(told?.webhooks?.[0]?.clientConfig.caBundle ?? '', 'base64').toString('utf8');
+  };
+
+  test('is told the CA where it calls us', async () => {
+    await store.create(validatingWebhooks, configuration);
+    await keep('controller');
+    expect(await toldCa()).toBe(await ownCa());
+    const told = await store.get(validatingWebhooks, { name });
+    expect(told?.webhooks?.[0]?.clientConfig['service']).toEqual({ name: 'cdi-api' });
   });
-  await keep('controller');
-  const told = await store.get(clusterResources.validatingWebhooks, { name: 'cdi-api-datavolume-validate' });
-  const ca = Buffer.from(told?.webhooks?.[0]?.clientConfig.caBundle ?? '', 'base64').toString('utf8');
-  expect(ca).toBe(await readFile(join(place('controller').directory, 'ca.crt'), 'utf8'));
-  expect(told?.webhooks?.[0]?.clientConfig['service']).toEqual({ name: 'cdi-api' });
+
+  test('is told it again where it was taken out, and where it knows us later', async () => {
+    await store.create(validatingWebhooks, configuration);
+    const pki = await keepClusterPki(place('controller'), config(), logger);
+    const { metadata } = (await store.get(validatingWebhooks, { name })) ?? configuration;
+    await store.update(validatingWebhooks, { ...configuration, metadata });
+    await vi.waitFor(async () => expect(await toldCa()).toBe(await ownCa()));
+    const service = { name: 'v1beta1.upload.cdi.kubevirt.io' };
+    const spec = { service: { name: 'cdi-api' } };
+    const kind = { apiVersion: 'apiregistration.k8s.io/v1', kind: 'APIService' };
+    await store.create(apiServices, { ...kind, metadata: service, spec });
+    await vi.waitFor(async () => {
+      const { caBundle = '' } = (await store.get(apiServices, service))?.spec ?? {};
+      expect(Buffer.from(caBundle, 'base64').toString('utf8')).toBe(await ownCa());
+    });
+    await pki.stop();
+  });
 });

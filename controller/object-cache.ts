@@ -10,6 +10,8 @@ export interface CacheOptions<T extends KubeObject> {
   resource: ResourceRef<T>;
   /** Default: all. */
   namespace?: string;
+  /** Default: all. */
+  fieldSelector?: string;
   logger: Logger;
   retryMs: number;
   /** What of an object is kept in memory. Default: all. */
@@ -91,8 +93,12 @@ export class ObjectCache<T extends KubeObject> {
   async #watchOnce(signal: AbortSignal): Promise<void> {
     const missing = new Set(this.#objects.keys());
     let listed = false;
-    const { store, resource, namespace } = this.#options;
-    const options = { signal, ...(namespace === undefined ? {} : { namespace }) };
+    const { store, resource, namespace, fieldSelector } = this.#options;
+    const options = {
+      signal,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
+    };
     for await (const event of store.watch(resource, options)) {
       if (event.type === 'BOOKMARK') {
         if (!listed) for (const key of missing) this.#remove(key);

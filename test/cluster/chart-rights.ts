@@ -38,9 +38,9 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'secrets: get',
     'configmaps: get',
     'tokenreviews.authentication.k8s.io: create',
-    'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-validate: get update',
-    'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-mutate: get update',
-    'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: get update',
+    'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-validate: list watch update',
+    'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-mutate: list watch update',
+    'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: list watch update',
     'ingresses.networking.k8s.io here: list watch',
     'leases.coordination.k8s.io here: create',
     'leases.coordination.k8s.io named longshore-controller here: get update',
@@ -90,8 +90,8 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
     'configmaps named longshore-ca here: update',
   ],
   uploadproxy: [],
-  // A claim that the node has no room for, and a class or a worker that goes.
-  worker: ['persistentvolumeclaims: update', 'csistoragecapacities.storage.k8s.io here: delete'],
+  // A claim that the node has no room for, a class or a worker that goes, an event that happens again.
+  worker: ['persistentvolumeclaims: update', 'csistoragecapacities.storage.k8s.io here: delete', 'events: patch'],
 };
 
 /** Lines of the table, one right a verb. */
