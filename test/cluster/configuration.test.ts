@@ -1,6 +1,6 @@
 // CDIConfig and StorageProfiles over a real kube-apiserver: the suite that one machine passes too, and what only a cluster has: Ingresses, CDI objects,
 // snapshot classes, volumes made by hand.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -58,7 +58,7 @@ async function apply(...objects: object[]): Promise<void> {
 }
 
 beforeAll(async () => {
-  plane = await startControlPlane({ components: ['etcd', 'apiserver'] });
+  plane = await startControlPlane({ components: ['etcd', 'apiserver'], audit: true });
   kubectl = new Kubectl(join(await programsOf('kubernetes', () => undefined), 'kubectl'), plane.kubeconfig);
   await kubectl.out(['apply', '--server-side', '-f', crds]);
   await kubectl.out(['wait', '--for=condition=Established', '--timeout=60s', '-f', crds]);
@@ -88,6 +88,36 @@ const statusOfConfig = async () => (await store.get(resources.cdiConfigs, { name
 const profileStatus = async (name: string) => (await store.get(resources.storageProfiles, { name }))?.status;
 const storageClass = (name: string, provisioner: string) => ({
   ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name }, provisioner },
+});
+
+/** Writes that kube-apiserver was asked for, also those that changed nothing, as `update storageprofiles/fast/status`. */
+async function writesAsked(): Promise<string[]> {
+  const lines = (await readFile(plane.auditLog, 'utf8')).trim().split('\n');
+  // Safe: the shape of audit.k8s.io/v1.
+  const asked = lines.map((line) => JSON.parse(line) as { verb: string; objectRef?: Record<string, string> });
+  const writes = asked.filter(({ verb }) => ['create', 'update', 'patch', 'delete'].includes(verb));
+  return writes.map(({ verb, objectRef = {} }) => {
+    const { resource, name, subresource } = objectRef;
+    return `${verb} ${[resource, name, subresource].filter(Boolean).join('/')}`;
+  });
+}
+
+test('Where nothing changes, nothing is written', async () => {
+  await apply(storageClass('quiet', 'nfs.csi.k8s.io'));
+  const quiet = { filesystemOverhead: { storageClass: { quiet: '0.06' } } };
+  await vi.waitFor(async () => expect(await statusOfConfig()).toMatchObject(quiet), waiting);
+  await vi.waitFor(async () => expect(await profileStatus('quiet')).toBeDefined(), waiting);
+  const before = await writesAsked();
+  await kubectl.out(['label', 'storageclass', 'quiet', 'touched=yes']);
+  // Looked at after the other one, and by the same rounds.
+  await apply(storageClass('later', 'nfs.csi.k8s.io'));
+  const later = { filesystemOverhead: { storageClass: { later: '0.06' } } };
+  await vi.waitFor(async () => expect(await statusOfConfig()).toMatchObject(later), waiting);
+  await vi.waitFor(async () => expect(await profileStatus('later')).toBeDefined(), waiting);
+  expect((await writesAsked()).slice(before.length).sort()).toEqual([
+    ...['create storageclasses/later', 'create storageprofiles/later', 'patch storageclasses/quiet'],
+    ...['update cdiconfigs/config', 'update storageprofiles/later/status'],
+  ]);
 });
 
 describe('the address of the upload proxy', () => {

@@ -127,22 +127,6 @@ export function configurationContract(implementation: string, open: () => Promis
       expect(after.metadata.annotations).toEqual(notes);
     });
 
-    test('writes nothing where nothing changes', async () => {
-      const storageClass = await addClass('quiet', 'nfs.csi.k8s.io');
-      const before = await profileWithStatus('quiet', { storageClass: 'quiet' });
-      await statusOfConfig({ filesystemOverhead: { storageClass: { quiet: '0.06' } } });
-      const configBefore = await config();
-      const metadata = { ...storageClass.metadata, labels: { touched: 'yes' } };
-      await subject.store.update(resources.storageClasses, { ...storageClass, metadata });
-      // The next class is looked at after this one, and by the same rounds.
-      await addClass('later', 'nfs.csi.k8s.io');
-      await profileWithStatus('later', { storageClass: 'later' });
-      await statusOfConfig({ filesystemOverhead: { storageClass: { later: '0.06' } } });
-      expect((await profileOf('quiet'))?.metadata.resourceVersion).toBe(before.metadata.resourceVersion);
-      expect((await config()).metadata.uid).toBe(configBefore.metadata.uid);
-      expect((await config()).metadata.generation).toBeLessThanOrEqual((configBefore.metadata.generation ?? 0) + 1);
-    });
-
     test('gives a claim the modes of the profile that its DataVolume leaves open', async () => {
       await addClass('profiled', 'filler.example');
       const profile = await profileWithStatus('profiled', { storageClass: 'profiled' });
