@@ -1,4 +1,5 @@
-// What kube-apiserver says of a request that it refuses, as a Fault: by the reason of its Status, then by the HTTP status; never by its text.
+// What kube-apiserver says of a request that it refuses, as a Fault: by the reason of its Status, then by the HTTP status; never by its text, but for an
+// exceeded quota, which has no other sign.
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../domain/fault.ts';
@@ -55,6 +56,9 @@ export function kubeFault(httpStatus: number, body: unknown, what: string): Faul
   const causes = body.details?.causes ?? [];
   // A version from the future: etcd was restored, or the server is another one. As with one that is too old, it is to be begun anew.
   const fromFuture = causes.some(({ reason }) => reason === 'ResourceVersionTooLarge');
+  if (body.reason === 'Forbidden' && body.message?.includes('exceeded quota') === true) {
+    return new Fault('Quota', body.message);
+  }
   const code = fromFuture ? 'Gone' : (byReason[body.reason ?? ''] ?? byHttp[body.code ?? httpStatus]);
   return new Fault(code ?? 'ServiceUnreachable', body.message ?? `the API answered ${httpStatus} to ${what}`);
 }

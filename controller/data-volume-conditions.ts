@@ -16,6 +16,8 @@ export interface ConditionFacts {
   claimName: string;
   claim: Claim | undefined;
   phase: Phase;
+  /** The class that the claim names, where there is none of that name. */
+  missingClass: string | undefined;
   hindrance: Hindrance | undefined;
 }
 
@@ -39,7 +41,7 @@ function dated(conditions: readonly Condition[], wanted: Wanted, now: Date): Con
   return { ...wanted, lastHeartbeatTime: time, lastTransitionTime };
 }
 
-function boundCondition({ claim, claimName, hindrance }: ConditionFacts): Wanted {
+function boundCondition({ claim, claimName, missingClass, hindrance }: ConditionFacts): Wanted {
   const condition = (status: string, reason: string, message: string): Wanted => ({
     type: 'Bound',
     ...{ status, reason, message },
@@ -56,9 +58,15 @@ function boundCondition({ claim, claimName, hindrance }: ConditionFacts): Wanted
       return condition(
         'False',
         told[annotations.boundConditionReason] ?? 'Pending',
-        told[annotations.boundConditionMessage] ?? `PVC ${claimName} Pending`,
+        told[annotations.boundConditionMessage] ?? pendingMessage(claimName, missingClass),
       );
   }
+}
+
+function pendingMessage(claimName: string, missingClass: string | undefined): string {
+  const pending = `PVC ${claimName} Pending`;
+  if (missingClass === undefined) return pending;
+  return `${pending}: there is no StorageClass ${missingClass}. Create it, or create the DataVolume again with another.`;
 }
 
 function readyCondition({ phase, hindrance }: ConditionFacts, running: Wanted): Wanted {

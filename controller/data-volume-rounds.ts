@@ -3,7 +3,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { adoptsClaims } from '../domain/admission.ts';
 import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
-import { toFault } from '../domain/fault.ts';
+import { type Fault, toFault } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { renderClaim } from '../domain/render-claim.ts';
 import { resources } from '../domain/resources.ts';
@@ -20,6 +21,7 @@ import { type DataVolumeAction, type DataVolumeFacts, reconcileDataVolume } from
 
 const progressEveryMs = 1_000;
 const mostPasses = 8;
+const refusals: ReadonlySet<FaultCode> = new Set(['Quota', 'Forbidden', 'InvalidRequest']);
 
 interface Place {
   namespace: string;
@@ -37,21 +39,25 @@ export class DataVolumeRounds {
 
   /** @returns milliseconds after which to look again */
   async work(place: Place): Promise<number | undefined> {
+    let refusal: Fault | undefined;
     for (let pass = 0; pass < mostPasses; pass += 1) {
       const dataVolume = this.#context.caches.dataVolumes.get(place);
       if (dataVolume === undefined) {
         this.#writtenAt.delete(nameOf(place));
         return undefined;
       }
-      const actions = reconcileDataVolume(dataVolume, this.#facts(dataVolume));
+      const actions = reconcileDataVolume(dataVolume, { ...this.#facts(dataVolume), refusal });
       const wait = this.#waitForProgress(dataVolume, actions);
       if (wait !== undefined) return wait;
-      if (!(await this.#act(dataVolume, actions))) return undefined;
+      const done = await this.#act(dataVolume, actions);
+      if (!done.moved) return undefined;
+      // What was refused is told by the next pass; the sweep tries it again.
+      refusal = done.refusal;
     }
     return progressEveryMs;
   }
 
-  #facts(dataVolume: DataVolume): DataVolumeFacts {
+  #facts(dataVolume: DataVolume): Omit<DataVolumeFacts, 'refusal'> {
     const context = this.#context;
     const place = placeOf(dataVolume.metadata);
     const claim = context.caches.claims.get(place);
@@ -62,10 +68,12 @@ export class DataVolumeRounds {
       ...{ cdiConfig: cdiConfigOf(context), cloneSource, provisioning: context.provisioning },
     });
     const volumeId = claim === undefined ? undefined : volumeOfClaim(claim);
+    const storageClass = claim === undefined ? undefined : storageClassOf(context, claim);
     return {
       ...{ claim, rendered, cloneSource },
       adoptsClaims: adoptsClaims(cdiConfigOf(context)),
-      waitsForConsumer: claim !== undefined && waitsForConsumer(storageClassOf(context, claim), claim),
+      waitsForConsumer: claim !== undefined && waitsForConsumer(storageClass, claim),
+      missingClass: storageClass === undefined ? claim?.spec.storageClassName || undefined : undefined,
       live: volumeId === undefined ? undefined : context.nodes.holderOf(volumeId)?.live.get(volumeId),
       now: new Date(),
     };
@@ -88,15 +96,20 @@ export class DataVolumeRounds {
     return sinceMs < progressEveryMs ? progressEveryMs - sinceMs : undefined;
   }
 
-  /** @returns whether something was changed that the next pass should see */
-  async #act(dataVolume: DataVolume, actions: readonly DataVolumeAction[]): Promise<boolean> {
+  /** @returns whether the next pass is to see something new: what was changed, or why it could not be */
+  async #act(
+    dataVolume: DataVolume,
+    actions: readonly DataVolumeAction[],
+  ): Promise<{ moved: boolean; refusal?: Fault }> {
     let moved = false;
     for (const action of actions) {
       switch (action.kind) {
-        case 'createClaim':
-          await this.#createClaim(action.claim);
+        case 'createClaim': {
+          const refusal = await this.#createClaim(action.claim);
+          if (refusal !== undefined) return { moved: true, refusal };
           moved = true;
           break;
+        }
         case 'ownClaim':
           await this.#ownClaim(dataVolume, action.owner);
           moved = true;
@@ -113,19 +126,23 @@ export class DataVolumeRounds {
           break;
       }
     }
-    return moved;
+    return { moved };
   }
 
-  async #createClaim(claim: Claim): Promise<void> {
+  /** @returns why the store refuses it: a quota, a policy, a field */
+  async #createClaim(claim: Claim): Promise<Fault | undefined> {
     const { store, caches } = this.#context;
     try {
       caches.claims.put(await store.create(resources.claims, claim));
     } catch (error) {
-      if (toFault(error).code !== 'AlreadyExists') throw error;
+      const fault = toFault(error);
+      if (refusals.has(fault.code)) return fault;
+      if (fault.code !== 'AlreadyExists') throw error;
       // The watch has not told of it yet.
       const there = await store.get(resources.claims, placeOf(claim.metadata));
       if (there !== undefined) caches.claims.put(there);
     }
+    return undefined;
   }
 
   async #ownClaim(
@@ -148,14 +165,19 @@ export class DataVolumeRounds {
     caches.dataVolumes.put(await store.update(resources.dataVolumes, { ...dataVolume, metadata }));
   }
 
-  /** The status alone is ours, so it is written whatever the version of the rest. */
+  /** The status alone is ours, so it is written whatever the version of the rest; but the known one is mostly the current one, and saves a question. */
   async #writeStatus(dataVolume: DataVolume, status: DataVolumeStatus): Promise<void> {
     const { store, caches } = this.#context;
     const current = caches.dataVolumes.get(placeOf(dataVolume.metadata)) ?? dataVolume;
     const { resourceVersion: _, ...metadata } = current.metadata;
     this.#writtenAt.set(nameOf(placeOf(dataVolume.metadata)), Date.now());
     try {
-      caches.dataVolumes.put(await store.updateStatus(resources.dataVolumes, { ...current, metadata, status }));
+      const write = (written: DataVolume) => store.updateStatus(resources.dataVolumes, { ...written, status });
+      const written = await write(current).catch((error: unknown) => {
+        if (toFault(error).code !== 'Conflict') throw error;
+        return write({ ...current, metadata });
+      });
+      caches.dataVolumes.put(written);
     } catch (error) {
       if (toFault(error).code !== 'NotFound') throw error;
       caches.dataVolumes.forget(placeOf(dataVolume.metadata));

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { firstAttempt, formatAttemptState } from './attempt-state.ts';
 import { type DataVolumeAction, type DataVolumeFacts, reconcileDataVolume } from './reconcile-data-volume.ts';
@@ -36,8 +37,8 @@ function claim(phase: string | undefined, told: Record<string, string> = {}): Cl
 
 function facts(found: Claim | undefined, more: Partial<DataVolumeFacts> = {}): DataVolumeFacts {
   const rendered = { claim: claim(undefined) };
-  const nothing = { cloneSource: undefined, adoptsClaims: false, waitsForConsumer: false, live: undefined };
-  return { claim: found, rendered, ...nothing, now, ...more };
+  const nothing = { cloneSource: undefined, refusal: undefined, missingClass: undefined, live: undefined };
+  return { claim: found, rendered, ...nothing, adoptsClaims: false, waitsForConsumer: false, now, ...more };
 }
 
 const statusOf = (actions: readonly DataVolumeAction[]) => actions.find((action) => action.kind === 'status')?.status;
@@ -166,5 +167,33 @@ describe('a claim of the same name that nobody owns', () => {
     const actions = reconcileDataVolume(asked, facts(bare(told), { adoptsClaims }));
     const first = actions[0];
     expect(first?.kind === 'event' ? first.reason : first?.kind).toBe(expected);
+  });
+});
+
+describe('a claim that', () => {
+  const refusedWith = (code: 'Quota' | 'InvalidRequest', detail: string) =>
+    reconcileDataVolume(dataVolume(blank), facts(undefined, { refusal: new Fault(code, detail) }));
+
+  test.each([
+    ['Quota', 'ErrExceededQuota', 'Raise the quota or delete other objects.'],
+    ['InvalidRequest', 'ErrClaimNotValid', 'Correct'],
+  ] as const)('the store refuses with %s is told with what to do', (code, reason, nextStep) => {
+    const actions = refusedWith(code, 'not that');
+    const status = statusOf(actions);
+    expect(status?.phase).toBe('Pending');
+    for (const type of ['Bound', 'Ready']) {
+      const condition = status?.conditions?.find((each) => each.type === type);
+      expect(condition).toMatchObject({ status: 'False', reason });
+      expect(condition?.message).toContain('not that. ');
+      expect(condition?.message).toContain(nextStep);
+    }
+    expect(reasonsOf(actions).map((told) => told.split(':')[0])).toEqual([reason]);
+  });
+
+  test('names a class that is not there says so while it is pending', () => {
+    const status = statusOf(reconcileDataVolume(dataVolume(blank), facts(claim('Pending'), { missingClass: 'fast' })));
+    expect(status?.conditions?.find(({ type }) => type === 'Bound')?.message).toBe(
+      'PVC dv Pending: there is no StorageClass fast. Create it, or create the DataVolume again with another.',
+    );
   });
 });

@@ -22,11 +22,15 @@ export interface DataVolumeFacts {
   claim: Claim | undefined;
   /** The claim that is to be made. */
   rendered: { claim: Claim } | { problem: ClaimProblem };
+  /** Why the store refused that claim in this round. */
+  refusal: Fault | undefined;
   /** The claim that a clone names. */
   cloneSource: Claim | undefined;
   /** The feature gate DataVolumeClaimAdoption. */
   adoptsClaims: boolean;
   waitsForConsumer: boolean;
+  /** The class that the claim names, where there is none of that name. */
+  missingClass: string | undefined;
   live: LiveAttempt | undefined;
   now: Date;
 }
@@ -81,7 +85,13 @@ function withoutClaim(dataVolume: DataVolume, facts: DataVolumeFacts): Outlook {
     const { problem } = facts.rendered;
     return hindered(problem, problem.reason === 'ErrClaimNotValid' ? '' : 'Pending');
   }
+  if (facts.refusal !== undefined) return hindered(refused(facts.refusal), 'Pending');
   return { actions: [{ kind: 'createClaim', claim: withFirstAttempt(dataVolume, facts.rendered.claim) }] };
+}
+
+/** KubeVirt looks for the reason of a quota. */
+function refused({ code, detail, row }: Fault): Hindrance {
+  return { reason: code === 'Quota' ? 'ErrExceededQuota' : 'ErrClaimNotValid', message: `${detail}. ${row.nextStep}` };
 }
 
 export function isCancelled(told: Readonly<Record<string, string>>): boolean {
@@ -170,7 +180,10 @@ function nextStatus(dataVolume: DataVolume, outlook: Outlook, facts: DataVolumeF
   const before = dataVolume.status;
   const conditions = nextConditions(
     before?.conditions ?? [],
-    { claimName: dataVolume.metadata.name, claim, phase, hindrance: hindranceShown(before, outlook, phase) },
+    {
+      ...{ claimName: dataVolume.metadata.name, claim, phase, missingClass: facts.missingClass },
+      hindrance: hindranceShown(before, outlook, phase),
+    },
     facts.now,
   );
   const longshore = longshoreStatus(dataVolume, transfer);

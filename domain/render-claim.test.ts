@@ -281,7 +281,7 @@ describe('a claim through storage', () => {
     [
       'no class for an access mode',
       { source: http, storage: { ...size('1Gi'), storageClassName: 'none' } },
-      'ErrClaimNotValid: PVC spec is missing accessMode and no storageClass to choose profile',
+      'ErrClaimNotValid: PVC spec is missing accessMode and no storageClass to choose profile: there is no StorageClass none',
     ],
     [
       'a class without profile',

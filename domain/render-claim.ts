@@ -11,7 +11,13 @@ import { sourceAnnotations } from './import-annotations.ts';
 import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
-import { chooseStorageClass, claimPropertySets, smallestClaimBytes, type VolumeMode } from './storage-defaults.ts';
+import {
+  chooseModes,
+  chooseStorageClass,
+  claimPropertySets,
+  smallestClaimBytes,
+  type VolumeMode,
+} from './storage-defaults.ts';
 
 export interface ClaimContext {
   readonly storageClasses: readonly StorageClass[];
@@ -128,7 +134,8 @@ function applyDefaults(wish: ClaimSpec, dataVolume: DataVolume, context: ClaimCo
   const spec: ClaimSpec = mode === undefined ? rest : { ...rest, volumeMode: mode };
   if (storageClass !== undefined) return applyClass(spec, storageClass, context);
   if ((rest.accessModes ?? []).length > 0) return { spec: { ...spec, volumeMode: volumeModeOf(spec) } };
-  return notValid('PVC spec is missing accessMode and no storageClass to choose profile');
+  const missing = rest.storageClassName === undefined ? '' : `: there is no StorageClass ${rest.storageClassName}`;
+  return notValid(`PVC spec is missing accessMode and no storageClass to choose profile${missing}`);
 }
 
 /** The profile of a class has its name. */
@@ -138,19 +145,13 @@ function profileOf(storageClass: StorageClass, { storageProfiles = [] }: ClaimCo
 
 function applyClass(spec: ClaimSpec, storageClass: StorageClass, context: ClaimContext): RenderedSpec {
   const { name } = storageClass.metadata;
-  const wished = spec.accessModes ?? [];
-  const fitting = claimPropertySets(storageClass, profileOf(storageClass, context), context.provisioning).find(
-    (set) =>
-      (spec.volumeMode === undefined || set.volumeMode === spec.volumeMode) &&
-      wished.every((mode) => set.accessModes.includes(mode)),
-  );
-  const accessModes = wished.length > 0 ? wished : [...(fitting?.accessModes ?? [])];
-  if (accessModes.length === 0) {
+  const sets = claimPropertySets(storageClass, profileOf(storageClass, context), context.provisioning);
+  const modes = chooseModes(spec, sets);
+  if (modes === undefined) {
     const missing = spec.volumeMode === undefined ? 'accessMode and volumeMode,' : 'accessMode and';
     return notValid(`Spec is missing ${missing} cannot get access mode from StorageProfile ${name}`);
   }
-  const volumeMode = spec.volumeMode ?? fitting?.volumeMode ?? 'Filesystem';
-  return { spec: { ...spec, storageClassName: name, accessModes, volumeMode } };
+  return { spec: { ...spec, storageClassName: name, ...modes } };
 }
 
 function applySize(spec: ClaimSpec, dataVolume: DataVolume, context: ClaimContext): RenderedSpec {
