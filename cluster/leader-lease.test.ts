@@ -6,10 +6,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
+import { resources } from '../domain/resources.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { clusterResources } from './cluster-resources.ts';
 import { acquireLease, type LeaseOptions } from './leader-lease.ts';
+import { leadersStore } from './leaders-store.ts';
 
 let directory: string;
 let store: SqliteStore;
@@ -76,6 +78,25 @@ test('one that cannot renew knows that it is lost before another leads', async (
   expect(await Promise.race([lost, second.then(() => 'second leads')])).toBe('lost');
   expect(first.signal.reason).toMatchObject({ code: 'ServiceUnreachable' });
   await (await second).release();
+});
+
+test('one that was stopped for longer than its lease lasts writes nothing when it goes on, though it has heard nothing yet', async () => {
+  const first = await acquireLease(options('a'), ending().signal);
+  const guarded = leadersStore(store, first);
+  const note = (name: string) => ({
+    ...{ apiVersion: 'v1', kind: 'ConfigMap' },
+    metadata: { namespace: 'longshore', name },
+  });
+  await guarded.create(resources.configMaps, note('before'));
+  const goesOn = performance.now() + 250;
+  while (performance.now() < goesOn); // nothing of this process runs meanwhile, as when it is stopped
+  await expect(guarded.create(resources.configMaps, note('after'))).rejects.toMatchObject({
+    code: 'ServiceUnreachable',
+  });
+  const { items } = await store.list(resources.configMaps);
+  expect(items.map(({ metadata }) => metadata.name)).toEqual(['before']);
+  await new Promise((resolve) => first.signal.addEventListener('abort', resolve));
+  expect(first.signal.reason).toMatchObject({ code: 'ServiceUnreachable' });
 });
 
 test('one whose lease was taken over ends at once and gives up nothing of the other', async () => {

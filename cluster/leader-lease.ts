@@ -26,6 +26,8 @@ export interface LeaseOptions {
 export interface Leadership {
   /** Aborts when it is lost; its reason says why. */
   readonly signal: AbortSignal;
+  /** Says at this moment whether it may still be relied on, also to a process that was stopped for a while and has noticed nothing. @throws Fault why not */
+  assertHeld(): void;
   /** Gives the lease up, so that another need not wait for its end. To be called when everything that leads has stopped. */
   release(): Promise<void>;
 }
@@ -78,11 +80,16 @@ function lead(taken: Lease, options: LeaseOptions): Leadership {
   const stop = new AbortController();
   let lease = taken;
   logger.info({ lease: name, identity }, 'leads');
-  const renewing = keepRenewing(options, stop.signal, async () => {
+  const age = { renewedAt: performance.now() };
+  const renewing = keepRenewing(options, age, stop.signal, async () => {
     lease = await store.update(leases, { ...lease, spec: { ...lease.spec, ...held(options) } });
   }).catch((error: unknown) => lost.abort(toFault(error)));
   return {
     signal: lost.signal,
+    assertHeld: () => {
+      if (lost.signal.aborted) throw toFault(lost.signal.reason);
+      if (leftOf(age, options) <= 0) throw late(name);
+    },
     release: async () => {
       stop.abort();
       await renewing;
@@ -96,9 +103,13 @@ function lead(taken: Lease, options: LeaseOptions): Leadership {
 }
 
 /** Ends when the signal aborts. @throws Fault NodeLost when the lease could not be renewed in time, or is another's */
-async function keepRenewing(options: LeaseOptions, signal: AbortSignal, renew: () => Promise<void>): Promise<void> {
-  const { name, logger, lostAfterMs = 10_000, everyMs = 2_000 } = options;
-  let renewedAt = performance.now();
+async function keepRenewing(
+  options: LeaseOptions,
+  age: { renewedAt: number },
+  signal: AbortSignal,
+  renew: () => Promise<void>,
+): Promise<void> {
+  const { name, logger, everyMs = 2_000 } = options;
   for (;;) {
     try {
       await pauseFor(everyMs, signal);
@@ -106,30 +117,38 @@ async function keepRenewing(options: LeaseOptions, signal: AbortSignal, renew: (
       return; // asked to stop: the only reason for a pause to end early
     }
     const begun = performance.now();
-    const left = renewedAt + lostAfterMs - begun;
+    const left = leftOf(age, options);
+    if (left <= 0) throw late(name);
     try {
       await within(renew(), left);
-      renewedAt = begun;
+      age.renewedAt = begun;
     } catch (error) {
       const fault = toFault(error);
       if (fault.code === 'Conflict' || fault.code === 'NotFound') {
         throw new Fault('Conflict', `the lease ${name} was taken by another`, { cause: fault });
       }
-      if (performance.now() - renewedAt >= lostAfterMs) {
-        throw new Fault('ServiceUnreachable', `the lease ${name} could not be renewed in time`, { cause: fault });
-      }
+      if (leftOf(age, options) <= 0) throw late(name, fault);
       logger.warn({ lease: name, err: fault }, 'lease not renewed, tried again');
     }
   }
 }
 
+/** Milliseconds for which a lease that was renewed then may be relied on. */
+function leftOf({ renewedAt }: { renewedAt: number }, { lostAfterMs = 10_000 }: LeaseOptions): number {
+  return renewedAt + lostAfterMs - performance.now();
+}
+
+function late(name: string, cause?: Fault): Fault {
+  return new Fault('ServiceUnreachable', `the lease ${name} could not be renewed in time`, { cause });
+}
+
 async function within(work: Promise<void>, limitMs: number): Promise<void> {
   const limit = new AbortController();
-  const late = async (): Promise<never> => {
+  const expiry = async (): Promise<never> => {
     await delay(Math.max(0, limitMs), undefined, { signal: limit.signal });
     throw new Fault('TimedOut', 'the API did not answer in time');
   };
-  const tooLate = late();
+  const tooLate = expiry();
   tooLate.catch(() => undefined); // the work was faster, or the race tells it
   try {
     await Promise.race([work, tooLate]);

@@ -6,6 +6,7 @@ import { keepClusterPki } from '../cluster/cluster-pki.ts';
 import { connectToCluster } from '../cluster/connect.ts';
 import { startEnrolmentServer } from '../cluster/enrolment-server.ts';
 import { acquireLease } from '../cluster/leader-lease.ts';
+import { leadersStore } from '../cluster/leaders-store.ts';
 import { startController } from '../controller/start-controller.ts';
 import { toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
@@ -17,15 +18,16 @@ import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 
 /** Stopping gives the lease away after all that it protects has ended. */
 async function start({ config, layout, logger, signal, undo, meanwhile }: ServiceTools): Promise<RunningService> {
-  const { client, store } = await connectToCluster(config);
+  const { client, store: whole } = await connectToCluster(config);
   undo.defer(() => client.close());
   const namespace = config.clusterNamespace;
   const identity = `${config.podName}_${randomUUID()}`;
   // Who waits is ready to take the other's place: rollouts and drains go on. Workers find the one that leads because it alone listens.
   meanwhile(undefined);
-  const lease = await acquireLease({ store, namespace, name: 'longshore-controller', identity, logger }, signal);
+  const lease = await acquireLease({ store: whole, namespace, name: 'longshore-controller', identity, logger }, signal);
   undo.defer(() => lease.release());
   meanwhile('begins to lead');
+  const store = leadersStore(whole, lease);
 
   const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
   undo.defer(() => pki.stop());
