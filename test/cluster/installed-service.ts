@@ -109,19 +109,20 @@ export class InstalledService implements UploadApi {
     return last;
   }
 
-  /** Creates a pod that mounts the claim and prints the sha256 of its disk. */
-  async createReader(namespace: string, claimName: string): Promise<void> {
+  /** Creates a pod that runs the command once, with the claim mounted at /disk. */
+  async createPod(
+    namespace: string,
+    name: string,
+    { claimName, command, securityContext }: { claimName: string; command: readonly string[]; securityContext: object },
+  ): Promise<void> {
     await this.create({
-      ...{ apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name: readerOf(claimName) } },
+      ...{ apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name } },
       spec: {
         restartPolicy: 'Never',
         terminationGracePeriodSeconds: 1,
-        securityContext: { runAsUser: 107, runAsGroup: 107, runAsNonRoot: true },
+        securityContext,
         containers: [
-          {
-            ...{ name: 'reader', image: busyboxImage, command: ['sha256sum', '/disk/disk.img'] },
-            volumeMounts: [{ name: 'disk', mountPath: '/disk' }],
-          },
+          { name: 'main', image: busyboxImage, command, volumeMounts: [{ name: 'disk', mountPath: '/disk' }] },
         ],
         volumes: [{ name: 'disk', persistentVolumeClaim: { claimName } }],
       },
@@ -129,11 +130,21 @@ export class InstalledService implements UploadApi {
   }
 
   /** What that pod printed, once it has ended well. */
-  async digestOfReader(namespace: string, claimName: string): Promise<string> {
-    const name = readerOf(claimName);
+  async outputOf(namespace: string, name: string): Promise<string> {
     const { kubectl } = this.cluster;
     await kubectl.out(['wait', '--namespace', namespace, `pod/${name}`, '--for=jsonpath={.status.phase}=Succeeded']);
-    const [digest = ''] = (await kubectl.out(['logs', '--namespace', namespace, name])).split(' ');
+    return kubectl.out(['logs', '--namespace', namespace, name]);
+  }
+
+  /** Creates a pod that mounts the claim and prints the sha256 of its disk. */
+  createReader(namespace: string, claimName: string): Promise<void> {
+    const securityContext = { runAsUser: 107, runAsGroup: 107, runAsNonRoot: true };
+    const command = ['sha256sum', '/disk/disk.img'];
+    return this.createPod(namespace, readerOf(claimName), { claimName, command, securityContext });
+  }
+
+  async digestOfReader(namespace: string, claimName: string): Promise<string> {
+    const [digest = ''] = (await this.outputOf(namespace, readerOf(claimName))).split(' ');
     return digest;
   }
 

@@ -106,6 +106,22 @@ describe('on a cluster', () => {
     expect(await service.readDigest(target, 'cloned')).toBe(expected);
   });
 
+  test('a claim that nobody fills is there at once, for the user of machines and for a group of its own', async () => {
+    const spec = { accessModes: ['ReadWriteOnce'], storageClassName: 'longshore' };
+    const resources = { requests: { storage: '8Mi' } };
+    const metadata = { namespace: source, name: 'plain' };
+    const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec: { ...spec, resources } };
+    await service.create(claim);
+    const printed: string[] = [];
+    for (const securityContext of [{ runAsUser: 107 }, { runAsUser: 1000, fsGroup: 1000 }]) {
+      const name = `user-${securityContext.runAsUser}`;
+      const command = ['sh', '-c', `echo ${name} >> /disk/file && cat /disk/file`];
+      await service.createPod(source, name, { claimName: 'plain', command, securityContext });
+      printed.push(await service.outputOf(source, name));
+    }
+    expect(printed).toEqual(['user-107\n', 'user-107\nuser-1000\n']);
+  });
+
   test('a bad source is told on the object, in conditions and events', async () => {
     await service.create(dataVolume('missing', { http: { url: web.urlOf('nothing.img') } }));
     const path = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${source}/datavolumes/missing`;
