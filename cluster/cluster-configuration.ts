@@ -151,7 +151,7 @@ function modesOnly({ apiVersion, kind, metadata, spec }: PersistentVolume): Pers
 }
 
 /** The host under which an Ingress reaches that Service: of a rule that names it, else the first one where the Service gets what no rule takes. */
-export function uploadHostOf({ spec }: Ingress, service: string): string | undefined {
+function uploadHostOf({ spec }: Ingress, service: string): string | undefined {
   const rules = spec?.rules ?? [];
   const named = rules.find(({ host, http }) => {
     return (host ?? '') !== '' && http?.paths?.some(({ backend }) => backend?.service?.name === service) === true;

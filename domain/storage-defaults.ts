@@ -37,6 +37,26 @@ export function claimPropertySets(
   return profile?.status?.claimPropertySets ?? [];
 }
 
+/**
+ * The modes of a claim: those that it asks for, completed from the first of the sets that has them all.
+ * @param wished volumeMode undefined: any
+ * @returns undefined where it asks for no access mode and no set fits
+ */
+export function chooseModes(
+  wished: { accessModes?: readonly string[] | undefined; volumeMode?: string | undefined },
+  sets: readonly ClaimProperties[],
+): { accessModes: string[]; volumeMode: string } | undefined {
+  const asked = wished.accessModes ?? [];
+  const fitting = sets.find(
+    ({ accessModes, volumeMode }) =>
+      (wished.volumeMode === undefined || volumeMode === wished.volumeMode) &&
+      asked.every((mode) => accessModes.includes(mode)),
+  );
+  const accessModes = asked.length > 0 ? asked : (fitting?.accessModes ?? []);
+  if (accessModes.length === 0) return undefined;
+  return { accessModes: [...accessModes], volumeMode: wished.volumeMode ?? fitting?.volumeMode ?? 'Filesystem' };
+}
+
 /** The size below which no claim of the class is asked for: as its profile says, else as is known. 0: any size will do. */
 export function smallestClaimBytes(storageClass: StorageClass, profile: StorageProfile | undefined): number {
   const known = recognizeProvisioner(storageClass);

@@ -4,12 +4,12 @@ import { annotations, labels, provisionerName } from '../../domain/annotations.t
 import { type Cause, invalid } from '../../domain/cause.ts';
 import { withRequester } from '../../domain/clone-authorization.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
+import type { Claim, ClaimSpec, StorageClass } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
 import { volumeNameProblem } from '../../domain/render-claim.ts';
 import { resources } from '../../domain/resources.ts';
-import { chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
+import { chooseModes, chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
 import { authorizeClaimClone } from './clone-requester.ts';
 import { refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
@@ -53,20 +53,24 @@ function claimCauses(spec: ClaimSpec): Cause[] {
   ];
 }
 
+/** What the profile of its class adds to the modes that the claim asks for. */
+async function modesOf({ spec }: Claim, storageClass: StorageClass, { store }: ApiContext) {
+  const profile = await store.get(resources.storageProfiles, { name: storageClass.metadata.name });
+  return chooseModes(spec, claimPropertySets(storageClass, profile));
+}
+
 async function withDefaults(claim: Claim, context: ApiContext): Promise<Claim> {
   const { items } = await context.store.list(resources.storageClasses);
   const { storageClassName: asked } = claim.spec;
   const chosen = chooseStorageClass(items, asked, claim.metadata.annotations?.[annotations.contentType] ?? '');
-  const profile = chosen && (await context.store.get(resources.storageProfiles, { name: chosen.metadata.name }));
-  const offered = chosen === undefined ? undefined : claimPropertySets(chosen, profile)[0];
   const fromProfile = claim.metadata.labels?.[labels.applyStorageProfile] === 'true';
-  const needsModes = fromProfile && (claim.spec.accessModes ?? []).length === 0 && offered !== undefined;
+  const modes = fromProfile && chosen !== undefined ? await modesOf(claim, chosen, context) : undefined;
   const storageClassName = asked ?? chosen?.metadata.name;
   const spec: ClaimSpec = {
     ...claim.spec,
-    ...(needsModes ? { accessModes: [...offered.accessModes] } : {}),
     ...(storageClassName === undefined ? {} : { storageClassName }),
     volumeMode: claim.spec.volumeMode ?? 'Filesystem',
+    ...modes,
   };
   return { ...claim, spec };
 }

@@ -116,3 +116,36 @@ describe('values that are too many', () => {
     expect((await under.ask({ path: `${path}/fuller` })).status).toBe(404);
   });
 });
+
+describe('a claim with the label of virtctl', () => {
+  async function modesOf(name: string, spec: Partial<Claim['spec']>, labels: Record<string, string>) {
+    const body = {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name, labels } },
+      spec: { storageClassName: 'shared', resources: { requests: { storage: '1Gi' } }, ...spec },
+    };
+    const answer = await under.ask({ method: 'POST', path: claimsPath, body });
+    // Safe: a claim where it was taken.
+    const { accessModes, volumeMode } = (answer.body as Partial<Claim>).spec ?? {};
+    return [answer.status, accessModes, volumeMode];
+  }
+
+  test('gets the modes that the profile of its class adds to its own', async () => {
+    await under.store.create(resources.storageClasses, {
+      ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'shared' } },
+      provisioner: 'rbd.csi.ceph.com',
+    });
+    const labels = { 'cdi.kubevirt.io/applyStorageProfile': 'true' };
+    expect(await modesOf('any', {}, labels)).toEqual([201, ['ReadWriteMany'], 'Block']);
+    expect(await modesOf('files', { volumeMode: 'Filesystem' }, labels)).toEqual([
+      201,
+      ['ReadWriteOnce'],
+      'Filesystem',
+    ]);
+    expect(await modesOf('unlabelled', {}, {})).toEqual([422, undefined, undefined]);
+    await under.store.create(resources.storageProfiles, {
+      ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'StorageProfile', metadata: { name: 'shared' } },
+      spec: { claimPropertySets: [{ accessModes: ['ReadWriteMany'], volumeMode: 'Filesystem' }] },
+    });
+    expect(await modesOf('profiled', {}, labels)).toEqual([201, ['ReadWriteMany'], 'Filesystem']);
+  });
+});
