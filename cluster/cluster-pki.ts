@@ -1,5 +1,6 @@
 // The certificates of a service on a cluster, as the controller that leads keeps them: made in its directory, kept in Secrets, and the CA told to kube-apiserver
-// where it calls us (told-ca.ts). Runs at the start and then now and then; what needs no change is not written.
+// where it calls us (told-ca.ts). Looked at in the beginning, when something of it was
+// deleted, and now and then; what needs no change is not written.
 
 import { toFault } from '../domain/fault.ts';
 import { CertificateAuthority, controllerName, uploadClientName } from '../runtime/certificates.ts';
@@ -7,8 +8,11 @@ import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
+import { followPkiLosses } from './pki-losses.ts';
 import { loadPki, type PkiPlace, savePki } from './pki-secrets.ts';
 import { ToldCa } from './told-ca.ts';
+
+const retryMs = 10_000;
 
 export interface ClusterPki {
   /** The authority that signs now. */
@@ -25,25 +29,37 @@ export async function keepClusterPki(place: PkiPlace, config: Config, logger: Lo
     await told.tell(renewed.certificate);
     return renewed;
   };
+  const ending = new AbortController();
+  let again: NodeJS.Timeout | undefined;
+  let following: Promise<unknown> = Promise.resolve();
+  let renewing: Promise<void> = Promise.resolve();
+  const stop = async () => {
+    ending.abort();
+    clearTimeout(again);
+    await Promise.all([following, renewing, told.stop()]);
+  };
   let authority = await renew().catch(async (error: unknown) => {
-    await told.stop();
+    await stop();
     throw error;
   });
-  const timer = setInterval(() => {
-    renew().then(
-      (renewed) => {
-        authority = renewed;
-      },
-      (error: unknown) => logger.error({ err: toFault(error) }, 'certificates not renewed, tried again'),
-    );
-  }, config.certificateCheckSeconds * 1_000);
-  return {
-    authority: () => authority,
-    stop: () => {
-      clearInterval(timer);
-      return told.stop();
-    },
+  const renewOnce = async () => {
+    clearTimeout(again);
+    if (ending.signal.aborted) return;
+    let afterMs = config.certificateCheckSeconds * 1_000;
+    try {
+      authority = await renew();
+    } catch (error) {
+      logger.error({ err: toFault(error) }, 'certificates not renewed, tried again');
+      afterMs = Math.min(afterMs, retryMs);
+    }
+    if (!ending.signal.aborted) again = setTimeout(renewSoon, afterMs);
   };
+  const renewSoon = () => {
+    renewing = renewing.then(renewOnce);
+  };
+  again = setTimeout(renewSoon, config.certificateCheckSeconds * 1_000);
+  following = followPkiLosses(place, renewSoon, { signal: ending.signal, logger });
+  return { authority: () => authority, stop };
 }
 
 async function renewPki(place: PkiPlace, config: Config): Promise<CertificateAuthority> {

@@ -19,7 +19,7 @@ export interface LeaseOptions {
   logger: Logger;
   durationMs?: number;
   lostAfterMs?: number;
-  /** Between renewals, and between looks of who waits. */
+  /** Between renewals, and before who waits tries again. */
   everyMs?: number;
 }
 
@@ -36,18 +36,15 @@ const { leases } = clusterResources;
 
 /** Waits until this process leads. @throws Fault the signal's reason, Forbidden */
 export async function acquireLease(options: LeaseOptions, signal: AbortSignal): Promise<Leadership> {
-  const { store, namespace, name, logger, durationMs = 15_000, everyMs = 2_000 } = options;
-  let seen: { version: string; atMs: number } | undefined;
+  const { store, name, logger, everyMs = 2_000 } = options;
+  const seen = { version: '', atMs: 0 };
   for (;;) {
     try {
-      const lease = await store.get(leases, { namespace, name });
-      if (lease === undefined) return lead(await store.create(leases, newLease(options)), options);
-      const version = lease.metadata.resourceVersion ?? '';
-      if (seen?.version !== version) seen = { version, atMs: performance.now() };
-      const holder = lease.spec.holderIdentity ?? '';
-      const isOver = performance.now() - seen.atMs >= durationMs;
-      if (holder === '' || isOver) return lead(await store.update(leases, taken(lease, options)), options);
+      const free = await untilFree(options, seen, signal);
+      const wanted = free === undefined ? newLease(options) : taken(free, options);
+      return lead(await (free === undefined ? store.create(leases, wanted) : store.update(leases, wanted)), options);
     } catch (error) {
+      signal.throwIfAborted();
       const fault = toFault(error);
       // Another was faster, or the API is away for a moment.
       if (!fault.retryable && fault.code !== 'AlreadyExists') throw fault;
@@ -55,6 +52,40 @@ export async function acquireLease(options: LeaseOptions, signal: AbortSignal): 
     }
     await pauseFor(everyMs, signal);
   }
+}
+
+/**
+ * Waits until the lease was given up, or has not changed for its whole duration.
+ * @param seen its latest version, and when that came
+ * @returns undefined where there is none
+ */
+async function untilFree(
+  { store, namespace, name, durationMs = 15_000 }: LeaseOptions,
+  seen: { version: string; atMs: number },
+  signal: AbortSignal,
+): Promise<Lease | undefined> {
+  const over = new AbortController();
+  let lease: Lease | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const asked = { namespace, fieldSelector: `metadata.name=${name}`, signal: AbortSignal.any([signal, over.signal]) };
+    for await (const event of store.watch(leases, asked)) {
+      if (event.type === 'DELETED') return undefined;
+      if (event.type !== 'BOOKMARK') {
+        lease = event.object;
+        if ((lease.spec.holderIdentity ?? '') === '') return lease;
+        const { resourceVersion: version = '' } = lease.metadata;
+        if (version !== seen.version) Object.assign(seen, { version, atMs: performance.now() });
+        clearTimeout(timer);
+        timer = setTimeout(() => over.abort(), seen.atMs + durationMs - performance.now());
+      } else if (lease === undefined) return undefined;
+    }
+  } finally {
+    clearTimeout(timer);
+    over.abort();
+  }
+  signal.throwIfAborted();
+  return lease;
 }
 
 function newLease(options: LeaseOptions): Lease {

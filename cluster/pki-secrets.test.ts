@@ -8,6 +8,7 @@ import { resources } from '../domain/resources.ts';
 import { loadTlsPair } from '../runtime/certificates.ts';
 import { type Config, loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
+import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { keepClusterPki } from './cluster-pki.ts';
 import { clusterResources } from './cluster-resources.ts';
 import { followPki, savePki } from './pki-secrets.ts';
@@ -70,6 +71,30 @@ test('a renewed certificate comes to who follows it', async () => {
   await vi.waitFor(async () => {
     expect((await loadTlsPair(place('api').directory, 'api')).cert).not.toBe(before.cert);
   });
+});
+
+test('what somebody deletes is made again, as it was', async () => {
+  const pki = await keepClusterPki(place('controller'), config(), logger);
+  const before = await secret('longshore-api-pki');
+  for (const name of ['longshore-pki', 'longshore-api-pki']) await store.delete(resources.secrets, { namespace, name });
+  await store.delete(resources.configMaps, { namespace, name: 'longshore-ca' });
+  await vi.waitFor(async () => {
+    expect((await secret('longshore-api-pki'))?.data).toEqual(before?.data);
+    expect(Object.keys((await secret('longshore-pki'))?.data ?? {})).toContain('ca.key');
+    expect(await store.get(resources.configMaps, { namespace, name: 'longshore-ca' })).toBeDefined();
+  });
+  await pki.stop();
+});
+
+test('a process uses a renewed certificate at once', async () => {
+  await keep('controller');
+  const { onWritten } = await followPki(place('api'), 'longshore-api-pki', { signal: ending.signal, logger });
+  const tls = await loadRenewedTls({
+    ...{ directory: place('api').directory, name: 'api', everySeconds: 3_600, onWritten, logger },
+  });
+  const before = tls.cert;
+  await keep('controller', config({ LONGSHORE_API_HOSTS: 'api.svc,other.svc' }));
+  await vi.waitFor(() => expect(tls.cert).not.toBe(before));
 });
 
 test('who waits for certificates that nobody has made ends when it is told to', async () => {

@@ -31,6 +31,9 @@ const parts = {
 
 export type PkiPart = keyof typeof parts;
 
+/** Everything that is kept, by name. */
+export const pkiSecrets: readonly string[] = [wholePki, ...Object.keys(parts)];
+
 export interface PkiPlace {
   store: ObjectStore;
   namespace: string;
@@ -91,22 +94,26 @@ function sorted(data: Record<string, string>): [string, string][] {
 
 /**
  * Copies one process's part into the directory, now and whenever it changes.
- * @returns when it is there for the first time; then it goes on until the signal aborts
+ * @returns when it is there for the first time; then it goes on until the signal aborts, and calls each time what it was given here
  * @throws Fault the signal's reason
  */
 export async function followPki(
   place: PkiPlace,
   part: PkiPart,
   options: { signal: AbortSignal; logger: Logger },
-): Promise<void> {
+): Promise<{ onWritten(call: () => void): void }> {
   await mkdir(place.directory, { recursive: true, mode: 0o700 });
   const there = Promise.withResolvers<void>();
-  const following = follow(place, part, options, there.resolve);
+  const calls: (() => void)[] = [there.resolve];
+  const following = follow(place, part, options, () => {
+    for (const call of calls) call();
+  });
   following.then(
     () => there.reject(toFault(options.signal.reason, { signal: options.signal })),
     (error: unknown) => there.reject(error),
   );
   await there.promise;
+  return { onWritten: (call) => calls.push(call) };
 }
 
 const againMs = 1_000;

@@ -16,9 +16,9 @@ await runServiceProcess({
     const { client, store } = await connectToCluster(config);
     undo.defer(() => client.close());
     const place = { store, namespace: config.clusterNamespace, directory: layout.pki };
-    await followPki(place, 'longshore-api-pki', { signal, logger });
+    const { onWritten } = await followPki(place, 'longshore-api-pki', { signal, logger });
     const everySeconds = config.certificateCheckSeconds;
-    const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.api, everySeconds, logger });
+    const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.api, everySeconds, onWritten, logger });
     const { tokenLifetimeSeconds } = config;
     const tokens = await UploadTokens.open(layout.pki, { lifetimeSeconds: tokenLifetimeSeconds });
     const api = await startClusterApi({

@@ -19,8 +19,8 @@ await runServiceProcess({
     const { client: kube, store: reader } = await connectToCluster(config);
     undo.defer(() => kube.close());
     const place = { store: reader, namespace: config.clusterNamespace, directory: layout.pki };
-    await followPki(place, 'longshore-uploadproxy-pki', { signal, logger });
-    const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, logger };
+    const { onWritten } = await followPki(place, 'longshore-uploadproxy-pki', { signal, logger });
+    const renewal = { directory: layout.pki, everySeconds: config.certificateCheckSeconds, onWritten, logger };
     const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);

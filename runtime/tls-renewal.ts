@@ -10,6 +10,8 @@ export interface TlsRenewalOptions {
   directory: string;
   name: string;
   everySeconds: number;
+  /** Where somebody knows when the files were written anew: they are read then, too. */
+  onWritten?: (look: () => void) => void;
   logger: Logger;
 }
 
@@ -35,6 +37,7 @@ export async function loadRenewedTls(options: TlsRenewalOptions): Promise<TlsPai
     }
   };
   setInterval(() => void look(), options.everySeconds * 1_000).unref();
+  options.onWritten?.(() => void look());
   return tls;
 }
 
