@@ -76,6 +76,8 @@ driver for pools on the nodes' own disks with the class \`longshore\`, and Redis
 
 The image is to be where the nodes find it: pushed to a registry that \`imageRegistry\` names, or loaded into each node.
 
+* **Uploads**: clients such as virtctl read from \`CDIConfig\` where to upload: the host of the Ingress, or what an administrator writes into its \`spec.uploadProxyURLOverride\` for a
+  Service of type NodePort or LoadBalancer. The names by which the proxy is dialled stand in \`uploadProxy.hosts\`; the CA is in the ConfigMap \`longshore-ca\`.
 * **Upgrade**: \`helm upgrade\` changes the CustomResourceDefinitions too, \`helm rollback\` changes them back. Pods keep their volumes while a worker is replaced; what it was filling goes on afterwards.
 * **Uninstall**: \`helm uninstall\` deletes no volume. CustomResourceDefinitions, DataVolumes, claims, PersistentVolumes, the CSIDriver and the files of the pools stay, and an installation under the
   same name and namespace takes them up again. Until then pods that use volumes run on, but none begins, and one that is deleted waits for its volume to be unmounted.
