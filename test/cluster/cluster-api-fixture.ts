@@ -72,8 +72,8 @@ export class ClusterApiFixture {
     const controller = await clientOf(plane, kubectl, 'longshore-controller');
     undo.defer(() => controller.close());
     const keepers: ClusterPki[] = [];
-    undo.defer(() => {
-      for (const keeper of keepers) keeper.stop();
+    undo.defer(async () => {
+      for (const keeper of keepers) await keeper.stop();
     });
     const keepPki = async (settings: Readonly<Record<string, string>>) => {
       const config = loadConfig({ ...settings, LONGSHORE_CERTIFICATE_CHECK_S: String(everySeconds) });
