@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadConfig, settings } from '../../runtime/config.ts';
+import { metricDefinitions } from '../../runtime/metrics.ts';
 import { chartValues } from '../../scripts/chart-readme.ts';
 import {
   type Container,
@@ -192,6 +193,17 @@ describe('what is rendered', () => {
     expect(podsOf(manifests).get('longshore-uploadproxy')?.metadata.labels).toMatchObject({
       'cdi.kubevirt.io': 'cdi-uploadproxy',
     });
+  });
+
+  test('alerts by metrics that there are, with their labels', async () => {
+    const rule = JSON.stringify(find(await renderChart(everythingOn), 'PrometheusRule', 'longshore')['spec']);
+    const known = new Map<string, readonly string[]>(metricDefinitions.map(({ name, labels }) => [name, labels]));
+    const named = [...rule.matchAll(/(longshore_[a-z_]+)(?:\{([a-z]+)=)?/g)];
+    expect(named.length).toBeGreaterThan(4);
+    for (const [, name = '', label] of named) {
+      expect(known.has(name), name).toBe(true);
+      if (label !== undefined) expect(known.get(name)).toContain(label);
+    }
   });
 
   test('names the host of the Ingress in the certificate of the upload proxy', async () => {
