@@ -15,6 +15,7 @@ import { until } from './until.ts';
 
 const uploadPort = 31_443;
 const patienceMs = 120_000;
+const waitLimit = `--timeout=${patienceMs / 1_000}s`;
 
 export class InstalledService implements UploadApi {
   readonly cluster: TestCluster;
@@ -132,7 +133,14 @@ export class InstalledService implements UploadApi {
   /** What that pod printed, once it has ended well. */
   async outputOf(namespace: string, name: string): Promise<string> {
     const { kubectl } = this.cluster;
-    await kubectl.out(['wait', '--namespace', namespace, `pod/${name}`, '--for=jsonpath={.status.phase}=Succeeded']);
+    await kubectl.out([
+      'wait',
+      '--namespace',
+      namespace,
+      `pod/${name}`,
+      '--for=jsonpath={.status.phase}=Succeeded',
+      waitLimit,
+    ]);
     return kubectl.out(['logs', '--namespace', namespace, name]);
   }
 
@@ -151,6 +159,23 @@ export class InstalledService implements UploadApi {
   async readDigest(namespace: string, claimName: string): Promise<string> {
     await this.createReader(namespace, claimName);
     return this.digestOfReader(namespace, claimName);
+  }
+
+  /** Replaces the pods in which something was started again, which the kubelet would keep waiting longer each time; all are ready afterwards. */
+  async renewPods(): Promise<void> {
+    const { kubectl } = this.cluster;
+    const inRelease = ['pods', '--namespace', releaseNamespace];
+    // Safe: the shape of a list of pods.
+    const { items } = (await kubectl.get(...inRelease)) as {
+      items: { metadata: { name: string }; status: { containerStatuses?: { restartCount: number }[] } }[];
+    };
+    const worn = items.filter(({ status }) => status.containerStatuses?.some(({ restartCount }) => restartCount > 0));
+    const names = worn.map(({ metadata }) => metadata.name);
+    if (names.length > 0) await kubectl.out(['delete', 'pods', '--namespace', releaseNamespace, ...names]);
+    await until('all pods are there and ready', patienceMs, async () => {
+      const { code } = await kubectl.answer(['wait', ...inRelease, '--all', '--for=condition=Ready', '--timeout=5s']);
+      return code === 0;
+    });
   }
 
   /** Keys in the chart's Redis. */

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startWebServer, type WebServer } from '../../scripts/demo-web-server.ts';
 import { lastStep, takeStep, tokenFor, uploadSteps } from '../virtctl/upload-steps.ts';
 import { releaseNamespace } from './chart.ts';
@@ -42,6 +42,8 @@ afterAll(async () => {
   await service?.cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
   await service?.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
 });
+
+beforeEach(() => service.renewPods());
 
 function dataVolume(name: string, source: object): object {
   const annotations = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
