@@ -31,7 +31,8 @@ afterAll(async () => {
   await rm(work, { recursive: true });
 });
 
-const refusalMs = 15_000;
+/** A start that is not refused goes on for ever. */
+const refusalMs = 55_000;
 
 /** A start that is refused ends with the catalogue's exit code, says what is wrong and what to do, and leaves no process. */
 async function expectRefused(options: ServiceOptions, code: FaultCode, told: string): Promise<void> {

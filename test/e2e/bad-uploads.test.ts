@@ -209,7 +209,7 @@ describe('bytes that are refused', () => {
       seen = { phase, fault: longshore?.fault?.code, staged: user.staged() };
       return phase === 'UploadReady' && longshore?.fault?.code === code && user.staged().length === 0;
     };
-    await until(`${name} waits again`, isWaiting, 10_000).catch(() => {
+    await until(`${name} waits again`, isWaiting, 30_000).catch(() => {
       expect(seen).toEqual({ phase: 'UploadReady', fault: code, staged: [] });
     });
     const volume = await user.volume(name);
