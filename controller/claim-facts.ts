@@ -52,7 +52,7 @@ export async function claimFacts(
     readiness: await readinessOf(context, claim, content, source, view?.live.has(volumeId) === true),
     outcome: context.outcomes.get(volumeId),
     cancelRequested: isWishedToEnd(claim, dataVolume?.metadata.annotations),
-    obstacle: obstacle ?? view?.unreadable.get(volumeId),
+    obstacle: obstacle ?? view?.unreadable.get(volumeId) ?? context.refusals.get(volumeId),
     plan: ({ fault, state: failed, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config: context.config },

@@ -41,6 +41,8 @@ export interface ControllerContext {
   channels: Map<string, NodeChannel>;
   /** Results that are not in the store yet. */
   outcomes: Map<VolumeId, PendingOutcome>;
+  /** On a cluster: why a node had no room for the volume, when Kubernetes last wanted it there. */
+  refusals: Map<VolumeId, Fault>;
   /** Attempt whose job was put into the queue; forgotten when there is reason to doubt that it is still there. */
   enqueued: Map<VolumeId, number>;
   events: EventRecorder;

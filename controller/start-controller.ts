@@ -214,6 +214,7 @@ function contextOf(options: ControllerOptions, waits: WaitList, wake: Wakers): C
     nodes: new NodeViews(config.nodeLostSeconds * 1_000),
     channels: new Map(),
     outcomes: new Map(),
+    refusals: new Map(),
     enqueued: new Map(),
     events: new EventRecorder(store, logger),
     wakeClaim: wake.claim,
@@ -232,6 +233,7 @@ function onClaim(context: ControllerContext, after: Claim | undefined, before: C
   if (then !== undefined && then !== now) {
     context.claimsByVolume.delete(then);
     context.outcomes.delete(then);
+    context.refusals.delete(then);
     context.enqueued.delete(then);
   }
   if (after !== undefined && now !== undefined) context.claimsByVolume.set(now, placeOf(after.metadata));

@@ -1,6 +1,8 @@
 // The controller where Kubernetes makes, binds and deletes volumes through the CSI driver. The test plays Kubernetes' part; the worker is scripted.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
+import type { DataVolume } from '../domain/data-volume.ts';
+import { Fault, faultRecord } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
@@ -108,6 +110,25 @@ describe('a controller on a cluster', () => {
     expect(await asked(upload)).toEqual({ filled: true });
     const gone = { ...upload, metadata: { ...upload.metadata, uid: '00000000-0000-4000-8000-000000000009' } };
     await expect(asked(gone)).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  test('tells that a node has no room for the volume until one has', async () => {
+    await fixture.dataVolume('disk', blank);
+    const claim = await fixture.until(resources.claims, key('disk'), hasNode);
+    if (claim === undefined) throw new Error('no claim');
+    const volumeId = volumeIdOf(claim.metadata.uid ?? '');
+    const fault = faultRecord(new Fault('VolumeTooLarge', '9 bytes were asked; the largest volume has 1'));
+    await worker.channel?.call('volume.refused', { volumeId, fault });
+    const boundOf = (found: DataVolume | undefined) => found?.status?.conditions?.find(({ type }) => type === 'Bound');
+    const told = await fixture.until(
+      resources.dataVolumes,
+      key('disk'),
+      (found) => boundOf(found)?.reason === 'PoolFull',
+    );
+    expect(boundOf(told)?.message).toContain('node local: 9 bytes were asked');
+    expect(told?.status?.phase).toBe('Pending');
+    await provision(claim);
+    await fixture.phase('disk', 'Succeeded');
   });
 
   test('deletes no volume itself', async () => {

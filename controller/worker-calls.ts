@@ -51,6 +51,7 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
     await options.inventoryOf(channel);
     const volumeId = volumeIdIn(volume);
     viewOf(options.context, node).volumes.set(volumeId, { ...volume, volumeId });
+    options.context.refusals.delete(volumeId);
     wakeClaimOf(options.context, volumeId);
     return {};
   });
@@ -60,6 +61,14 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
     const { volumes, live } = viewOf(options.context, node);
     volumes.delete(volumeId);
     live.delete(volumeId);
+    wakeClaimOf(options.context, volumeId);
+    return {};
+  });
+  channel.handle('volume.refused', async (told) => {
+    const volumeId = volumeIdIn(told);
+    // Whatever it is on that node, another one may have room, so it is not the end of the claim.
+    const fault = new Fault('PoolFull', `node ${node}: ${told.fault.detail}`);
+    if (options.context.claimsByVolume.has(volumeId)) options.context.refusals.set(volumeId, fault);
     wakeClaimOf(options.context, volumeId);
     return {};
   });

@@ -1,6 +1,6 @@
 // Makes the empty volume of a claim. It is filled later, by a job that finds it by the claim's uid, or declared plain when it is first used.
 import { Fault, toFault } from '../domain/fault.ts';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { Pool } from '../volumes/pool.ts';
 import { chooseSize, isInRange, type SizeRange, sizeRangeOf } from './capacity-range.ts';
 import type { HeldVolume, NodePools } from './node-pools.ts';
@@ -10,6 +10,8 @@ import { ownerOf, volumeIdOfName } from './volume-name.ts';
 
 export interface CreateOptions {
   pools: NodePools;
+  /** Told of a volume for which there is no room here, beside the answer; may not throw. */
+  onRefusal?: (volumeId: VolumeId, fault: Fault) => void;
 }
 
 /** A claim is filled once, so there is one generation of its content. */
@@ -22,7 +24,7 @@ const contentGeneration = 1;
  */
 export async function createVolume(
   request: CreateVolumeRequest,
-  { pools }: CreateOptions,
+  { pools, onRefusal }: CreateOptions,
   signal: AbortSignal,
 ): Promise<HeldVolume> {
   const { name, parameters } = request;
@@ -36,8 +38,13 @@ export async function createVolume(
   refuseElsewhere(request, pools);
   signal.throwIfAborted();
   const asked = { volumeId, owner: ownerOf(volumeId, name, parameters), sizeBytes: chooseSize(range) };
-  const record = await reserve(pool, asked);
-  return { pool, record };
+  try {
+    return { pool, record: await reserve(pool, asked) };
+  } catch (error) {
+    const fault = toFault(error);
+    if (fault.row.grpc === 'RESOURCE_EXHAUSTED') onRefusal?.(volumeId, fault);
+    throw fault;
+  }
 }
 
 async function reserve(

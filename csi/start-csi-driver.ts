@@ -41,6 +41,8 @@ export interface CsiDriverOptions {
   whoFills: WhoFills;
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
   deleteVolume(volumeId: VolumeId): Promise<void>;
+  /** Told of a volume for which there is no room here, beside the answer; may not throw. */
+  onRefusal?: (volumeId: VolumeId, fault: Fault) => void;
 }
 
 export interface CsiDriver {

@@ -242,6 +242,11 @@ export const controllerCalls = {
     params: Type.Object({ volumeId: Type.String() }),
     result: Empty,
   },
+  'volume.refused': {
+    about: 'On a cluster: the node has no room for this volume, which Kubernetes wanted there; it is planned anew.',
+    params: Type.Object({ volumeId: Type.String(), fault: FaultShape }),
+    result: Empty,
+  },
   'claim.isFilled': {
     about:
       'Whether somebody fills the claim of this volume: a DataVolume, an annotation of CDI or a data source. Faults: NotFound where the claim is not there.',

@@ -37,6 +37,7 @@ async function start({ config, layout, logger, signal, undo }: ServiceTools): Pr
     registration: { directory: join(config.kubeletDirectory, 'plugins_registry'), endpoint: plugin },
     whoFills: async ({ owner }, asked) => ((await worker.isFilled(owner, asked)) ? 'somebody' : 'nobody'),
     deleteVolume: (volumeId) => worker.deleteVolume(volumeId),
+    onRefusal: (volumeId, fault) => worker.tellRefusal(volumeId, fault),
   });
   undo.defer(() => csi.stop());
   return { addresses: { upload: worker.uploadAddress }, notReady: () => worker.notReady() ?? csi.notRegistered() };

@@ -40,6 +40,7 @@ export class ControllerParts {
       nodes: new NodeViews(60_000),
       channels: new Map(),
       outcomes: new Map(),
+      refusals: new Map(),
       enqueued: new Map(),
       claimsByVolume: new Map(),
       events: new EventRecorder(store, logger),

@@ -1,7 +1,7 @@
 // Builds one worker and ends it in order. While it lives it owns its node's pool; Redis and the controller may come and go. Stopping takes no more work,
 // lets what runs go on for drainSeconds, then ends it with `Interrupted` and leaves nothing but committed volumes and received uploads.
 import { setTimeout as delay } from 'node:timers/promises';
-import { Fault, toFault } from '../domain/fault.ts';
+import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import type { VolumeId, VolumeOwner } from '../domain/volume-record.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobConsumer } from '../jobs/job-consumer.ts';
@@ -42,6 +42,8 @@ export interface RunningWorker {
   notReady(): string | undefined;
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
   deleteVolume(volumeId: VolumeId): Promise<void>;
+  /** Tells the controller that there is no room for a volume here; where it cannot be reached it is told with the next refusal. */
+  tellRefusal(volumeId: VolumeId, fault: Fault): void;
   /** Whether somebody fills the claim of that volume, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
   isFilled(owner: VolumeOwner, signal: AbortSignal): Promise<boolean>;
   /** Drains and ends; at most about drainSeconds + 10 s. */
@@ -113,6 +115,12 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
     uploadAddress: uploads.address,
     pool,
     deleteVolume: (volumeId) => deleteVolume(volumeId, { pool, attempts, slots }),
+    tellRefusal: (volumeId, fault) => {
+      if (!channel.isConnected) return;
+      channel.ask('volume.refused', { volumeId, fault: faultRecord(fault) }, ending.signal).catch((error: unknown) => {
+        logger.info({ volumeId, err: toFault(error) }, 'the controller does not take the news of a refusal');
+      });
+    },
     isFilled: async (owner, signal) => {
       if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
       return (await channel.ask('claim.isFilled', { owner }, signal)).filled;
