@@ -1,6 +1,7 @@
 // The controller's answers to workers. An attempt's inputs are given only to the node that holds it; a result is answered when it is in the store.
 import { annotations } from '../domain/annotations.ts';
-import { Fault } from '../domain/fault.ts';
+import { Fault, faultFromRecord } from '../domain/fault.ts';
+import { exitCodes } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import { isVolumeId, type VolumeId, type VolumeOwner, type VolumeRecord } from '../domain/volume-record.ts';
@@ -66,8 +67,10 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
   });
   channel.handle('volume.refused', async (told) => {
     const volumeId = volumeIdIn(told);
-    // Whatever it is on that node, another one may have room, so it is not the end of the claim.
-    const fault = new Fault('PoolFull', `node ${node}: ${told.fault.detail}`);
+    const { code, detail, retryable, row } = faultFromRecord(told.fault);
+    // Another node may have room, so it is not the end of the claim.
+    const goesOn = retryable || row.exit === exitCodes.machine.code;
+    const fault = new Fault(goesOn ? code : 'PoolFull', `node ${node}: ${detail}`);
     if (options.context.claimsByVolume.has(volumeId)) options.context.refusals.set(volumeId, fault);
     wakeClaimOf(options.context, volumeId);
     return {};

@@ -42,7 +42,8 @@ export async function createVolume(
     return { pool, record: await reserve(pool, asked) };
   } catch (error) {
     const fault = toFault(error);
-    if (fault.row.grpc === 'RESOURCE_EXHAUSTED') onRefusal?.(volumeId, fault);
+    // Told is what is amiss with the pool itself, where that is why it counts as none.
+    if (fault.row.grpc === 'RESOURCE_EXHAUSTED') onRefusal?.(volumeId, fault.cause instanceof Fault ? fault.cause : fault);
     throw fault;
   }
 }
