@@ -1,7 +1,13 @@
 // What is known of storage provisioners, so that a claim gets an access mode and a volume mode that its class has: the table of CDI's
 // pkg/storagecapabilities, one row a provisioner or a variant of it that the parameters of the class tell. The first row that fits counts.
 import type { StorageClass } from './kube-shapes.ts';
-import type { ClaimProperties } from './storage-defaults.ts';
+
+export type VolumeMode = 'Filesystem' | 'Block';
+
+export interface ClaimProperties {
+  readonly accessModes: string[];
+  readonly volumeMode: VolumeMode;
+}
 
 export type CloneStrategy = 'copy' | 'snapshot' | 'csi-clone';
 

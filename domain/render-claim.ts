@@ -8,16 +8,11 @@ import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume } from './data-volume.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import { sourceAnnotations } from './import-annotations.ts';
+import type { VolumeMode } from './known-provisioners.ts';
 import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
-import {
-  chooseModes,
-  chooseStorageClass,
-  claimPropertySets,
-  smallestClaimBytes,
-  type VolumeMode,
-} from './storage-defaults.ts';
+import { chooseModes, chooseStorageClass, claimPropertySets, smallestClaimBytes } from './storage-defaults.ts';
 
 export interface ClaimContext {
   readonly storageClasses: readonly StorageClass[];

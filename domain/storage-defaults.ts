@@ -1,17 +1,10 @@
 // What a claim gets where its DataVolume says nothing: the storage class, and that class's access mode, volume mode and smallest size.
 import { annotations } from './annotations.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
-import { recognizeProvisioner } from './known-provisioners.ts';
+import { type ClaimProperties, recognizeProvisioner } from './known-provisioners.ts';
 import type { StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { quantityBytes } from './quantity.ts';
-
-export type VolumeMode = 'Filesystem' | 'Block';
-
-export interface ClaimProperties {
-  readonly accessModes: string[];
-  readonly volumeMode: VolumeMode;
-}
 
 /** Sets that our own provisioner offers, the preferred first. The CSI driver makes no Block volumes. */
 function ownPropertySets({ by }: Provisioning): readonly ClaimProperties[] {

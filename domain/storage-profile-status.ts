@@ -2,10 +2,10 @@
 // what is known of its provisioner. The rules are those of CDI's pkg/controller/storageprofile-controller.go.
 import { annotations } from './annotations.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
-import { noProvisioner, recognizeProvisioner } from './known-provisioners.ts';
+import { type ClaimProperties, noProvisioner, recognizeProvisioner } from './known-provisioners.ts';
 import type { PersistentVolume, StorageClass, VolumeSnapshotClass } from './kube-shapes.ts';
 import type { Provisioning } from './provisioning.ts';
-import { type ClaimProperties, claimPropertySets } from './storage-defaults.ts';
+import { claimPropertySets } from './storage-defaults.ts';
 
 export interface StorageProfileFacts {
   readonly provisioning: Provisioning;
