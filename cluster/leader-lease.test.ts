@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
@@ -109,6 +109,19 @@ test('one whose lease was taken over ends at once and gives up nothing of the ot
   expect(first.signal.reason).toMatchObject({ code: 'Conflict' });
   await first.release();
   expect((await held())?.holderIdentity).toBe('b');
+});
+
+test('who waits hears whether another leads', async () => {
+  const first = await acquireLease(options('a'), ending().signal);
+  const heard: boolean[] = [];
+  const second = acquireLease(options('b', { onLed: (isLed) => heard.push(isLed) }), ending().signal);
+  await vi.waitFor(() => expect(heard).toContain(true));
+  await first.release();
+  await (await second).release();
+  expect(heard.at(-1)).toBe(false);
+  const alone = await acquireLease(options('c', { onLed: (isLed) => heard.push(isLed) }), ending().signal);
+  expect(heard.slice(heard.indexOf(false) + 1)).not.toContain(true);
+  await alone.release();
 });
 
 test('who waits ends when it is told to', async () => {

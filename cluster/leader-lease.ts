@@ -17,6 +17,8 @@ export interface LeaseOptions {
   /** Unique to this process; tells a person where it runs. */
   identity: string;
   logger: Logger;
+  /** Tells who waits whether another leads: one that was seen to renew the lease. At first nobody is known to. */
+  onLed?: (isLed: boolean) => void;
   durationMs?: number;
   lostAfterMs?: number;
   /** Between renewals, and before who waits tries again. */
@@ -60,7 +62,7 @@ export async function acquireLease(options: LeaseOptions, signal: AbortSignal): 
  * @returns undefined where there is none
  */
 async function untilFree(
-  { store, namespace, name, durationMs = 15_000 }: LeaseOptions,
+  { store, namespace, name, onLed, durationMs = 15_000 }: LeaseOptions,
   seen: { version: string; atMs: number },
   signal: AbortSignal,
 ): Promise<Lease | undefined> {
@@ -75,7 +77,10 @@ async function untilFree(
         lease = event.object;
         if ((lease.spec.holderIdentity ?? '') === '') return lease;
         const { resourceVersion: version = '' } = lease.metadata;
-        if (version !== seen.version) Object.assign(seen, { version, atMs: performance.now() });
+        if (version !== seen.version) {
+          if (seen.version !== '') onLed?.(true);
+          Object.assign(seen, { version, atMs: performance.now() });
+        }
         clearTimeout(timer);
         timer = setTimeout(() => over.abort(), seen.atMs + durationMs - performance.now());
       } else if (lease === undefined) return undefined;
@@ -83,6 +88,7 @@ async function untilFree(
   } finally {
     clearTimeout(timer);
     over.abort();
+    onLed?.(false);
   }
   signal.throwIfAborted();
   return lease;

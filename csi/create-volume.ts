@@ -43,7 +43,8 @@ export async function createVolume(
   } catch (error) {
     const fault = toFault(error);
     // Told is what is amiss with the pool itself, where that is why it counts as none.
-    if (fault.row.grpc === 'RESOURCE_EXHAUSTED') onRefusal?.(volumeId, fault.cause instanceof Fault ? fault.cause : fault);
+    if (fault.row.grpc === 'RESOURCE_EXHAUSTED')
+      onRefusal?.(volumeId, fault.cause instanceof Fault ? fault.cause : fault);
     throw fault;
   }
 }

@@ -22,9 +22,14 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
   undo.defer(() => client.close());
   const namespace = config.clusterNamespace;
   const identity = `${config.podName}_${randomUUID()}`;
-  // Who waits is ready to take the other's place: rollouts and drains go on. Workers find the one that leads because it alone listens.
-  meanwhile(undefined);
-  const lease = await acquireLease({ store: whole, namespace, name: 'longshore-controller', identity, logger }, signal);
+  // Who waits is ready to take the other's place, where there is another: rollouts and drains go on, and nobody takes for ready what nobody leads yet.
+  // Workers find the one that leads because it alone listens.
+  const onLed = (isLed: boolean) => meanwhile(isLed ? undefined : 'nobody is known to lead yet');
+  onLed(false);
+  const lease = await acquireLease(
+    { store: whole, namespace, name: 'longshore-controller', identity, logger, onLed },
+    signal,
+  );
   undo.defer(() => lease.release());
   meanwhile('begins to lead');
   const store = leadersStore(whole, lease);
