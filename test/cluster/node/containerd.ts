@@ -37,6 +37,8 @@ const ctr = ['ctr', '--namespace', 'k8s.io'];
 
 /** Puts the image of an OCI archive on the node under the reference that pods name it by, besides those that the archive itself tells. */
 export async function importImage(machine: Machine, archive: string, reference: string): Promise<void> {
+  // One that takes the place of another of that name loses its index to the garbage collector, now and then, before it is unpacked.
+  await machine.run([...ctr, 'images', 'rm', '--sync', reference]);
   await machine.run([...ctr, 'images', 'import', '--index-name', reference, archive]);
 }
 
