@@ -11,9 +11,14 @@ export interface AskedRight {
   isAllowed: boolean;
 }
 
-interface AuditEvent {
+/** One request that is done, or a watch that has ended. */
+export interface AuditEvent {
   verb: string;
   user: { username: string };
+  userAgent?: string;
+  sourceIPs?: string[];
+  requestReceivedTimestamp: string;
+  responseStatus?: { code?: number };
   objectRef?: {
     apiGroup?: string;
     resource: string;
@@ -24,20 +29,32 @@ interface AuditEvent {
   annotations?: Record<string, string>;
 }
 
+/** The processes of the chart are the accounts of this name and theirs. */
+const account = `system:serviceaccount:${releaseNamespace}:longshore-`;
+
+/** Those of the processes of the chart. @param directory of the cluster */
+export async function ownRequests(directory: string): Promise<AuditEvent[]> {
+  const lines = (await readFile(join(directory, 'logs', 'audit.jsonl'), 'utf8')).split('\n');
+  // The last line may be half written. Safe: the format of audit.k8s.io/v1.
+  const events = lines.slice(0, -1).map((line) => JSON.parse(line) as AuditEvent);
+  return events.filter(({ user }) => user.username.startsWith(account));
+}
+
+/** Of the process that asked: api, controller, uploadproxy, worker. */
+export function processOf({ user }: AuditEvent): string {
+  return user.username.slice(account.length);
+}
+
 /** @param directory of the cluster */
 export async function askedRights(directory: string): Promise<AskedRight[]> {
-  const lines = (await readFile(join(directory, 'logs', 'audit.jsonl'), 'utf8')).split('\n');
-  // The last line may be half written.
-  return lines.slice(0, -1).flatMap((line) => {
-    // Safe: the format of audit.k8s.io/v1.
-    const { verb, user, objectRef, annotations } = JSON.parse(line) as AuditEvent;
-    const account = `system:serviceaccount:${releaseNamespace}:longshore-`;
-    if (!user.username.startsWith(account) || objectRef === undefined) return [];
+  return (await ownRequests(directory)).flatMap((event) => {
+    const { verb, objectRef, annotations } = event;
+    if (objectRef === undefined) return [];
     const { apiGroup: group = '', resource, subresource, namespace, name } = objectRef;
     const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
     const named = name === undefined ? {} : { name };
     const right = { verb, group, resource: whole, ...named, here: namespace === releaseNamespace };
     const isAllowed = annotations?.['authorization.k8s.io/decision'] === 'allow';
-    return [{ process: user.username.slice(account.length), right, isAllowed }];
+    return [{ process: processOf(event), right, isAllowed }];
   });
 }

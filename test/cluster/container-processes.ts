@@ -1,4 +1,4 @@
-// The processes of one container, which this host sees beside its own, for tests that end them without warning.
+// The processes of one container, which this host sees beside its own, for tests that end or stop them without warning, or look at their memory.
 import { readdir, readFile } from 'node:fs/promises';
 import { identityOf, isAlive } from '../../runtime/process-identity.ts';
 import { isMissing } from './paths.ts';
@@ -10,11 +10,40 @@ interface ContainerStatus {
   containerID?: string;
 }
 
+interface ContainerOfPod {
+  namespace: string;
+  name: string;
+  container: string;
+}
+
 /** SIGKILL to every process of that container of a pod; resolves when none is left. The kubelet starts it again. */
-export async function killContainer(
-  { kubectl }: TestCluster,
-  pod: { namespace: string; name: string; container: string },
-): Promise<void> {
+export async function killContainer(cluster: TestCluster, pod: ContainerOfPod): Promise<void> {
+  const identities = (await processesIn(cluster, pod)).flatMap((pid) => identityOf(pid) ?? []);
+  for (const { pid } of identities) process.kill(pid, 'SIGKILL');
+  await until(`${pod.container} is gone`, 10_000, () => identities.every((identity) => !isAlive(identity)));
+}
+
+/** Stops every process of that container of a pod; disposing lets them go on. */
+export async function freezeContainer(cluster: TestCluster, pod: ContainerOfPod): Promise<Disposable> {
+  const identities = (await processesIn(cluster, pod)).flatMap((pid) => identityOf(pid) ?? []);
+  for (const { pid } of identities) process.kill(pid, 'SIGSTOP');
+  return {
+    [Symbol.dispose]() {
+      for (const identity of identities) if (isAlive(identity)) process.kill(identity.pid, 'SIGCONT');
+    },
+  };
+}
+
+/** The most memory that the processes of that container have had resident, each at its own time. */
+export async function peakMemoryBytes(cluster: TestCluster, pod: ContainerOfPod): Promise<number> {
+  const peaks = (await processesIn(cluster, pod)).map(async (pid) => {
+    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return Number(kibibytes ?? 0) * 1_024;
+  });
+  return (await Promise.all(peaks)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function processesIn({ kubectl }: TestCluster, pod: ContainerOfPod): Promise<number[]> {
   const found = await kubectl.get('pod', pod.name, '--namespace', pod.namespace);
   // Safe: the shape of a pod.
   const { containerStatuses = [] } = found['status'] as { containerStatuses?: ContainerStatus[] };
@@ -22,9 +51,7 @@ export async function killContainer(
   if (id === undefined) throw new Error(`${pod.name} has no running container ${pod.container}`);
   const processes = await processesOf(id);
   if (processes.length === 0) throw new Error(`no process of container ${pod.container} of ${pod.name} is seen here`);
-  const identities = processes.flatMap((pid) => identityOf(pid) ?? []);
-  for (const { pid } of identities) process.kill(pid, 'SIGKILL');
-  await until(`${pod.container} is gone`, 10_000, () => identities.every((identity) => !isAlive(identity)));
+  return processes;
 }
 
 async function processesOf(containerId: string): Promise<number[]> {
