@@ -1,0 +1,146 @@
+// What goes on where the control plane of a service is disturbed: kube-apiserver that goes away during a wait, certificates that are made anew, and a controller
+// that was stopped for so long that another leads.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ownRequests, processOf } from './audit-log.ts';
+import { releaseNamespace } from './chart.ts';
+import { freezeContainer } from './container-processes.ts';
+import { leftovers } from './data-volume-views.ts';
+import { InstalledService } from './installed-service.ts';
+import type { Kubectl } from './kubectl.ts';
+import { testCluster } from './test-cluster.ts';
+import { until } from './until.ts';
+
+const namespace = 'control-amiss';
+const patienceMs = 120_000;
+const immediate = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
+const here = ['--namespace', releaseNamespace];
+
+let service: InstalledService;
+let kubectl: Kubectl;
+beforeAll(async () => {
+  const cluster = await testCluster();
+  kubectl = cluster.kubectl;
+  service = await InstalledService.install(cluster);
+  await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+});
+afterAll(async () => {
+  await kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
+  await until('nothing is left', 60_000, async () => (await leftovers(service)).length === 0);
+  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
+});
+
+function blank(name: string, annotations: object = immediate): object {
+  const storage = { storageClassName: 'longshore', resources: { requests: { storage: '16Mi' } } };
+  return {
+    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
+    spec: { source: { blank: {} }, storage },
+  };
+}
+
+test('a DataVolume that waits while kube-apiserver goes away and comes back goes on', async ({ skip }) => {
+  const { node } = service.cluster;
+  if (node === undefined) return skip('components of another cluster are not ours to kill');
+  await service.create(blank('waits', {}));
+  await service.untilPhase(namespace, 'waits', 'WaitForFirstConsumer');
+  await node.kill('apiserver');
+  await node.start('apiserver');
+  await service.createReader(namespace, 'waits');
+  await service.untilPhase(namespace, 'waits', 'Succeeded');
+  await service.digestOfReader(namespace, 'waits');
+  await kubectl.out(['delete', 'pod', '-n', namespace, '--all', '--wait']);
+});
+
+const secretData = async (name: string) => {
+  const { code, out } = await kubectl.answer(['get', 'secret', name, ...here, '-o', 'json']);
+  // Safe: the shape of a Secret.
+  return code === 0 ? (JSON.parse(out) as { data: Record<string, string> }).data : undefined;
+};
+
+test('certificates that somebody deletes are there again as they were, and admission never stops', async () => {
+  const before = await secretData('longshore-api-pki');
+  expect(before).toBeDefined();
+  await kubectl.out(['delete', 'secret', ...here, 'longshore-pki', 'longshore-api-pki', 'longshore-uploadproxy-pki']);
+  await service.create(blank('after-deletion'));
+  await until('they are there again', patienceMs, async () => {
+    const [whole, api, proxy] = await Promise.all(
+      ['longshore-pki', 'longshore-api-pki', 'longshore-uploadproxy-pki'].map(secretData),
+    );
+    return whole !== undefined && proxy !== undefined && api !== undefined;
+  });
+  expect(await secretData('longshore-api-pki')).toEqual(before);
+  await service.untilPhase(namespace, 'after-deletion', 'Succeeded');
+});
+
+test('admission works again by itself where a new CA and new certificates take the place of the former', async () => {
+  const before = await secretData('longshore-api-pki');
+  const deployment = ['deployment/longshore-controller', ...here];
+  await kubectl.out(['scale', ...deployment, '--replicas=0']);
+  await kubectl.out(['wait', 'pods', ...here, '-l', 'app.kubernetes.io/component=controller', '--for=delete']);
+  await kubectl.out(['delete', 'secret', ...here, 'longshore-pki', 'longshore-api-pki', 'longshore-uploadproxy-pki']);
+  await kubectl.out(['scale', ...deployment, '--replicas=2']);
+  await until('there are new ones', patienceMs, async () => {
+    const now = await secretData('longshore-api-pki');
+    return now !== undefined && now['ca.crt'] !== before?.['ca.crt'];
+  });
+  const caOf = async () => {
+    const path = 'jsonpath={.webhooks[0].clientConfig.caBundle}';
+    return kubectl.out(['get', 'validatingwebhookconfiguration', 'cdi-api-datavolume-validate', '-o', path]);
+  };
+  await until('kube-apiserver trusts the new one', patienceMs, async () => {
+    return (await caOf()) === (await secretData('longshore-api-pki'))?.['ca.crt'];
+  });
+  await until('a DataVolume is let in', 60_000, async () => {
+    return (await kubectl.answer(['create', '-f', '-'], JSON.stringify(blank('after-rotation')))).code === 0;
+  });
+  // Workers have certificates of the former CA; the guide says that they are to begin anew.
+  await kubectl.out(['rollout', 'restart', 'daemonset/longshore-worker', ...here]);
+  await service.untilPhase(namespace, 'after-rotation', 'Succeeded');
+});
+
+const leader = async () => {
+  const lease = await kubectl.get('lease', 'longshore-controller', ...here);
+  // Safe: the shape of a Lease.
+  return (lease['spec'] as { holderIdentity: string }).holderIdentity.split('_')[0] ?? '';
+};
+
+test('of two controllers one acts, and one that was stopped past its lease writes nothing when it goes on', async ({
+  skip,
+}) => {
+  const { node } = service.cluster;
+  if (node === undefined) return skip('processes and requests of another cluster are not ours to see');
+  const addressOf = async (pod: string) => kubectl.out(['get', 'pod', pod, ...here, '-o', 'jsonpath={.status.podIP}']);
+  const writersSince = async (since: Date) => {
+    const writes = (await ownRequests(node.directory)).filter(({ verb, requestReceivedTimestamp }) => {
+      return !['get', 'list', 'watch'].includes(verb) && Date.parse(requestReceivedTimestamp) >= since.getTime();
+    });
+    return new Set(writes.filter((each) => processOf(each) === 'controller').map((each) => each.sourceIPs?.[0]));
+  };
+  const first = await leader();
+  const firstAddress = await addressOf(first);
+  const begun = new Date();
+  await service.create(blank('by-the-first'));
+  await service.untilPhase(namespace, 'by-the-first', 'Succeeded');
+  expect(await writersSince(begun)).toEqual(new Set([firstAddress]));
+
+  let takenOver: Date;
+  let second: string;
+  {
+    using _frozen = await freezeContainer(service.cluster, {
+      ...{ namespace: releaseNamespace, name: first, container: 'controller' },
+    });
+    second = await until('another leads', patienceMs, async () => {
+      const now = await leader();
+      return now === first ? undefined : now;
+    });
+    takenOver = new Date();
+    // The stopped one hears of these when it goes on, and takes them for its own to do.
+    await service.create(blank('by-the-second'), blank('later', {}));
+    await service.untilPhase(namespace, 'by-the-second', 'Succeeded');
+  }
+  await until('the first has ended and begun anew', patienceMs, async () => {
+    const count = 'jsonpath={.status.containerStatuses[0].restartCount}';
+    return Number(await kubectl.out(['get', 'pod', first, ...here, '-o', count])) > 0;
+  });
+  expect(await leader()).toBe(second);
+  expect(await writersSince(takenOver)).toEqual(new Set([await addressOf(second)]));
+});
