@@ -84,7 +84,7 @@ test('one that was stopped for longer than its lease lasts writes nothing when i
   const first = await acquireLease(options('a'), ending().signal);
   const guarded = leadersStore(store, first);
   const note = (name: string) => ({
-    ...{ apiVersion: 'v1', kind: 'ConfigMap' },
+    ...({ apiVersion: 'v1', kind: 'ConfigMap' } as const),
     metadata: { namespace: 'longshore', name },
   });
   await guarded.create(resources.configMaps, note('before'));
