@@ -1,10 +1,12 @@
 // Reviews as kube-apiserver sends them, answered with the rules of one machine.
 import { expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
-import type { KubeObject, ObjectReader } from '../domain/object-store.ts';
-import { answerReview, dataVolumeWebhooks } from './admission-webhooks.ts';
+import type { KubeObject } from '../domain/object-store.ts';
+import { byChannel } from '../domain/provisioning.ts';
+import { answerReview } from './admission-review.ts';
+import { webhooks } from './admission-webhooks.ts';
 
-const nothingThere: ObjectReader = { get: async () => undefined };
+const nothingThere = { get: async () => undefined, list: async () => ({ items: [], resourceVersion: '1' }) };
 const blank = { source: { blank: {} }, storage: { resources: { requests: { storage: '1Gi' } } } };
 const clone = { ...blank, source: { pvc: { namespace: 'golden', name: 'image' } } };
 
@@ -29,30 +31,38 @@ interface Answer {
   };
 }
 
+async function answerTo(path: string, request: object, client = granting()): Promise<Answer['response']> {
+  const decide = webhooks[path];
+  if (decide === undefined) throw new Error(`no webhook ${path}`);
+  const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
+  const tools = { reader: nothingThere, client, provisioning: byChannel };
+  // Safe: this is the shape that the function documents.
+  return ((await answerReview((asked) => decide(asked, tools), body)) as Answer).response;
+}
+
 async function review(
   path: string,
   {
     spec,
     told,
     former,
-    client = granting(),
+    client,
   }: { spec: object; told?: object; former?: object; client?: ReturnType<typeof granting> },
 ): Promise<Answer['response']> {
-  const decide = dataVolumeWebhooks[path];
-  if (decide === undefined) throw new Error(`no webhook ${path}`);
   const objectOf = (given: object, notes: object | undefined) => ({
     ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', spec: given },
     metadata: { name: 'disk', namespace: 'vms', ...(notes === undefined ? {} : { annotations: notes }) },
   });
-  const request = {
-    ...{ uid: 'u1', operation: former === undefined ? 'CREATE' : 'UPDATE', namespace: 'vms' },
-    userInfo: { username: 'jane', groups: ['people'] },
-    object: objectOf(spec, told),
-    oldObject: former === undefined ? null : objectOf(spec, former),
-  };
-  const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
-  // Safe: this is the shape that the function documents.
-  return ((await answerReview(decide, body, { reader: nothingThere, client })) as Answer).response;
+  return answerTo(
+    path,
+    {
+      ...{ uid: 'u1', operation: former === undefined ? 'CREATE' : 'UPDATE', namespace: 'vms' },
+      userInfo: { username: 'jane', groups: ['people'] },
+      object: objectOf(spec, told),
+      oldObject: former === undefined ? null : objectOf(spec, former),
+    },
+    client,
+  );
 }
 
 const patchOf = (patch: string | undefined): unknown =>
@@ -89,4 +99,10 @@ test('what cannot be looked up is refused', async () => {
   const client = { json: async () => Promise.reject(new Error('the API is away')) };
   const answer = await review('/datavolume-mutate', { spec: clone, client });
   expect(answer).toMatchObject({ allowed: false, status: { code: 400 } });
+});
+
+test('what is no claim is refused', async () => {
+  const request = { uid: 'u1', operation: 'CREATE', userInfo: {}, object: { spec: { accessModes: 'all' } } };
+  const answer = await answerTo('/pvc-mutate', request);
+  expect(answer).toMatchObject({ uid: 'u1', allowed: false, status: { code: 400 } });
 });

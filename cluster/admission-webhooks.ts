@@ -1,52 +1,28 @@
-// The admission webhooks of DataVolumes, on CDI's paths, with the same rules as on one machine (domain/). Validation refuses with CDI's causes; mutation finds out
-// whether who asks may clone, and keeps who asked on the object, where nobody else can write it.
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+// The admission webhooks of a service on a cluster, on CDI's paths, with the same rules as on one machine (domain/). Validation refuses DataVolumes with CDI's
+// causes; mutation finds out whether who asks may clone, and keeps who asked on the object, where nobody else can write it. Claims that ask for it by a
+// label are completed from the profile of their class.
 import { adoptsClaims, validateDataVolume } from '../domain/admission.ts';
 import { annotations } from '../domain/annotations.ts';
-import { admissionMessage, type Cause } from '../domain/cause.ts';
 import { cloneAuthorization, cloneRefusal, needsNoClone, withRequester } from '../domain/clone-authorization.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { readDataVolume } from '../domain/data-volume-shape.ts';
-import { Fault, toFault } from '../domain/fault.ts';
-import type { ObjectReader } from '../domain/object-store.ts';
+import { Fault } from '../domain/fault.ts';
+import type { ObjectStore } from '../domain/object-store.ts';
+import type { Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
 import { type ClusterUser, mayClone } from './access-reviews.ts';
+import { type Asked, refusal, type Verdict } from './admission-review.ts';
+import { completeAsked } from './claim-webhook.ts';
 import type { KubeClient } from './kube-client.ts';
-
-const Review = Compile(
-  Type.Object({
-    apiVersion: Type.String(),
-    kind: Type.Literal('AdmissionReview'),
-    request: Type.Object({
-      uid: Type.String(),
-      operation: Type.String(),
-      namespace: Type.Optional(Type.String()),
-      userInfo: Type.Object({
-        username: Type.Optional(Type.String()),
-        uid: Type.Optional(Type.String()),
-        groups: Type.Optional(Type.Array(Type.String())),
-        extra: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String()))),
-      }),
-      object: Type.Optional(Type.Union([Type.Null(), Type.Record(Type.String(), Type.Unknown())])),
-      oldObject: Type.Optional(Type.Union([Type.Null(), Type.Record(Type.String(), Type.Unknown())])),
-    }),
-  }),
-);
-
-interface Verdict {
-  allowed: boolean;
-  status?: { code: number; message: string; reason?: string; details?: { causes: object[] } };
-  patch?: object[];
-}
 
 /** What a webhook decides with. */
 export interface AdmissionTools {
-  reader: ObjectReader;
+  reader: Pick<ObjectStore, 'get' | 'list'>;
   client: Pick<KubeClient, 'json'>;
+  provisioning: Provisioning;
 }
 
-interface Asked {
+interface AskedDataVolume {
   isCreate: boolean;
   dataVolume: DataVolume;
   former: DataVolume | undefined;
@@ -56,59 +32,25 @@ interface Asked {
 type Decide = (asked: Asked, tools: AdmissionTools) => Promise<Verdict>;
 
 /** By path, as CDI's webhook configurations name them. */
-export const dataVolumeWebhooks: Readonly<Record<string, Decide>> = {
-  '/datavolume-validate': validate,
-  '/datavolume-mutate': authorize,
+export const webhooks: Readonly<Record<string, Decide>> = {
+  '/datavolume-validate': ofDataVolume(validate),
+  '/datavolume-mutate': ofDataVolume(authorize),
+  '/pvc-mutate': (asked, { reader, provisioning }) => completeAsked(asked, reader, provisioning),
 };
 
-/**
- * The AdmissionReview that answers the one that was sent. What cannot be decided is refused, never let through.
- * @throws Fault MalformedRequest where it is no AdmissionReview
- */
-export async function answerReview(decide: Decide, body: unknown, tools: AdmissionTools): Promise<object> {
-  if (!Review.Check(body)) throw new Fault('MalformedRequest', 'the body is no AdmissionReview');
-  const { uid, operation, namespace, object, oldObject, userInfo } = body.request;
-  const { patch, ...verdict } = await verdictOn(async () => {
-    if (operation !== 'CREATE' && operation !== 'UPDATE') return { allowed: true };
-    const { username = '', ...more } = userInfo;
-    const read = readDataVolume(withNamespace(object, namespace));
+function ofDataVolume(decide: (asked: AskedDataVolume, tools: AdmissionTools) => Promise<Verdict>): Decide {
+  return async ({ isCreate, object, former, user }, tools) => {
+    const read = readDataVolume(object);
     if ('causes' in read) return refusal(read.causes);
-    const { dataVolume } = read;
     // Safe: it was stored under the same schema.
-    const former = (oldObject ?? undefined) as DataVolume | undefined;
-    return decide({ isCreate: operation === 'CREATE', dataVolume, former, user: { username, ...more } }, tools);
-  });
-  const changes = patch === undefined ? {} : { patchType: 'JSONPatch', patch: encoded(patch) };
-  return { apiVersion: body.apiVersion, kind: 'AdmissionReview', response: { uid, ...verdict, ...changes } };
+    return decide({ isCreate, dataVolume: read.dataVolume, former: former as DataVolume | undefined, user }, tools);
+  };
 }
 
-async function verdictOn(decide: () => Promise<Verdict>): Promise<Verdict> {
-  try {
-    return await decide();
-  } catch (error) {
-    const fault = toFault(error);
-    // As CDI: what could not be looked up is 400.
-    return { allowed: false, status: { code: 400, message: `${fault.row.sentence} ${fault.detail}` } };
-  }
-}
-
-function encoded(patch: object[]): string {
-  return Buffer.from(JSON.stringify(patch), 'utf8').toString('base64');
-}
-
-/** An object that is created has no namespace of its own yet in some requests. */
-function withNamespace(object: Record<string, unknown> | null | undefined, namespace: string | undefined) {
-  const given = object?.['metadata'];
-  const metadata = typeof given === 'object' ? given : {};
-  return { ...object, metadata: { ...(namespace === undefined ? {} : { namespace }), ...metadata } };
-}
-
-function refusal(causes: readonly Cause[]): Verdict {
-  const details = { causes: causes.map(({ type, message, field }) => ({ reason: type, message, field })) };
-  return { allowed: false, status: { code: 422, reason: 'Invalid', message: admissionMessage(causes), details } };
-}
-
-async function validate({ isCreate, dataVolume, former }: Asked, { reader }: AdmissionTools): Promise<Verdict> {
+async function validate(
+  { isCreate, dataVolume, former }: AskedDataVolume,
+  { reader }: AdmissionTools,
+): Promise<Verdict> {
   const { namespace = '', name, deletionTimestamp } = dataVolume.metadata;
   if (deletionTimestamp !== undefined) return { allowed: true };
   if (!isCreate) {
@@ -125,7 +67,7 @@ async function validate({ isCreate, dataVolume, former }: Asked, { reader }: Adm
 }
 
 /** Who may clone, for the annotation that says so: kept from the stored object once it is there. */
-async function authorize({ dataVolume, former, user }: Asked, tools: AdmissionTools): Promise<Verdict> {
+async function authorize({ dataVolume, former, user }: AskedDataVolume, tools: AdmissionTools): Promise<Verdict> {
   const kept = former?.metadata.annotations?.[annotations.requester];
   const needed = cloneAuthorization(dataVolume);
   if (kept === undefined && needed !== undefined && !(await mayClone(tools.client, user, needed))) {

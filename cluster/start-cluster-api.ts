@@ -4,7 +4,8 @@ import type { Server } from 'node:https';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Fault, toFault } from '../domain/fault.ts';
 import { reasonOf } from '../domain/kube-reason.ts';
-import type { ObjectReader } from '../domain/object-store.ts';
+import type { ObjectStore } from '../domain/object-store.ts';
+import type { Provisioning } from '../domain/provisioning.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import { closeServer, formatAddress, type ListenAddress, listenOn } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -12,15 +13,17 @@ import { metrics } from '../runtime/metrics.ts';
 import { answerUploadTokenRequest } from '../runtime/upload-token-request.ts';
 import type { UploadTokens } from '../runtime/upload-tokens.ts';
 import { reviewAccess } from './access-reviews.ts';
-import { answerReview, dataVolumeWebhooks } from './admission-webhooks.ts';
+import { answerReview } from './admission-review.ts';
+import { webhooks } from './admission-webhooks.ts';
 import { type FrontProxy, readFrontProxy, userOf } from './front-proxy.ts';
 import type { KubeClient } from './kube-client.ts';
 
 export interface ClusterApiOptions {
   address: ListenAddress;
   tls: TlsPair;
-  reader: ObjectReader;
+  reader: Pick<ObjectStore, 'get' | 'list'>;
   client: Pick<KubeClient, 'json'>;
+  provisioning: Provisioning;
   tokens: UploadTokens;
   tokenLifetimeSeconds: number;
   /** How often the front proxy's CA is read again: a cluster rotates it now and then. */
@@ -87,11 +90,11 @@ function refuse(reply: FastifyReply, fault: Fault) {
   return reply.send({ kind: 'Status', apiVersion: 'v1', metadata: {}, ...status });
 }
 
-function registerWebhooks(app: FastifyInstance<Server>, { reader, client }: ClusterApiOptions): void {
-  for (const [path, decide] of Object.entries(dataVolumeWebhooks)) {
+function registerWebhooks(app: FastifyInstance<Server>, options: ClusterApiOptions): void {
+  for (const [path, decide] of Object.entries(webhooks)) {
     app.post(path, async (request) => {
       const begun = performance.now();
-      const answer = await answerReview(decide, request.body, { reader, client });
+      const answer = await answerReview((asked) => decide(asked, options), request.body);
       metrics.observe('longshore_admission_seconds', { path }, (performance.now() - begun) / 1_000);
       return answer;
     });

@@ -55,7 +55,7 @@ describe('the claim of a DataVolume', () => {
     const claim = render(
       { source: http, storage: size('1Gi'), priorityClassName: 'high', serviceAccountName: 'robot' },
       {
-        labels: { team: 'a' },
+        labels: { team: 'a', [labels.applyStorageProfile]: 'true' },
         annotations: { note: 'kept', [annotations.populatedFor]: 'disk', [annotations.cloneToken]: 't' },
       },
     );

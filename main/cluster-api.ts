@@ -24,6 +24,7 @@ await runServiceProcess({
     const api = await startClusterApi({
       ...{ address: { host: config.listenHost, port: config.apiPort }, tls, reader: store, client },
       ...{ tokens, tokenLifetimeSeconds, everySeconds, logger },
+      provisioning: { by: 'csi', driver: config.csiDriver },
     });
     undo.defer(() => api.close());
     return { addresses: { api: api.address } };

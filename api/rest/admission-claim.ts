@@ -1,15 +1,18 @@
-// What a claim must be, as Kubernetes' own validation says, and what it gets where it says nothing: storage class and volume mode.
+// What a claim must be, as Kubernetes' own validation says, and what it gets where it says nothing: storage class and volume mode, and
+// what its label asks of the storage profile.
 import { isDeepStrictEqual } from 'node:util';
-import { annotations, labels, provisionerName } from '../../domain/annotations.ts';
+import { annotations, provisionerName } from '../../domain/annotations.ts';
 import { type Cause, invalid } from '../../domain/cause.ts';
 import { withRequester } from '../../domain/clone-authorization.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { Claim, ClaimSpec, StorageClass } from '../../domain/kube-shapes.ts';
+import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
+import { byChannel } from '../../domain/provisioning.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
 import { volumeNameProblem } from '../../domain/render-claim.ts';
 import { resources } from '../../domain/resources.ts';
-import { chooseModes, chooseStorageClass, claimPropertySets } from '../../domain/storage-defaults.ts';
+import { chooseStorageClass } from '../../domain/storage-defaults.ts';
+import { completeLabelledClaim } from '../../runtime/labelled-claim.ts';
 import { authorizeClaimClone } from './clone-requester.ts';
 import { refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
@@ -53,26 +56,22 @@ function claimCauses(spec: ClaimSpec): Cause[] {
   ];
 }
 
-/** What the profile of its class adds to the modes that the claim asks for. */
-async function modesOf({ spec }: Claim, storageClass: StorageClass, { store }: ApiContext) {
-  const profile = await store.get(resources.storageProfiles, { name: storageClass.metadata.name });
-  return chooseModes(spec, claimPropertySets(storageClass, profile));
-}
-
-async function withDefaults(claim: Claim, context: ApiContext): Promise<Claim> {
-  const { items } = await context.store.list(resources.storageClasses);
-  const { storageClassName: asked } = claim.spec;
-  const chosen = chooseStorageClass(items, asked, claim.metadata.annotations?.[annotations.contentType] ?? '');
-  const fromProfile = claim.metadata.labels?.[labels.applyStorageProfile] === 'true';
-  const modes = fromProfile && chosen !== undefined ? await modesOf(claim, chosen, context) : undefined;
-  const storageClassName = asked ?? chosen?.metadata.name;
-  const spec: ClaimSpec = {
-    ...claim.spec,
-    ...(storageClassName === undefined ? {} : { storageClassName }),
-    volumeMode: claim.spec.volumeMode ?? 'Filesystem',
-    ...modes,
+/** @throws Fault InvalidRequest where the claim asks to be completed from its class, and cannot be */
+async function withDefaults(claim: Claim, { store }: ApiContext): Promise<Claim> {
+  const completed = await completeLabelledClaim(claim, store, byChannel);
+  if ('problem' in completed) throw new Fault('InvalidRequest', completed.problem.message);
+  const { spec } = completed;
+  const { items } = await store.list(resources.storageClasses);
+  const contentType = claim.metadata.annotations?.[annotations.contentType] ?? '';
+  const storageClassName = spec.storageClassName ?? chooseStorageClass(items, undefined, contentType)?.metadata.name;
+  return {
+    ...claim,
+    spec: {
+      ...spec,
+      ...(storageClassName === undefined ? {} : { storageClassName }),
+      volumeMode: spec.volumeMode ?? 'Filesystem',
+    },
   };
-  return { ...claim, spec };
 }
 
 /** Which volume a claim of our own classes gets is the service's to say. */

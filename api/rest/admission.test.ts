@@ -118,34 +118,47 @@ describe('values that are too many', () => {
 });
 
 describe('a claim with the label of virtctl', () => {
-  async function modesOf(name: string, spec: Partial<Claim['spec']>, labels: Record<string, string>) {
+  async function outcome(name: string, spec: Partial<Claim['spec']>, labels: Record<string, string>) {
     const body = {
       ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name, labels } },
       spec: { storageClassName: 'shared', resources: { requests: { storage: '1Gi' } }, ...spec },
     };
     const answer = await under.ask({ method: 'POST', path: claimsPath, body });
-    // Safe: a claim where it was taken.
-    const { accessModes, volumeMode } = (answer.body as Partial<Claim>).spec ?? {};
-    return [answer.status, accessModes, volumeMode];
+    // Safe: a claim where it was taken, else a Status.
+    const { spec: got, message } = answer.body as Partial<Claim> & { message?: string };
+    return got === undefined
+      ? [answer.status, message]
+      : [answer.status, got.accessModes, got.volumeMode, got.resources?.requests?.['storage']];
   }
 
-  test('gets the modes that the profile of its class adds to its own', async () => {
+  const applied = { 'cdi.kubevirt.io/applyStorageProfile': 'true' };
+
+  test('gets modes and overhead of its class, as on a cluster', async () => {
     await under.store.create(resources.storageClasses, {
       ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'shared' } },
       provisioner: 'rbd.csi.ceph.com',
     });
-    const labels = { 'cdi.kubevirt.io/applyStorageProfile': 'true' };
-    expect(await modesOf('any', {}, labels)).toEqual([201, ['ReadWriteMany'], 'Block']);
-    expect(await modesOf('files', { volumeMode: 'Filesystem' }, labels)).toEqual([
-      201,
-      ['ReadWriteOnce'],
-      'Filesystem',
-    ]);
-    expect(await modesOf('unlabelled', {}, {})).toEqual([422, undefined, undefined]);
+    const free = { volumeMode: 'FromStorageProfile' };
+    expect(await outcome('free', free, applied)).toEqual([201, ['ReadWriteMany'], 'Block', '1Gi']);
+    const grown = String(Math.ceil(1_073_741_824 * 1.06));
+    expect(await outcome('any', {}, applied)).toEqual([201, ['ReadWriteOnce'], 'Filesystem', grown]);
     await under.store.create(resources.storageProfiles, {
       ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'StorageProfile', metadata: { name: 'shared' } },
       spec: { claimPropertySets: [{ accessModes: ['ReadWriteMany'], volumeMode: 'Filesystem' }] },
     });
-    expect(await modesOf('profiled', {}, labels)).toEqual([201, ['ReadWriteMany'], 'Filesystem']);
+    expect(await outcome('profiled', {}, applied)).toEqual([201, ['ReadWriteMany'], 'Filesystem', grown]);
+  });
+
+  test('is refused where that cannot be told, and left alone without the label', async () => {
+    const absent = 'PVC spec is missing accessMode and no storageClass to choose profile';
+    expect(await outcome('nowhere', { storageClassName: 'nowhere' }, applied)).toEqual([
+      ...[422, `${absent}: there is no StorageClass nowhere`],
+    ]);
+    const message = expect.stringContaining('spec.accessModes: Required value: at least 1 access mode is required');
+    expect(await outcome('unlabelled', {}, {})).toEqual([422, message]);
+    const wrong = { resources: { requests: { storage: '1GB' } } };
+    expect(await outcome('wrong', { ...wrong, accessModes: ['ReadWriteOnce'] }, applied)).toEqual([
+      ...[422, expect.stringContaining('must be a quantity')],
+    ]);
   });
 });

@@ -19,6 +19,8 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
   api: [
     'persistentvolumeclaims: get',
     'cdiconfigs.cdi.kubevirt.io: get',
+    'storageclasses.storage.k8s.io: list',
+    'storageprofiles.cdi.kubevirt.io: list',
     'subjectaccessreviews.authorization.k8s.io: create',
     'secrets named longshore-api-pki here: list watch',
   ],
@@ -40,6 +42,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'tokenreviews.authentication.k8s.io: create',
     'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-validate: list watch update',
     'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-mutate: list watch update',
+    'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-pvc-mutate: list watch update',
     'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: list watch update',
     'ingresses.networking.k8s.io here: list watch',
     'leases.coordination.k8s.io here: create',

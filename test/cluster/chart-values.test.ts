@@ -85,7 +85,7 @@ const everywhere = [
 ];
 /** What each process reads that has no default which could do on a cluster. */
 const needed: Readonly<Record<string, readonly string[]>> = {
-  api: [...everywhere, 'LONGSHORE_LISTEN', 'LONGSHORE_API_PORT'],
+  api: [...everywhere, 'LONGSHORE_LISTEN', 'LONGSHORE_API_PORT', 'LONGSHORE_CSI_DRIVER'],
   controller: [
     ...[...everywhere, 'LONGSHORE_REDIS_URL', 'LONGSHORE_CHANNEL', 'LONGSHORE_ENROLMENT', 'LONGSHORE_WORKER_ACCOUNT'],
     ...['LONGSHORE_CSI_DRIVER', 'LONGSHORE_API_HOSTS', 'LONGSHORE_UPLOADPROXY_HOSTS'],
@@ -187,11 +187,23 @@ describe('what is rendered', () => {
       ['APIService', 'v1beta1.upload.cdi.kubevirt.io'],
       ['ValidatingWebhookConfiguration', 'cdi-api-datavolume-validate'],
       ['MutatingWebhookConfiguration', 'cdi-api-datavolume-mutate'],
+      ['MutatingWebhookConfiguration', 'cdi-api-pvc-mutate'],
     ] as const) {
       find(manifests, kind, name);
     }
     expect(podsOf(manifests).get('longshore-uploadproxy')?.metadata.labels).toMatchObject({
       'cdi.kubevirt.io': 'cdi-uploadproxy',
+    });
+  });
+
+  test('sends us no claim but those that ask for it', async () => {
+    const [webhook] = find(await renderChart(), 'MutatingWebhookConfiguration', 'cdi-api-pvc-mutate')[
+      'webhooks'
+    ] as object[]; // Safe: its shape.
+    expect(webhook).toMatchObject({
+      ...{ objectSelector: { matchLabels: { 'cdi.kubevirt.io/applyStorageProfile': 'true' } } },
+      ...{ failurePolicy: 'Fail', timeoutSeconds: 10, reinvocationPolicy: 'Never' },
+      rules: [{ apiGroups: [''], resources: ['persistentvolumeclaims'], operations: ['CREATE'] }],
     });
   });
 

@@ -7,6 +7,7 @@ import { type ClusterPki, keepClusterPki } from '../../cluster/cluster-pki.ts';
 import { KubeObjectStore } from '../../cluster/kube-object-store.ts';
 import { followPki } from '../../cluster/pki-secrets.ts';
 import { startClusterApi } from '../../cluster/start-cluster-api.ts';
+import { provisionerName } from '../../domain/annotations.ts';
 import { CertificateAuthority } from '../../runtime/certificates.ts';
 import { loadConfig } from '../../runtime/config.ts';
 import { parseAddress } from '../../runtime/listen.ts';
@@ -128,7 +129,7 @@ async function startApi(plane: ControlPlane, kubectl: Kubectl, directory: string
   const tokens = await UploadTokens.open(directory, { lifetimeSeconds: 300 });
   const api = await startClusterApi({
     ...{ address: { host: '127.0.0.1', port: 0 }, tls, reader: store, client, tokens },
-    ...{ tokenLifetimeSeconds: 300, everySeconds, logger },
+    ...{ tokenLifetimeSeconds: 300, everySeconds, logger, provisioning: { by: 'csi', driver: provisionerName } },
   });
   undo.defer(() => api.close());
   return api;

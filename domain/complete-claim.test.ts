@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { annotations, provisionerName } from './annotations.ts';
+import { asksForCompletion, completeClaim, type StorageContext } from './complete-claim.ts';
+import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { ClaimSpec, StorageClass } from './kube-shapes.ts';
+
+const storageClass = (name: string, provisioner: string, mark?: string): StorageClass => ({
+  ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', provisioner },
+  metadata: { name, ...(mark === undefined ? {} : { annotations: { [mark]: 'true' } }) },
+});
+
+const cdiConfig = (spec: CdiConfig['spec']): CdiConfig => ({
+  ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'CDIConfig', metadata: { name: 'config' }, spec },
+});
+
+const storageClasses = [
+  storageClass('own', provisionerName),
+  storageClass('ceph', 'rbd.csi.ceph.com', annotations.defaultStorageClass),
+  storageClass('unknown', 'disks.example'),
+];
+const requests = (storage: string) => ({ resources: { requests: { storage } } });
+
+function complete(spec: ClaimSpec, around: Partial<StorageContext> = {}, notes = {}): unknown {
+  const completed = completeClaim({ metadata: { annotations: notes }, spec }, { storageClasses, ...around });
+  return 'problem' in completed ? completed.problem.message : completed.spec;
+}
+
+test('only the label asks, and only as `true`', () => {
+  const asks = (value: string) => asksForCompletion({ labels: { 'cdi.kubevirt.io/applyStorageProfile': value } });
+  expect([asks('true'), asks('false'), asks(''), asksForCompletion({})]).toEqual([true, false, false, false]);
+});
+
+describe('a claim that asks to be completed', () => {
+  test('gets the default class, its modes and its overhead, and keeps everything else', () => {
+    const rest = { selector: { matchLabels: { a: 'b' } }, volumeName: 'pv-1' };
+    expect(complete({ ...requests('1Gi'), ...rest })).toEqual({
+      ...{ ...rest, ...requests('1138166334'), storageClassName: 'ceph' },
+      ...{ accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' },
+    });
+  });
+
+  test('of our own class has no overhead', () => {
+    expect(complete({ ...requests('1Gi'), storageClassName: 'own' })).toMatchObject(requests('1Gi'));
+  });
+
+  test.each(['FromStorageProfile', ''])('with the volume mode “%s” takes what the class prefers', (volumeMode) => {
+    const preferred = { accessModes: ['ReadWriteMany'], volumeMode: 'Block', ...requests('1Gi') };
+    expect(complete({ ...requests('1Gi'), volumeMode })).toMatchObject(preferred);
+  });
+
+  test('of an archive is never a block device', () => {
+    const archive = { [annotations.contentType]: 'archive' };
+    const spec = { ...requests('1Gi'), volumeMode: 'FromStorageProfile' };
+    expect(complete(spec, {}, archive)).toMatchObject({ volumeMode: 'Filesystem' });
+    const refusal = 'ContentType Archive cannot have block volumeMode';
+    expect(complete({ ...spec, volumeMode: 'Block' }, {}, archive)).toBe(refusal);
+  });
+
+  test('is refused in the words of CDI where something cannot be told', () => {
+    const unknown = { storageClassName: 'unknown' };
+    const profile = 'cannot get access mode from StorageProfile unknown';
+    expect(complete({ ...requests('1Gi'), ...unknown })).toBe(`Spec is missing accessMode and ${profile}`);
+    expect(complete({ ...requests('1Gi'), ...unknown, volumeMode: 'FromStorageProfile' })).toBe(
+      `Spec is missing accessMode and volumeMode, ${profile}`,
+    );
+    expect(complete({})).toBe('PVC Spec is not valid - missing storage size');
+    expect(complete(requests('1k'))).toBe('PVC Spec is not valid - storage size should be at least 1MiB');
+  });
+
+  test('is left alone where CDIConfig says so, or where its size is none', () => {
+    const spec = requests('1Gi');
+    expect(complete(spec, { cdiConfig: cdiConfig({ webhookPvcRendering: 'Disabled' }) })).toBe(spec);
+    expect(complete(spec, { cdiConfig: cdiConfig({ webhookPvcRendering: 'Enabled' }) })).not.toBe(spec);
+    const wrong = requests('1GB');
+    expect(complete(wrong)).toBe(wrong);
+  });
+});
