@@ -84,6 +84,7 @@ note_missing_packages_of_a_node() {
   need runc runc
   need containernetworking-plugins /usr/lib/cni/bridge
   need iptables iptables
+  need ipset ipset
   need conntrack conntrack
   need iproute2 ip
   need util-linux nsenter

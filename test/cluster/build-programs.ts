@@ -60,6 +60,8 @@ const goModules = {
       as: 'snapshot-crds',
     },
   },
+  // By itself, as only one test needs it.
+  'policy-agent': { packages: ['tool'], stamps: () => [] },
 } as const satisfies Record<string, GoModule>;
 
 type GoModuleName = keyof typeof goModules;

@@ -10,6 +10,7 @@ const programs = [
   'containerd',
   'ctr',
   'ip',
+  'ipset',
   'iptables',
   'losetup',
   'nsenter',
