@@ -1,5 +1,5 @@
 // A hundred blank DataVolumes at once: what they ask of kube-apiserver, that nothing is asked while nothing happens, and, as figures, time and memory
-// (docs/kubernetes-costs.md).
+// (docs/guide-cluster.md).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type AuditEvent, ownRequests, processOf } from './audit-log.ts';
 import { releaseNamespace } from './chart.ts';
