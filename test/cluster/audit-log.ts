@@ -14,7 +14,8 @@ export interface AskedRight {
 /** One request that is done, or a watch that has ended. */
 export interface AuditEvent {
   verb: string;
-  user: { username: string };
+  /** Who could not prove who it is has no name. */
+  user: { username?: string };
   userAgent?: string;
   sourceIPs?: string[];
   requestReceivedTimestamp: string;
@@ -37,12 +38,12 @@ export async function ownRequests(directory: string): Promise<AuditEvent[]> {
   const lines = (await readFile(join(directory, 'logs', 'audit.jsonl'), 'utf8')).split('\n');
   // The last line may be half written. Safe: the format of audit.k8s.io/v1.
   const events = lines.slice(0, -1).map((line) => JSON.parse(line) as AuditEvent);
-  return events.filter(({ user }) => user.username.startsWith(account));
+  return events.filter(({ user }) => user.username?.startsWith(account) === true);
 }
 
 /** Of the process that asked: api, controller, uploadproxy, worker. */
 export function processOf({ user }: AuditEvent): string {
-  return user.username.slice(account.length);
+  return user.username?.slice(account.length) ?? '';
 }
 
 /** @param directory of the cluster */
