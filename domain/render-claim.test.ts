@@ -1,28 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { annotations, labels, provisionerName } from './annotations.ts';
-import { cloneProblem } from './clone-validation.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { Claim, StorageClass } from './kube-shapes.ts';
 import { type ClaimContext, renderClaim } from './render-claim.ts';
-import { chooseStorageClass } from './storage-defaults.ts';
 
 const size = (storage: string) => ({ resources: { requests: { storage } } });
 const http = { http: { url: 'https://example.com/disk.qcow2' } };
 
-function storageClass(
-  name: string,
-  provisioner: string,
-  marks: string[] = [],
-  created = '2026-01-01T00:00:00Z',
-): StorageClass {
+function storageClass(name: string, provisioner: string, marks: string[] = []): StorageClass {
   const wishes = Object.fromEntries(marks.map((mark) => [mark, 'true']));
   return {
-    apiVersion: 'storage.k8s.io/v1',
-    kind: 'StorageClass',
-    metadata: { name, annotations: wishes, creationTimestamp: created },
-    provisioner,
+    ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', provisioner },
+    metadata: { name, annotations: wishes, creationTimestamp: '2026-01-01T00:00:00Z' },
   };
 }
 
@@ -314,30 +305,6 @@ describe('a claim through storage', () => {
   });
 });
 
-describe('the storage class', () => {
-  const virt = storageClass('virt', 'x', [annotations.defaultVirtStorageClass]);
-  const newer = storageClass('a-newer', 'x', [annotations.defaultStorageClass], '2026-02-01T00:00:00Z');
-  const twin = storageClass('b-newer', 'x', [annotations.defaultStorageClass], '2026-02-01T00:00:00Z');
-  const chosen = (classes: StorageClass[], name: string | undefined, contentType = 'kubevirt') =>
-    chooseStorageClass(classes, name, contentType)?.metadata.name;
-
-  test('is the one asked for, or none', () => {
-    expect(chosen([longshore, nfs], 'nfs')).toBe('nfs');
-    expect(chosen([longshore], 'gone')).toBeUndefined();
-    expect(chosen([longshore], '')).toBeUndefined();
-  });
-
-  test('is the default for virtual machines, but not for archives', () => {
-    expect(chosen([longshore, virt], undefined)).toBe('virt');
-    expect(chosen([longshore, virt], undefined, 'archive')).toBe('longshore');
-  });
-
-  test('is the newest of several defaults, then the first by name', () => {
-    expect(chosen([longshore, twin, newer], undefined)).toBe('a-newer');
-    expect(chosen([nfs], undefined)).toBeUndefined();
-  });
-});
-
 describe('the profile of a class', () => {
   const rbd = storageClass('rbd', 'rbd.csi.ceph.com');
   const profile = (name: string, spec: StorageProfile['spec'], notes = {}): StorageProfile => ({
@@ -387,27 +354,6 @@ describe('the profile of a class', () => {
     const sizeOf = (storage: string) =>
       render({ source: http, storage: size(storage) }, {}, around).spec.resources?.requests?.['storage'];
     expect([sizeOf('1Gi'), sizeOf('3Gi')]).toEqual(['2Gi', '3Gi']);
-  });
-});
-
-describe('a clone fits', () => {
-  const source = (storage: string, contentType = 'kubevirt'): Claim => ({
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { name: 'golden', annotations: { [annotations.contentType]: contentType } },
-    spec: size(storage),
-  });
-  const clone = dataVolumeOf({ source: { pvc: { namespace: 'a', name: 'golden' } }, storage: size('1Gi') });
-
-  test('where it is at least as large and of the same content type', () => {
-    expect(cloneProblem(clone, source('1Gi'))).toBeUndefined();
-    expect(cloneProblem(dataVolumeOf({ storage: {} }), source('1Gi'))).toBeUndefined();
-    expect(cloneProblem(clone, source('2Gi'))).toBe(
-      'target resources requests storage size is smaller than the source 1073741824 < 2147483648',
-    );
-    expect(cloneProblem(clone, source('1Gi', 'archive'))).toBe(
-      'Source contentType (archive) and target contentType (kubevirt) do not match',
-    );
   });
 });
 
