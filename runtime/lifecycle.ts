@@ -1,5 +1,6 @@
 // The life of one process: start, tell that it is ready, wait for a signal, stop within a limit, end with a code of the catalogue.
 // What nobody caught is logged once and ends the process, because its state is no longer known.
+import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { Logger } from './logger.ts';
 import { faultReport, readyReport } from './process-report.ts';
@@ -60,7 +61,7 @@ async function runAndStop(
 ): Promise<void> {
   const undo = new AsyncDisposableStack();
   try {
-    const running = await start({ signal: ending.signal, undo });
+    const running = await begin(start, ending, undo, stopLimitMs);
     if (report !== false) tell(1, readyReport(running.addresses));
     logger.info({ addresses: running.addresses }, 'ready');
     await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
@@ -71,15 +72,45 @@ async function runAndStop(
   }
 }
 
+/**
+ * A start that is asked to end, or that something nobody caught has broken, is first given time to end by itself: what it has begun may not be on the
+ * stack yet. One that waits for something that never comes does not keep the process from ending.
+ */
+async function begin(
+  start: (beginning: Beginning) => Promise<RunningProcess>,
+  ending: ReturnType<typeof watchForEnd>,
+  undo: AsyncDisposableStack,
+  limitMs: number,
+): Promise<RunningProcess> {
+  const starting = start({ signal: ending.signal, undo });
+  try {
+    return await Promise.race([starting, ending.broken, ending.interrupted]);
+  } catch (error) {
+    ending.endWork();
+    const limit = new AbortController();
+    const ended = starting.then(
+      () => undefined,
+      () => undefined, // told already, or a consequence of the end
+    );
+    await Promise.race([ended, delay(limitMs, undefined, { signal: limit.signal })]);
+    limit.abort();
+    throw error;
+  }
+}
+
 function watchForEnd() {
   const controller = new AbortController();
   const asked = Promise.withResolvers<void>();
   const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => undefined); // told through the race; before that, start() fails by itself
+  const interrupted = Promise.withResolvers<never>();
+  // Told through the races; nobody may be waiting at the moment.
+  broken.promise.catch(() => undefined);
+  interrupted.promise.catch(() => undefined);
   const reason = new Fault('Interrupted', 'the process was asked to stop');
   const ask = (): void => {
     controller.abort(reason);
     asked.resolve();
+    interrupted.reject(reason);
   };
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, ask);
   process.on('uncaughtException', (error) => broken.reject(error));
@@ -87,6 +118,8 @@ function watchForEnd() {
   return {
     signal: controller.signal,
     asked: asked.promise,
+    /** Rejects with the reason of the signal when the process is asked to stop. */
+    interrupted: interrupted.promise,
     broken: broken.promise,
     isReason: (error: unknown) => error === reason,
     endWork: () => controller.abort(new Fault('Interrupted', 'the process ends')),
