@@ -22,7 +22,7 @@ export async function checkQcow2Tables(header: Qcow2Header, fileBytes: number, r
   const clusterBytes = 2 ** header.clusterBits;
   const affordable = Math.floor((mostTableBytes - l1Bytes) / clusterBytes);
   // All or the last ones: an image is cut at its end, and its later tables are those that name the end.
-  const looked = tables.slice(-affordable);
+  const looked = affordable === 0 ? [] : tables.slice(-affordable);
   for (let first = 0; first < looked.length; first += parallelReads) {
     const group = looked.slice(first, first + parallelReads);
     await Promise.all(
@@ -37,17 +37,18 @@ interface L2Table {
   guestOffset: number;
 }
 
+/** Each table once, however many entries name it; where the first of them says. */
 function tablesOf(l1: Buffer, header: Qcow2Header, fileBytes: number): L2Table[] {
   const clusterBytes = 2 ** header.clusterBits;
-  const tables: L2Table[] = [];
+  const tables = new Map<number, L2Table>();
   for (let index = 0; index * 8 < l1.byteLength; index += 1) {
     const offset = Number(l1.readBigUInt64BE(index * 8) & offsetMask);
-    if (offset === 0) continue;
+    if (offset === 0 || tables.has(offset)) continue;
     if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
     if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
-    tables.push({ offset, guestOffset: index * bytesOfL1Entry(header) });
+    tables.set(offset, { offset, guestOffset: index * bytesOfL1Entry(header) });
   }
-  return tables;
+  return [...tables.values()];
 }
 
 function checkL2(table: Buffer, { guestOffset }: L2Table, header: Qcow2Header, fileBytes: number): void {
