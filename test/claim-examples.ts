@@ -33,7 +33,14 @@ export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
       ...{ kind: 'http', url: 'http://host/disk', insecureSkipVerify: false },
       ...{ extraHeaders: [], secretExtraHeaders: [] },
     },
-    ...{ ours: true, provisionedBy: 'channel', waitsForConsumer: false, volumeId, node: connectedNode, volume: volumeOf() },
+    ...{
+      ours: true,
+      provisionedBy: 'channel',
+      waitsForConsumer: false,
+      volumeId,
+      node: connectedNode,
+      volume: volumeOf(),
+    },
     ...{ live: undefined, enqueued: false, readiness: { ready: true }, outcome: undefined },
     ...{ cancelRequested: false, obstacle: undefined, now },
     plan: ({ fault, state, bytesFetched }) =>
