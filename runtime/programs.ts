@@ -21,6 +21,7 @@ const debianPackages = {
   prlimit: 'util-linux',
   'qemu-img': 'qemu-utils',
   'redis-server': 'redis-server',
+  rm: 'coreutils',
   setpriv: 'util-linux',
   sync: 'coreutils',
   umount: 'mount',

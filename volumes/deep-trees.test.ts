@@ -49,5 +49,5 @@ test('one that a killed service was removing does not keep the pool from being o
   await mkdir(join(doomed, 'data'), { recursive: true });
   makeDeepTree(join(doomed, 'data'));
   await place.open();
-  expect(await place.files()).toEqual([]);
+  await expect.poll(() => place.files()).toEqual([]);
 });

@@ -44,6 +44,9 @@ export interface OpenedPool {
   /** Of these the volumes, and why their records cannot be read. */
   unreadable: ReadonlyMap<VolumeId, Fault>;
   received: ReceivedAttempt[];
+  /** Directories in staging/ that nobody wants any more. */
+  doomed: string[];
+  logger: PoolLogger;
   readOnly: Fault | undefined;
   reflink: boolean;
   longestFileBytes: number;
@@ -91,6 +94,8 @@ async function openHeld(
     ...{ layout, identity, ledger, records, unread, unreadable, readOnly, capacityBytes },
     ownership: new FileOwnership(options.owner),
     received: recovery?.received ?? [],
+    doomed: recovery?.doomed ?? [],
+    logger: options.logger,
     reflink: await canReflink(layout.staging),
     longestFileBytes: await longestFile(layout.staging),
     overcommit: options.overcommit,

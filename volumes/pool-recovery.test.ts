@@ -50,7 +50,8 @@ describe('opening after a killed service', () => {
     await writeFile(join(place.directory, 'volumes', id, 'volume.json.4711.0a1b2c3d'), '{"schema');
     await mkdir(join(place.directory, 'staging', 'temporary-0011', 'data'), { recursive: true });
     const again = await place.open();
-    expect(await place.files()).toEqual([`volumes/${id}`, `volumes/${id}/data`, `volumes/${id}/volume.json`]);
+    const kept = [`volumes/${id}`, `volumes/${id}/data`, `volumes/${id}/volume.json`];
+    await expect.poll(() => place.files()).toEqual(kept);
     expect(await again.findings()).toEqual([]);
   });
 

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
 import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
-import { removeTree } from './remove-tree.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
 export interface ReceivedAttempt extends ReceivedUpload {
@@ -18,6 +17,8 @@ export interface Recovery {
   received: ReceivedAttempt[];
   /** Names in staging/ that were removed. */
   removed: string[];
+  /** Volumes that were being made or deleted: to be removed while the pool serves already, since a pod may have filled one with files. */
+  doomed: string[];
 }
 
 /** @param unread volumes whose record cannot be read: their staging is left alone */
@@ -26,7 +27,7 @@ export async function recoverPool(
   records: ReadonlyMap<VolumeId, VolumeRecord>,
   unread: ReadonlySet<VolumeId>,
 ): Promise<Recovery> {
-  const recovery: Recovery = { received: [], removed: [] };
+  const recovery: Recovery = { received: [], removed: [], doomed: [] };
   for (const name of await readdir(layout.staging)) await recoverStaging(layout, name, records, unread, recovery);
   for (const record of records.values()) await recoverVolume(layout, record);
   await syncDirectory(layout.staging);
@@ -43,7 +44,7 @@ async function recoverStaging(
   const directory = join(layout.staging, name);
   const owner = parseStagingName(name);
   if (owner === undefined) {
-    if (isTemporaryName(name)) await removeTree(directory);
+    if (isTemporaryName(name)) recovery.doomed.push(directory);
     return;
   }
   if (unread.has(owner.volumeId)) return;

@@ -16,7 +16,7 @@ import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
 import { measureSpace, type PoolUsage } from './pool-space.ts';
-import { removeTree } from './remove-tree.ts';
+import { removeTree, removeTrees } from './remove-tree.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
 import { VolumeLocks } from './volume-locks.ts';
@@ -37,6 +37,8 @@ export class Pool {
   readonly #records: KeptRecords;
   readonly #area: StagingArea;
   readonly #locks = new VolumeLocks();
+  readonly #closing = new AbortController();
+  readonly #tidying: Promise<void>;
   #capacityBytes: number;
   #closed = false;
 
@@ -52,10 +54,14 @@ export class Pool {
     this.unreadable = opened.unreadable;
     this.#capacityBytes = opened.capacityBytes;
     this.#area = new StagingArea(opened.layout, opened.ledger, opened.received);
+    this.#tidying = removeTrees(opened.doomed, {
+      signal: this.#closing.signal,
+      onFailure: (path, { message }) => opened.logger.warn({ path, fault: message }, 'a deleted volume is still there'),
+    });
   }
 
   /**
-   * Takes the pool for life and cleans up after a service that was killed.
+   * Takes the pool for life and cleans up after a service that was killed; volumes that it was deleting go while the pool serves.
    * @throws Fault PoolMissing, PoolInUse, NewerVersion
    */
   static async open(options: OpenPoolOptions): Promise<Pool> {
@@ -213,7 +219,10 @@ export class Pool {
     });
   }
 
-  /** Ends its attempt and removes the volume, whatever its state. One that is not there is no error. @throws Fault VolumeCorrupt */
+  /**
+   * Ends its attempt and removes the volume, whatever its state. One that is not there is no error.
+   * @throws Fault VolumeCorrupt, or why files of it cannot be removed: it is gone nevertheless, and they take room until a later open removes them
+   */
   async delete(id: VolumeId): Promise<void> {
     await this.#change(id, async () => {
       this.#records.refuseUnread(id);
@@ -225,9 +234,12 @@ export class Pool {
       this.#records.forget(id);
       await syncDirectory(this.#layout.volumes);
       this.#records.tellGone(id);
-      // Its room is free when its files are.
-      await removeTree(doomed);
-      this.#opened.ledger.release(id);
+      // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
+      try {
+        await removeTree(doomed);
+      } finally {
+        this.#opened.ledger.release(id);
+      }
     });
   }
 
@@ -256,6 +268,8 @@ export class Pool {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#closing.abort(new Fault('Interrupted', 'the pool is closed'));
+    await this.#tidying;
     await this.#locks.settled();
     this.#opened.ledger.close();
   }

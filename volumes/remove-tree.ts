@@ -1,40 +1,46 @@
-// Removes what a pod may have made. A path has 4096 bytes at most, and a pod can make trees that are deeper.
-import { randomBytes } from 'node:crypto';
-import { readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+// Removes what a pod may have made: millions of files, trees deeper than a path can name, names that it swaps for links meanwhile. GNU rm goes by
+// descriptors of directories and never through a link, in little memory, and leaves our event loop alone.
+import { resolve } from 'node:path';
+import { type Fault, toFault } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
+import { type ChildEnd, spawnLimited } from '../runtime/limited-child.ts';
 
-/** One that is not there is no error; links are removed, never followed. */
-export async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG')) throw error;
-    await removeDeepTree(path);
-  }
+const limits = { addressSpaceMiB: 1024, cpuSeconds: 86_400 };
+
+/**
+ * One that is not there is no error; links are removed, never followed, and what is mounted in it stays.
+ * @throws Fault PermissionDenied, OutOfMemory, TimedOut, Internal, or the reason of the abort; a part of the tree is left then
+ */
+export async function removeTree(path: string, signal?: AbortSignal): Promise<void> {
+  const child = spawnLimited({
+    program: 'rm',
+    args: ['--recursive', '--force', '--one-file-system', '--preserve-root', '--', resolve(path)],
+    signal: signal ?? new AbortController().signal,
+    limits,
+    isolate: false, // the files are a pod's, of whatever owner
+    stdin: 'ignore',
+    stdout: 'ignore',
+    failure: 'Internal',
+    classify: classifyEnd,
+  });
+  await child.done;
 }
 
-/** Each directory is moved up to the top before what is in it is looked at, so no path grows long. */
-async function removeDeepTree(top: string): Promise<void> {
-  const pending = await emptied(top, top);
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    pending.push(...(await emptied(next, top)));
-    await rmdir(next);
-  }
-  await rmdir(top);
-}
-
-/** Removes the files of a directory and moves its directories up. @returns where they are now */
-async function emptied(directory: string, top: string): Promise<string[]> {
-  const moved: string[] = [];
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (!entry.isDirectory()) {
-      await unlink(path);
-      continue;
+/** One after the other, and never fails: what cannot be removed is told to `onFailure` and stays. The abort ends it. */
+export async function removeTrees(
+  paths: readonly string[],
+  { signal, onFailure }: { signal: AbortSignal; onFailure: (path: string, fault: Fault) => void },
+): Promise<void> {
+  for (const path of paths) {
+    if (signal.aborted) return;
+    try {
+      await removeTree(path, signal);
+    } catch (error) {
+      if (!signal.aborted) onFailure(path, toFault(error));
     }
-    const to = join(top, randomBytes(12).toString('hex'));
-    await rename(path, to);
-    moved.push(to);
   }
-  return moved;
+}
+
+function classifyEnd({ stderr }: ChildEnd): FaultCode | undefined {
+  return /Permission denied|Operation not permitted/.test(stderr) ? 'PermissionDenied' : undefined;
 }

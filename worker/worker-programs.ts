@@ -3,6 +3,6 @@ import type { ProgramName } from '../runtime/programs.ts';
 
 /** One of a list is enough, the first that is there. */
 export const workerPrograms = [
-  ...(['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'xz', 'zstd'] as const),
+  ...(['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'rm', 'xz', 'zstd'] as const),
   ['igzip', 'pigz', 'gzip'] as const,
 ] satisfies (ProgramName | readonly ProgramName[])[];
