@@ -1,7 +1,18 @@
 // What the header of a zstd frame (RFC 8878, 3.1.1.1) tells about its content, so that one that is too large is refused before it is fetched. Pure.
 
-/** Length of the content of the first frame; undefined where the header does not tell. */
+/** Length of the content of the first frame that has any; undefined where its header does not tell, or lies beyond `head`. */
 export function zstdContentBytes(head: Buffer): number | undefined {
+  return contentBytesOfFrame(head.subarray(bytesToSkip(head)));
+}
+
+/** Length of the skippable frames that lead (RFC 8878, 3.1.2): such as pzstd writes before each frame. */
+function bytesToSkip(head: Buffer): number {
+  let at = 0;
+  while (at + 8 <= head.byteLength && head.readUInt32LE(at) >>> 4 === 0x184d2a5) at += 8 + head.readUInt32LE(at + 4);
+  return at;
+}
+
+function contentBytesOfFrame(head: Buffer): number | undefined {
   if (head.byteLength < 18 || head.readUInt32LE(0) !== 0xfd2fb528) return undefined;
   const descriptor = head.readUInt8(4);
   const sizeFlag = descriptor >> 6;
