@@ -122,6 +122,7 @@ export const faultCatalogue = {
   ProgramMissing: row('machine', 500, 'FAILED_PRECONDITION', false, 'A program that is needed is not installed.', 'Install the Debian package that the detail names.'),
   NeedsRoot: row('machine', 403, 'PERMISSION_DENIED', false, 'This needs root.', 'Run the command that the detail names with sudo.'),
   AddressInUse: row('machine', 500, 'UNAVAILABLE', false, 'The address to listen on is taken.', 'Stop the other program, or choose another address with --listen.'),
+  OutputBroken: row('machine', 500, 'UNAVAILABLE', false, 'The output of the command cannot be written.', 'Make room where the output goes, or send it elsewhere; what the service was asked for goes on.'),
   AlreadyRunning: row('state', 409, 'FAILED_PRECONDITION', false, 'A service runs in this data directory already.', 'Use the service that runs, or stop it first.'),
   ServiceUnreachable: row('machine', 503, 'UNAVAILABLE', true, 'No running service was found.', 'Start one with `longshore up`, or set LONGSHORE_DATA to its data directory.'),
   RedisUnavailable: row('machine', 503, 'UNAVAILABLE', true, 'Redis cannot be reached.', 'It goes on by itself when Redis is back; check that it runs.'),
