@@ -9,7 +9,7 @@ import { identityOf, isAlive, type ProcessIdentity } from '../runtime/process-id
 import { findPrograms } from '../runtime/programs.ts';
 import { contentDigestOfFile } from './content-digest.ts';
 import { copyDisk } from './copy-disk.ts';
-import { type Extent, type MappedExtent, QemuImg } from './qemu-img.ts';
+import { dataExtents, type Extent, type MappedExtent, QemuImg } from './qemu-img.ts';
 
 const mib = 1024 * 1024;
 const { signal } = new AbortController();
@@ -177,6 +177,17 @@ test('extents are the data of a raw file, in order', async () => {
     { start: 0, length: 2 * mib },
     { start: 10 * mib, length: mib },
   ]);
+});
+
+test.each([
+  ['a line without end', 'exec head -c 67108864 /dev/zero'],
+  ['a number beyond all disks', `echo '[{ "start": 0, "length": 99999999999999999999, "data": true}]'`],
+])('a qemu-img that says %s is ConversionFailed', async (_, saying) => {
+  await using images = await Images.make();
+  const program = images.path('qemu-img');
+  await writeFile(program, `#!/bin/sh\n${saying}\n`, { mode: 0o755 });
+  const extents = dataExtents(await images.raw('raw', 16 * mib), { program, signal });
+  await expect(Array.fromAsync(extents)).rejects.toMatchObject({ code: 'ConversionFailed' });
 });
 
 describe('the map of an image', () => {

@@ -3,7 +3,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import type { Readable } from 'node:stream';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
@@ -12,6 +11,7 @@ import { type ChildEnd, type LimitedChild, spawnLimited } from '../runtime/limit
 import type { Programs } from '../runtime/programs.ts';
 import { openDirect } from './direct-file.ts';
 import { FileOwnership } from './file-ownership.ts';
+import { shortLines } from './short-lines.ts';
 
 /** A stretch of a disk that holds data, in bytes. */
 export interface Extent {
@@ -183,18 +183,25 @@ export async function* dataExtents(
 
 /** One extent a line, as qemu-img prints it: `{ "start": 0, "length": 65536, …, "zero": false, "data": true, "offset": 327680},`. */
 async function* parseExtents(output: Readable): AsyncGenerator<MappedExtent> {
-  for await (const line of createInterface({ input: output })) {
-    const numberOf = (name: string) => new RegExp(`"${name}": (\\d+)`).exec(line)?.[1];
-    const [start, length, offset] = [numberOf('start'), numberOf('length'), numberOf('offset')];
+  for await (const line of shortLines(output)) {
+    const [start, length, offset] = [numberIn(line, 'start'), numberIn(line, 'length'), numberIn(line, 'offset')];
     if (start === undefined || length === undefined) continue;
     yield {
-      start: Number(start),
-      length: Number(length),
+      start,
+      length,
       zero: line.includes('"zero": true'),
       data: line.includes('"data": true'),
-      offset: offset === undefined ? undefined : Number(offset),
+      offset,
     };
   }
+}
+
+function numberIn(line: string, name: string): number | undefined {
+  const digits = new RegExp(`"${name}": (\\d+)`).exec(line)?.[1];
+  if (digits === undefined) return undefined;
+  const value = Number(digits);
+  if (!Number.isSafeInteger(value)) throw new Fault('ConversionFailed', `qemu-img tells a ${name} of ${digits}`);
+  return value;
 }
 
 function convertArguments(format: ImageFormat, source: OpenSource, target: OpenTarget): string[] {
