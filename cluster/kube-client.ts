@@ -26,21 +26,41 @@ const watchIdleMs = 150_000;
 const mostTries = 4;
 const longestPauseSeconds = 10;
 
+/** What a process may write by, while it has it; see leader-lease.ts. */
+export interface WriteLicence {
+  /** Aborts when it is lost: what has not been sent by then is not sent. */
+  readonly signal: AbortSignal;
+  /** @throws Fault Interrupted where it is not held at this moment */
+  assertHeld(): void;
+}
+
 export class KubeClient {
   readonly #credentials: KubeCredentials;
   readonly #agent: Agent;
+  readonly #licence: WriteLicence | undefined;
 
-  constructor(credentials: KubeCredentials) {
+  constructor(credentials: KubeCredentials, shared?: { agent: Agent; licence: WriteLicence }) {
     const { ca, client } = credentials;
     this.#credentials = credentials;
-    this.#agent = new Agent({
-      // Watches hold connections for long, so there may be as many as are needed.
-      connections: null,
-      allowH2: false,
-      headersTimeout: answerTimeoutMs,
-      bodyTimeout: answerTimeoutMs,
-      connect: { timeout: connectTimeoutMs, ...(ca === undefined ? {} : { ca }), ...client },
-    });
+    this.#licence = shared?.licence;
+    this.#agent =
+      shared?.agent ??
+      new Agent({
+        // Watches hold connections for long, so there may be as many as are needed.
+        connections: null,
+        allowH2: false,
+        headersTimeout: answerTimeoutMs,
+        bodyTimeout: answerTimeoutMs,
+        connect: { timeout: connectTimeoutMs, ...(ca === undefined ? {} : { ca }), ...client },
+      });
+  }
+
+  /**
+   * The same connections for who may write only while a licence is held: it is asked before each time that a write is sent, also when that is sent again.
+   * A process that was stopped for a while, or had to wait, finds in its memory what to write long before it hears that another leads.
+   */
+  withLicence(licence: WriteLicence): KubeClient {
+    return new KubeClient(this.#credentials, { agent: this.#agent, licence });
   }
 
   /**
@@ -87,9 +107,13 @@ export class KubeClient {
   }
 
   async #send(asked: KubeRequest, bodyTimeout = answerTimeoutMs): Promise<Dispatcher.ResponseData> {
-    const { method, path, query, body, signal } = asked;
+    const { method, path, query, body } = asked;
     const token = await this.#credentials.token();
     const search = query === undefined ? '' : `?${new URLSearchParams(query)}`;
+    const licence = method === 'GET' ? undefined : this.#licence;
+    const signals = [asked.signal, licence?.signal].filter((each) => each !== undefined);
+    const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
+    licence?.assertHeld();
     try {
       return await request(`${this.#credentials.server}${path}${search}`, {
         ...{ method, dispatcher: this.#agent, bodyTimeout },

@@ -6,12 +6,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
-import { resources } from '../domain/resources.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { clusterResources } from './cluster-resources.ts';
-import { acquireLease, type LeaseOptions } from './leader-lease.ts';
-import { leadersStore } from './leaders-store.ts';
+import { acquireLease, type Leadership, type LeaseOptions } from './leader-lease.ts';
 
 let directory: string;
 let store: SqliteStore;
@@ -28,39 +26,50 @@ afterEach(async () => {
 });
 
 function options(identity: string, more: Partial<LeaseOptions> = {}): LeaseOptions {
-  const times = { durationMs: 300, lostAfterMs: 200, everyMs: 20 };
+  const times = { durationMs: 1_500, lostAfterMs: 1_000, everyMs: 20 };
   return { store, namespace: 'longshore', name: 'controller', identity, logger, ...times, ...more };
 }
 
 const held = async () =>
   (await store.get(clusterResources.leases, { namespace: 'longshore', name: 'controller' }))?.spec;
 
-/** The store, with writes that never come back from some moment on. */
-function silenced(): { store: ObjectStore; silence(): void } {
-  let isSilent = false;
-  const never = new Promise<never>(() => undefined);
-  const silent: ObjectStore = {
+/** The store, whose writes go through what is given. */
+function storeWith(through: (write: () => Promise<unknown>) => Promise<unknown>): ObjectStore {
+  // Safe: what the write answers is passed on.
+  const passed = <T>(write: () => Promise<T>) => through(write) as Promise<T>;
+  return {
     get: (resource, key) => store.get(resource, key),
     list: (resource, asked) => store.list(resource, asked),
     watch: (resource, asked) => store.watch(resource, asked),
-    create: (resource, object) => store.create(resource, object),
-    update: (resource, object) => (isSilent ? never : store.update(resource, object)),
+    create: (resource, object) => passed(() => store.create(resource, object)),
+    update: (resource, object) => passed(() => store.update(resource, object)),
     updateStatus: (resource, object) => store.updateStatus(resource, object),
     delete: (resource, key, preconditions) => store.delete(resource, key, preconditions),
   };
-  return {
-    store: silent,
-    silence: () => {
-      isSilent = true;
-    },
-  };
+}
+
+/** Resolves with why it was lost, also where that has happened already. */
+async function lossOf({ signal }: Leadership): Promise<unknown> {
+  await vi.waitFor(() => expect(signal.aborted).toBe(true), { timeout: 30_000 });
+  return signal.reason;
+}
+
+/** Nothing of this process runs meanwhile, as when it is stopped. */
+function stopFor(ms: number): void {
+  const goesOn = performance.now() + ms;
+  while (performance.now() < goesOn);
 }
 
 test('of two that ask at once one leads, and the other when the first gives it up', async () => {
   const firsts = [acquireLease(options('a'), ending().signal), acquireLease(options('b'), ending().signal)];
   const leader = await Promise.race(firsts);
   const holder = (await held())?.holderIdentity;
-  await new Promise((resolve) => setTimeout(resolve, 400)); // longer than the lease lasts unrenewed
+  // Renewed until after it would have ended without.
+  const lastsMs = async () => {
+    const { acquireTime = '', renewTime = '' } = (await held()) ?? {};
+    return Date.parse(renewTime) - Date.parse(acquireTime);
+  };
+  await vi.waitFor(async () => expect(await lastsMs()).toBeGreaterThan(2_000), { timeout: 30_000 });
   expect((await held())?.holderIdentity).toBe(holder);
   await leader.release();
   const both = await Promise.all(firsts);
@@ -70,33 +79,64 @@ test('of two that ask at once one leads, and the other when the first gives it u
 });
 
 test('one that cannot renew knows that it is lost before another leads', async () => {
-  const api = silenced();
-  const first = await acquireLease(options('a', { store: api.store }), ending().signal);
-  api.silence();
-  const lost = new Promise<string>((resolve) => first.signal.addEventListener('abort', () => resolve('lost')));
+  let isSilent = false;
+  const silent = storeWith((write) => (isSilent ? new Promise(() => undefined) : write()));
+  const first = await acquireLease(options('a', { store: silent }), ending().signal);
+  isSilent = true;
   const second = acquireLease(options('b'), ending().signal);
-  expect(await Promise.race([lost, second.then(() => 'second leads')])).toBe('lost');
-  expect(first.signal.reason).toMatchObject({ code: 'ServiceUnreachable' });
+  expect(await Promise.race([lossOf(first), second.then(() => 'second leads')])).toMatchObject({
+    code: 'ServiceUnreachable',
+  });
   await (await second).release();
 });
 
-test('one that was stopped for longer than its lease lasts writes nothing when it goes on, though it has heard nothing yet', async () => {
+test('one that was stopped for longer than its lease lasts may do nothing when it goes on, though it has heard nothing yet', async () => {
   const first = await acquireLease(options('a'), ending().signal);
-  const guarded = leadersStore(store, first);
-  const note = (name: string) => ({
-    ...({ apiVersion: 'v1', kind: 'ConfigMap' } as const),
-    metadata: { namespace: 'longshore', name },
+  first.assertHeld();
+  stopFor(1_100);
+  expect(first.signal.aborted).toBe(false);
+  expect(() => first.assertHeld()).toThrow(expect.objectContaining({ code: 'Interrupted' }));
+  expect(await lossOf(first)).toMatchObject({ code: 'ServiceUnreachable' });
+});
+
+test('one that hears late that it leads counts from when it asked, as others count from when it was written', async () => {
+  const slow = storeWith(async (write) => {
+    const written = await write();
+    stopFor(1_100);
+    return written;
   });
-  await guarded.create(resources.configMaps, note('before'));
-  const goesOn = performance.now() + 250;
-  while (performance.now() < goesOn); // nothing of this process runs meanwhile, as when it is stopped
-  await expect(guarded.create(resources.configMaps, note('after'))).rejects.toMatchObject({
-    code: 'ServiceUnreachable',
+  const first = await acquireLease(options('a', { store: slow }), ending().signal);
+  expect(() => first.assertHeld()).toThrow(expect.objectContaining({ code: 'Interrupted' }));
+  expect(await lossOf(first)).toMatchObject({ code: 'ServiceUnreachable' });
+});
+
+test('one that does not hear that it has renewed goes on all the same', async () => {
+  let isDeaf = false;
+  let lostAnswers = 0;
+  const deaf = storeWith(async (write) => {
+    const written = await write();
+    if (!isDeaf) return written;
+    isDeaf = false;
+    lostAnswers += 1;
+    throw new Fault('ServiceUnreachable', 'the connection broke');
   });
-  const { items } = await store.list(resources.configMaps);
-  expect(items.map(({ metadata }) => metadata.name)).toEqual(['before']);
-  await new Promise((resolve) => first.signal.addEventListener('abort', resolve));
-  expect(first.signal.reason).toMatchObject({ code: 'ServiceUnreachable' });
+  const first = await acquireLease(options('a', { store: deaf }), ending().signal);
+  isDeaf = true;
+  await vi.waitFor(() => expect(lostAnswers).toBe(1));
+  const renewed = (await held())?.renewTime;
+  await vi.waitFor(async () => {
+    expect(first.signal.aborted || (await held())?.renewTime !== renewed).toBe(true);
+  });
+  first.assertHeld();
+  isDeaf = false;
+  await first.release();
+  expect((await held())?.holderIdentity).toBe('');
+});
+
+test('one that gave its lease up does not rely on it any more', async () => {
+  const first = await acquireLease(options('a'), ending().signal);
+  await first.release();
+  expect(() => first.assertHeld()).toThrow(expect.objectContaining({ code: 'Interrupted' }));
 });
 
 test('one whose lease was taken over ends at once and gives up nothing of the other', async () => {
@@ -105,8 +145,9 @@ test('one whose lease was taken over ends at once and gives up nothing of the ot
   if (lease === undefined) throw new Error('no lease');
   const { resourceVersion: _, ...metadata } = lease.metadata;
   await store.update(clusterResources.leases, { ...lease, metadata, spec: { ...lease.spec, holderIdentity: 'b' } });
-  await new Promise((resolve) => first.signal.addEventListener('abort', resolve));
-  expect(first.signal.reason).toMatchObject({ code: 'Conflict' });
+  expect(await lossOf(first)).toMatchObject({ code: 'Conflict' });
+  // Not Conflict: that would be taken for one of the object that is written, and tried again.
+  expect(() => first.assertHeld()).toThrow(expect.objectContaining({ code: 'Interrupted' }));
   await first.release();
   expect((await held())?.holderIdentity).toBe('b');
 });

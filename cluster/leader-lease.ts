@@ -28,9 +28,9 @@ export interface LeaseOptions {
 export interface Leadership {
   /** Aborts when it is lost; its reason says why. */
   readonly signal: AbortSignal;
-  /** Says at this moment whether it may still be relied on, also to a process that was stopped for a while and has noticed nothing. @throws Fault why not */
+  /** Says at this moment whether it may still be relied on, also to a process that was stopped for a while and has noticed nothing. @throws Fault Interrupted, with why not */
   assertHeld(): void;
-  /** Gives the lease up, so that another need not wait for its end. To be called when everything that leads has stopped. */
+  /** Gives the lease up, so that another need not wait for its end; it is not held from then on. To be called when everything that leads has stopped. */
   release(): Promise<void>;
 }
 
@@ -43,8 +43,11 @@ export async function acquireLease(options: LeaseOptions, signal: AbortSignal): 
   for (;;) {
     try {
       const free = await untilFree(options, seen, signal);
+      // Others count from when they see it; we from before it was sent, however long the answer takes.
+      const asked = performance.now();
       const wanted = free === undefined ? newLease(options) : taken(free, options);
-      return lead(await (free === undefined ? store.create(leases, wanted) : store.update(leases, wanted)), options);
+      const lease = await (free === undefined ? store.create(leases, wanted) : store.update(leases, wanted));
+      return lead(lease, asked, options);
     } catch (error) {
       signal.throwIfAborted();
       const fault = toFault(error);
@@ -111,35 +114,50 @@ function taken(lease: Lease, options: LeaseOptions): Lease {
   return { ...lease, spec: { ...lease.spec, ...held(options), acquireTime: microTime(), leaseTransitions } };
 }
 
-function lead(taken: Lease, options: LeaseOptions): Leadership {
-  const { store, identity, logger, name } = options;
+/** @param renewedAt when it was asked for */
+function lead(taken: Lease, renewedAt: number, options: LeaseOptions): Leadership {
+  const { identity, logger, name } = options;
   const lost = new AbortController();
   const stop = new AbortController();
   let lease = taken;
   logger.info({ lease: name, identity }, 'leads');
-  const age = { renewedAt: performance.now() };
+  const age = { renewedAt };
   const renewing = keepRenewing(options, age, stop.signal, async () => {
-    lease = await store.update(leases, { ...lease, spec: { ...lease.spec, ...held(options) } });
+    lease = await rewrite(lease, held(options), options);
   }).catch((error: unknown) => lost.abort(toFault(error)));
   return {
     signal: lost.signal,
     assertHeld: () => {
-      if (lost.signal.aborted) throw toFault(lost.signal.reason);
-      if (leftOf(age, options) <= 0) throw late(name);
+      const cause = lost.signal.aborted ? toFault(lost.signal.reason) : late(name);
+      if (lost.signal.aborted || leftOf(age, options) <= 0) throw new Fault('Interrupted', cause.detail, { cause });
+      if (stop.signal.aborted) throw new Fault('Interrupted', `the lease ${name} was given up`);
     },
     release: async () => {
       stop.abort();
       await renewing;
       if (lost.signal.aborted) return;
-      const free = { ...lease, spec: { ...lease.spec, holderIdentity: '', renewTime: microTime() } };
-      await store.update(leases, free).catch((error: unknown) => {
+      await rewrite(lease, { holderIdentity: '', renewTime: microTime() }, options).catch((error: unknown) => {
         logger.info({ lease: name, err: toFault(error) }, 'lease not given up; it ends by itself');
       });
     },
   };
 }
 
-/** Ends when the signal aborts. @throws Fault NodeLost when the lease could not be renewed in time, or is another's */
+/** Also where its version is not the known one, but it is still ours: then a write was done whose answer was lost. @throws Fault Conflict, NotFound where it is another's */
+async function rewrite(lease: Lease, change: Partial<Lease['spec']>, options: LeaseOptions): Promise<Lease> {
+  const { store, identity, namespace, name } = options;
+  const write = (known: Lease) => store.update(leases, { ...known, spec: { ...known.spec, ...change } });
+  try {
+    return await write(lease);
+  } catch (error) {
+    if (toFault(error).code !== 'Conflict') throw error;
+    const found = await store.get(leases, { namespace, name });
+    if (found?.spec.holderIdentity !== identity) throw error;
+    return write(found);
+  }
+}
+
+/** Ends when the signal aborts. @throws Fault ServiceUnreachable when the lease could not be renewed in time, Conflict when it is another's */
 async function keepRenewing(
   options: LeaseOptions,
   age: { renewedAt: number },

@@ -1,14 +1,15 @@
 // The controller of a service on a cluster: waits until it leads, keeps the certificates, enrols workers, and reconciles. `longshore cluster controller` runs it.
 // One that no longer leads ends, and its pod begins anew. See docs/decisions/012-finding-the-leader.md.
 import { randomUUID } from 'node:crypto';
+import { beginLeading, lossOf } from '../cluster/begin-leading.ts';
 import { ClusterConfiguration } from '../cluster/cluster-configuration.ts';
 import { keepClusterPki } from '../cluster/cluster-pki.ts';
 import { connectToCluster } from '../cluster/connect.ts';
 import { startEnrolmentServer } from '../cluster/enrolment-server.ts';
-import { acquireLease } from '../cluster/leader-lease.ts';
-import { leadersStore } from '../cluster/leaders-store.ts';
+import type { KubeClient } from '../cluster/kube-client.ts';
+import { KubeObjectStore } from '../cluster/kube-object-store.ts';
+import { acquireLease, type Leadership } from '../cluster/leader-lease.ts';
 import { startController } from '../controller/start-controller.ts';
-import { toFault } from '../domain/fault.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import { parseAddress } from '../runtime/listen.ts';
@@ -16,9 +17,13 @@ import { tlsNames } from '../runtime/service-certificates.ts';
 import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 
+/** Kubernetes' own waits (a webhook's caches, Redis that is just being started) are seconds; a pod that needs longer than this is better begun anew. */
+const beginsWithinMs = 120_000;
+
 /** Stopping gives the lease away after all that it protects has ended. */
-async function start({ config, layout, logger, signal, undo, meanwhile }: ServiceTools): Promise<RunningService> {
-  const { client, store: whole } = await connectToCluster(config);
+async function start(tools: ServiceTools): Promise<RunningService> {
+  const { config, logger, signal, undo, meanwhile } = tools;
+  const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
   const namespace = config.clusterNamespace;
   const identity = `${config.podName}_${randomUUID()}`;
@@ -26,14 +31,21 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
   // Workers find the one that leads because it alone listens.
   const onLed = (isLed: boolean) => meanwhile(isLed ? undefined : 'nobody is known to lead yet');
   onLed(false);
-  const lease = await acquireLease(
-    { store: whole, namespace, name: 'longshore-controller', identity, logger, onLed },
-    signal,
-  );
+  const lease = await acquireLease({ store, namespace, name: 'longshore-controller', identity, logger, onLed }, signal);
   undo.defer(() => lease.release());
   meanwhile('begins to lead');
-  const store = leadersStore(whole, lease);
+  const addresses = await beginLeading(lease.signal, beginsWithinMs, () => lead(tools, client, lease));
+  return { addresses, failed: lossOf(lease.signal) };
+}
 
+/** @returns addresses by name */
+async function lead(
+  { config, layout, logger, undo }: ServiceTools,
+  client: KubeClient,
+  lease: Leadership,
+): Promise<RunningService['addresses']> {
+  const namespace = config.clusterNamespace;
+  const store = new KubeObjectStore(client.withLicence(lease));
   const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
   undo.defer(() => pki.stop());
   const everySeconds = config.certificateCheckSeconds;
@@ -56,17 +68,7 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
     }),
   });
   undo.defer(() => controller.stop());
-  return {
-    addresses: { channel: controller.channelAddress, enrolment: enrolment.address },
-    failed: lostLease(lease.signal),
-  };
-}
-
-function lostLease(signal: AbortSignal): Promise<never> {
-  const lost = Promise.withResolvers<never>();
-  signal.addEventListener('abort', () => lost.reject(toFault(signal.reason)), { once: true });
-  if (signal.aborted) lost.reject(toFault(signal.reason));
-  return lost.promise;
+  return { channel: controller.channelAddress, enrolment: enrolment.address };
 }
 
 await runServiceProcess({
