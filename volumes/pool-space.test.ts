@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { renameSync, symlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,4 +33,23 @@ test('what is not there has nothing, and an aborted look ends', async () => {
   await using place = await temporaryDirectory();
   expect(await measureTree(join(place.path, 'absent'))).toEqual({ allocatedBytes: 0, entries: 0 });
   await expect(measureTree(place.path, AbortSignal.abort(new Error('no more')))).rejects.toThrow('no more');
+});
+
+test.each(['above', 'above/below'])('a link that takes the place of %s meanwhile is not followed', async (name) => {
+  await using place = await temporaryDirectory();
+  const [tree, outside] = [join(place.path, 'tree'), join(place.path, 'outside')];
+  await mkdir(join(tree, 'above', 'below'), { recursive: true });
+  await mkdir(join(outside, 'below'), { recursive: true });
+  for (const directory of [outside, join(outside, 'below')]) await writeFile(join(directory, 'file'), 'outside');
+  // It is asked before each step: when the tree, `above` and `below` are next.
+  let asked = 0;
+  const { signal } = new AbortController();
+  signal.throwIfAborted = () => {
+    asked += 1;
+    if (asked !== name.split('/').length + 1) return;
+    renameSync(join(tree, 'above'), join(place.path, 'aside'));
+    symlinkSync(outside, join(tree, 'above'));
+  };
+  const { allocatedBytes } = await measureTree(tree, signal);
+  expect([asked > 1, allocatedBytes]).toEqual([true, 0]);
 });

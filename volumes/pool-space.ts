@@ -1,12 +1,12 @@
 // How much room a pool has: what its file system has free, and what the files of the pool have allocated. And what the file system can do.
 import { randomBytes } from 'node:crypto';
-import { constants, type Dir } from 'node:fs';
-import { copyFile, lstat, open, opendir, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants } from 'node:fs';
+import { copyFile, lstat, open, opendir, readlink, realpath, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 
 const blockUnit = 512; // of st_blocks, whatever the file system's own is
 
-const absences: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
+const absences: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 
 /** Directories looked at together: a pool may hold ten thousand volumes. */
 const lookedAtOnce = 16;
@@ -45,12 +45,16 @@ export interface TreeMeasure {
   entries: number;
 }
 
-/** What is at a path and below; a few directories at a time, however deep and wide the tree is that a pod made. */
+/**
+ * What is at a path and below; a few directories at a time, however deep and wide the tree is that a pod made. Links are not followed, nor a link that
+ * takes the place of a directory meanwhile.
+ */
 export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeMeasure> {
-  const own = await lstatIfThere(path);
+  const own = await unlessAbsent(lstat(path));
   const sum: TreeMeasure = { allocatedBytes: 0, entries: own === undefined ? 0 : 1 };
   if (own !== undefined && !own.isDirectory()) sum.allocatedBytes = own.blocks * blockUnit;
-  const pending = own?.isDirectory() === true ? [path] : [];
+  const above = own?.isDirectory() === true ? await unlessAbsent(realpath(dirname(path))) : undefined;
+  const pending = above === undefined ? [] : [join(above, basename(path))];
   while (pending.length > 0) {
     signal?.throwIfAborted();
     const some = pending.splice(-lookedAtOnce);
@@ -61,17 +65,25 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
 
 /** Adds the files of one directory to the sum, and its directories to what is pending. */
 async function measureDirectory(directory: string, sum: TreeMeasure, pending: string[]): Promise<void> {
-  const entries = await entriesOf(directory);
-  if (entries === undefined) return;
-  for await (const entry of entries) {
-    const path = join(directory, entry.name);
-    sum.entries += 1;
-    if (entry.isDirectory()) {
-      pending.push(path);
-    } else {
-      const { blocks } = (await lstatIfThere(path)) ?? { blocks: 0 };
-      sum.allocatedBytes += blocks * blockUnit;
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+  const handle = await unlessAbsent(open(directory, flags));
+  if (handle === undefined) return;
+  try {
+    const itself = `/proc/self/fd/${handle.fd}`;
+    // Opened through a link, it is not what it was.
+    if ((await unlessAbsent(readlink(itself))) !== directory) return;
+    // A part at a time: a pod may have made millions of files.
+    for await (const entry of await opendir(itself, { bufferSize: 1024 })) {
+      sum.entries += 1;
+      if (entry.isDirectory()) {
+        pending.push(join(directory, entry.name));
+      } else {
+        const { blocks } = (await unlessAbsent(lstat(join(itself, entry.name)))) ?? { blocks: 0 };
+        sum.allocatedBytes += blocks * blockUnit;
+      }
     }
+  } finally {
+    await handle.close();
   }
 }
 
@@ -127,19 +139,9 @@ function isRefusal(code: unknown): boolean {
   return ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'EXDEV', 'ENOTTY'].includes(String(code));
 }
 
-async function lstatIfThere(path: string) {
+async function unlessAbsent<T>(looking: Promise<T>): Promise<T | undefined> {
   try {
-    return await lstat(path);
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
-}
-
-/** A part at a time: a pod may have made millions of files. */
-async function entriesOf(directory: string): Promise<Dir | undefined> {
-  try {
-    return await opendir(directory, { bufferSize: 1024 });
+    return await looking;
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
