@@ -37,6 +37,8 @@ const StateShape = Type.Object({
   failures: Type.Integer({ minimum: 0 }),
   /** Bytes that the attempts before this one read from the source. */
   bytesFetched: Type.Integer({ minimum: 0 }),
+  /** Those among them that do not count against the budget, because the machine ended the attempt. */
+  forgivenBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   sourceBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Time before which the next try does not begin. */
   notBefore: Type.Optional(Type.String()),

@@ -24,9 +24,7 @@ function pathOf(facts: ClaimFacts): string | undefined {
 
 /** One sentence for people and for KubeVirt; too small a volume in the words that CDI's users know. */
 export function faultMessage(fault: Pick<FaultRecord, 'code' | 'detail'>): string {
-  if (fault.code === 'ImageTooLarge' || fault.code === 'NoSpace') {
-    return `DataVolume too small to contain image: ${fault.detail}`;
-  }
+  if (fault.code === 'ImageTooLarge') return `DataVolume too small to contain image: ${fault.detail}`;
   if (fault.code === 'ChecksumMismatch') return `checksum validation failed: checksum mismatch: ${fault.detail}`;
   return `${fault.code}: ${faultCatalogue[fault.code].sentence} ${fault.detail}`;
 }

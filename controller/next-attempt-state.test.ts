@@ -1,7 +1,7 @@
 // Every stage of an attempt against everything that may be learned, as a table; and what must hold over any sequence of events.
 import { describe, expect, test } from 'vitest';
 import { Fault, faultRecord } from '../domain/fault.ts';
-import type { FaultCode } from '../domain/fault-catalogue.ts';
+import { type FaultCode, faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Operation } from '../domain/phases.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import { connectedNode, factsOf, now, volumeOf } from '../test/claim-examples.ts';
@@ -173,6 +173,34 @@ describe('an attempt', () => {
     expect(waits).toEqual(['500', '1000', '1000', 'none']);
     expect(state).toMatchObject({ stage: 'failed', attempt: 4, failures: 3, bytesFetched: 40 });
     expect(state.fault?.code).toBe('BudgetExhausted');
+  });
+
+  test('that the machine ends is followed by another without limit, and neither it nor its bytes count against the source', () => {
+    const mib = 1_048_576;
+    let state: AttemptState = { ...at('import', 'running'), sourceBytes: 100 * mib };
+    const end = (code: FaultCode): void => {
+      const volume = volumeOf({ fence: state.attempt });
+      state = step({ ...state, stage: 'running' }, { ...ended(code, state.attempt, 90 * mib), volume });
+    };
+    for (let tries = 0; tries < 20; tries += 1) end('NoSpace');
+    expect(state).toMatchObject({ stage: 'planned', attempt: 21, failures: 0, bytesFetched: 1800 * mib });
+    expect(state.fault).toMatchObject({ code: 'NoSpace', nextStep: faultCatalogue.NoSpace.nextStep });
+    end('SourceInterrupted');
+    end('SourceInterrupted');
+    expect(shown(state)).toBe('planned 23 SourceInterrupted');
+    end('SourceInterrupted');
+    expect(shown(state)).toBe('failed 23 BudgetExhausted');
+  });
+
+  test('whose bytes came is converted again without limit while the machine is in the way, and waits longer each time', () => {
+    const waits: number[] = [];
+    let state = at('upload', 'received');
+    for (let tries = 0; tries < 5; tries += 1) {
+      state = step(state, { content: { kind: 'upload' }, ...ended('NoSpace') });
+      waits.push(Date.parse(state.notBefore ?? '') - now.getTime());
+    }
+    expect(shown(state)).toBe('received 1 NoSpace');
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000]);
   });
 
   test('that succeeds forgets why an earlier one failed and keeps the report', () => {

@@ -2,12 +2,13 @@
 import { Fault, faultFromRecord, faultRecord } from '../domain/fault.ts';
 import { exitCodes } from '../domain/fault-catalogue.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
+import { isOfTheMachine } from '../jobs/retry-policy.ts';
 import { type AttemptState, firstAttempt, isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimFacts } from './claim-actions.ts';
 import { operationOfContent } from './claim-content.ts';
 
-/** Faults that say nothing about the source: attempts that end so are not counted against the limit. */
-const uncounted: ReadonlySet<string> = new Set(['Interrupted', 'SecretMissing', 'SourceNotReady', 'RedisUnavailable']);
+/** Faults that say nothing about the source, beside those of the machine: attempts that end so are not counted against the limit. */
+const uncounted: ReadonlySet<string> = new Set(['Interrupted', 'SecretMissing', 'SourceNotReady']);
 
 /** @returns the state as it is to be kept, undefined for a claim that nobody fills */
 export function nextAttemptState(annotation: string | undefined, facts: ClaimFacts): AttemptState | undefined {
@@ -77,16 +78,19 @@ function afterFailedAttempt(
   outcome: Extract<Outcome, { ok: false }> | undefined,
   facts: ClaimFacts,
 ): AttemptState {
-  const bytesFetched = state.bytesFetched + (outcome?.bytesFetched ?? 0);
-  const failures = state.failures + (uncounted.has(fault.code) ? 0 : 1);
+  const fetched = outcome?.bytesFetched ?? 0;
+  const ofTheMachine = isOfTheMachine(fault);
+  const failures = state.failures + (ofTheMachine || uncounted.has(fault.code) ? 0 : 1);
+  const forgivenBytes = (state.forgivenBytes ?? 0) + (ofTheMachine ? fetched : 0);
   const sourceBytes = facts.outcome?.sourceBytes ?? state.sourceBytes;
   const known: AttemptState = {
     ...state,
-    bytesFetched,
+    bytesFetched: state.bytesFetched + fetched,
     failures,
+    ...(forgivenBytes === 0 ? {} : { forgivenBytes }),
     ...(sourceBytes === undefined ? {} : { sourceBytes }),
   };
-  const plan = facts.plan({ fault, state: known, bytesFetched });
+  const plan = facts.plan({ fault, state: known, bytesFetched: known.bytesFetched - forgivenBytes });
   if (!plan.retry) return failed(known, plan.fault);
   return { ...nextAttempt(known, fault), notBefore: later(facts.now, plan.delayMs) };
 }
@@ -96,8 +100,9 @@ function afterFailedAttempt(
  * Bytes that are durable are converted again where only the machine was to blame.
  */
 function afterFailedUpload(state: AttemptState, fault: Fault, facts: ClaimFacts): AttemptState {
+  // No attempt follows another here, so that each failure counts: by their number the delays grow.
   const failures = state.failures + (uncounted.has(fault.code) ? 0 : 1);
-  const plan = facts.plan({ fault, state: { ...state, failures }, bytesFetched: 0 });
+  const plan = facts.plan({ fault, state: { ...state, attempt: Math.max(failures, 1), failures }, bytesFetched: 0 });
   if (state.stage === 'received' && plan.retry) {
     return { ...state, failures, fault: faultRecord(fault), notBefore: later(facts.now, plan.delayMs) };
   }

@@ -139,7 +139,7 @@ export const faultCatalogue = {
   Cancelled: row('stopped', 409, 'CANCELLED', false, 'It was cancelled.', 'Delete the object; create it again if it is still wanted.'),
   Interrupted: row('stopped', 503, 'ABORTED', true, 'The service stopped while it was running.', 'It goes on by itself when the service is back.'),
   TimedOut: row('stopped', 504, 'DEADLINE_EXCEEDED', true, 'It took longer than allowed.', 'Try again, or raise the limit that the detail names.'),
-  BudgetExhausted: row('source', 422, 'RESOURCE_EXHAUSTED', false, 'All attempts or the byte budget for this source are used up.', 'Repair the source, then create the object again.'),
+  BudgetExhausted: row('source', 422, 'RESOURCE_EXHAUSTED', false, 'All attempts or the byte budget for this source are used up.', 'Put right what the detail names as the last fault, then create the object again.'),
   Internal: row('internal', 500, 'INTERNAL', true, 'Something unexpected failed.', 'Look into the log of the service; please report it.'),
 } as const satisfies Record<string, FaultRow>;
 

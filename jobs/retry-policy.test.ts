@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
 import { type FailedAttempt, planRetry } from './retry-policy.ts';
 
 const config = { attemptLimit: 4, backoffBaseMs: 1_000, backoffCapMs: 5_000, byteBudgetFactor: 2 };
 const mebibyte = 1024 * 1024;
 
-function plan(failed: Partial<FailedAttempt> & { code?: 'SourceNotFound' | 'SourceInterrupted' | 'Interrupted' }) {
+function plan(failed: Partial<FailedAttempt> & { code?: FaultCode }) {
   const { code = 'SourceInterrupted', ...rest } = failed;
   const fault = new Fault(code, 'why');
   return planRetry({ fault, attempt: 1, bytesFetched: 0, config, chance: 1, ...rest });
@@ -41,6 +42,24 @@ describe('planRetry', () => {
 
   test('a small source may be probed more often than its size allows', () => {
     expect(plan({ bytesFetched: 10_000, sourceBytes: 512 })).toMatchObject({ retry: true });
+  });
+
+  test.each<FaultCode>([
+    'NoSpace',
+    'PoolFull',
+    'PoolMissing',
+    'RedisUnavailable',
+    'StoreUnavailable',
+    'NodeLost',
+    'Quota',
+  ])('what is wrong with this machine is waited for without limit: %s', (code) => {
+    const spent = { attempt: 50, bytesFetched: 900 * mebibyte, sourceBytes: 100 * mebibyte };
+    expect(plan({ code, ...spent })).toEqual({ retry: true, delayMs: 5_000 });
+    expect(plan({ code, ...spent, attempt: 2, countedAttempts: 0 })).toEqual({ retry: true, delayMs: 2_000 });
+  });
+
+  test('memory that an image may want too much of is not', () => {
+    expect(plan({ code: 'OutOfMemory', attempt: 4 })).toMatchObject({ fault: { code: 'BudgetExhausted' } });
   });
 
   test('an interrupted attempt does not count', () => {
