@@ -36,8 +36,13 @@ export async function loadRenewedTls(options: TlsRenewalOptions): Promise<TlsPai
       logger.error({ certificate: name, err: toFault(error) }, 'a new certificate could not be taken');
     }
   };
-  setInterval(() => void look(), options.everySeconds * 1_000).unref();
-  options.onWritten?.(() => void look());
+  // One look after another: of two at once, the one that read the former files could be the later to finish.
+  let looking = Promise.resolve();
+  const lookSoon = () => {
+    looking = looking.then(look);
+  };
+  setInterval(lookSoon, options.everySeconds * 1_000).unref();
+  options.onWritten?.(lookSoon);
   return tls;
 }
 
