@@ -187,7 +187,7 @@ test.each([
   const program = images.path('qemu-img');
   await writeFile(program, `#!/bin/sh\n${saying}\n`, { mode: 0o755 });
   const extents = dataExtents(await images.raw('raw', 16 * mib), { program, signal });
-  await expect(Array.fromAsync(extents)).rejects.toMatchObject({ code: 'ConversionFailed' });
+  await expect(extents.next()).rejects.toMatchObject({ code: 'ConversionFailed' });
 });
 
 describe('the map of an image', () => {
