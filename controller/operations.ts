@@ -1,5 +1,5 @@
 // What the API may ask of the controller beside objects: digests of a volume as it is now, and what is wrong.
-import { Fault, toFault } from '../domain/fault.ts';
+import { Fault, type FaultRecord, faultRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { SourceFacts } from '../jobs/channel-protocol.ts';
 import { proxyOf } from './attempt-inputs.ts';
@@ -17,8 +17,16 @@ export interface DoctorFinding {
   detail: string;
 }
 
+export interface DoctorNode {
+  node: string;
+  connected: boolean;
+  pool?: Record<string, string | number | boolean>;
+  /** Why its pool could not be looked at. */
+  fault?: FaultRecord;
+}
+
 export interface DoctorReport {
-  nodes: { node: string; connected: boolean; pool?: Record<string, string | number | boolean> }[];
+  nodes: DoctorNode[];
   findings: DoctorFinding[];
 }
 
@@ -84,20 +92,27 @@ async function doctor(context: ControllerContext, connections: NodeConnections):
     ageSeconds: Math.max(0, Math.round((Date.now() - Date.parse(volume.createdAt)) / 1_000)),
     detail: describeOrphan(volume),
   }));
-  for (const view of context.nodes.all()) findings.push(...(await findingsOf(context, view.name)));
-  const nodes = [...context.nodes.all()].map(({ name, connected, pool }) => ({
-    ...{ node: name, connected },
-    ...(pool === undefined ? {} : { pool }),
-  }));
+  const nodes: DoctorNode[] = [];
+  for (const { name: node, connected, pool } of context.nodes.all()) {
+    const looked = await lookAt(context, node);
+    findings.push(...looked.findings);
+    nodes.push({
+      ...{ node, connected },
+      ...(pool === undefined ? {} : { pool }),
+      ...(looked.fault === undefined ? {} : { fault: looked.fault }),
+    });
+  }
   return { nodes, findings };
 }
 
-async function findingsOf(context: ControllerContext, node: string): Promise<DoctorFinding[]> {
+async function lookAt(
+  context: ControllerContext,
+  node: string,
+): Promise<{ findings: DoctorFinding[]; fault?: FaultRecord }> {
   try {
     const { findings } = await channelOf(context, node).call('doctor', {});
-    return findings.map((finding) => ({ node, ...finding }));
+    return { findings: findings.map((finding) => ({ node, ...finding })) };
   } catch (error) {
-    const { detail } = toFault(error);
-    return [{ node, kind: 'worker', path: '', bytes: 0, ageSeconds: 0, detail }];
+    return { findings: [], fault: faultRecord(toFault(error)) };
   }
 }

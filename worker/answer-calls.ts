@@ -78,7 +78,10 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     return {};
   });
   channel.handle('source.probe', ({ source }, signal) => probe(source, options, signal));
-  channel.handle('doctor', async () => ({ findings: await pool.findings() }));
+  channel.handle('doctor', async () => {
+    await pool.assertThere(); // another directory may stand in its place, which is not ours to judge
+    return { findings: await pool.findings() };
+  });
 }
 
 /** @throws Fault InvalidRequest */

@@ -1,6 +1,6 @@
 // digest and doctor: is the content what it should be, and does anything lie about.
 import { type Command, InvalidArgumentError } from 'commander';
-import { Fault } from '../../domain/fault.ts';
+import { Fault, type FaultRecord, faultFromRecord } from '../../domain/fault.ts';
 import { describeBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { CommandIo } from '../command-io.ts';
@@ -11,6 +11,7 @@ import { textTable } from '../text-table.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
 
 interface Doctor {
+  nodes?: { node: string; fault?: FaultRecord }[];
   findings: { kind: string; path: string; bytes: number; ageSeconds: number; detail: string }[];
 }
 
@@ -74,11 +75,14 @@ function addDoctor(program: Command, io: CommandIo): void {
     const answer = await withService(io, command, (client) =>
       client.call<Doctor>({ method: 'GET', path: `${ownApi}/doctor` }),
     );
-    await showValue(io.stdout, formatOf(command), answer, () => findingsTable(answer));
+    const fault = answer.nodes?.find((node) => node.fault !== undefined)?.fault;
+    await showValue(io.stdout, formatOf(command), answer, () => findingsTable(answer, fault === undefined));
+    if (fault !== undefined) throw faultFromRecord(fault);
   });
 }
 
-function findingsTable({ findings }: Doctor): string {
+function findingsTable({ findings }: Doctor, allSeen: boolean): string {
+  if (findings.length === 0 && !allSeen) return '';
   if (findings.length === 0) return 'The service answers, and nothing lies about.\n';
   const rows = findings.map(({ kind, path, bytes, detail }) => [kind, describeBytes(bytes), path, detail]);
   return textTable(['KIND', 'SIZE', 'PATH', 'DETAIL'], rows);
