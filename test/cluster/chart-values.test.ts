@@ -146,6 +146,21 @@ describe('what is rendered', () => {
     }
   });
 
+  test('begins Redis and all who use it anew with its password, and only then', async () => {
+    const checksumsOf = async (values: object): Promise<(string | undefined)[]> => {
+      const pods = podsOf(await renderChart(values));
+      const users = ['longshore-redis', 'longshore-controller', 'longshore-uploadproxy', 'longshore-worker'];
+      const there = users.flatMap((name) => pods.get(name) ?? []);
+      return there.map(({ metadata }) => metadata.annotations?.['checksum/redis']);
+    };
+    // Without a cluster there is no Secret yet, so each rendering makes a password.
+    const [once, again] = [await checksumsOf({}), await checksumsOf({})];
+    expect(once).toEqual(Array(4).fill(expect.stringMatching(/^[0-9a-f]{64}$/)));
+    expect(new Set([...once, ...again]).size).toBe(2);
+    const named = { redis: { url: 'redis://:topsecret@redis.example' } };
+    expect(new Set([...(await checksumsOf(named)), ...(await checksumsOf(named))]).size).toBe(1);
+  });
+
   test('brings no Redis where another is named', async () => {
     for (const name of ['a Redis of your own by URL', 'a Redis of your own by Secret']) {
       const manifests = await renderChart(examples[name]);

@@ -124,9 +124,29 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{- /* A password that was generated stays as it is; one that was given may change, and then pods are to begin anew. */ -}}
+{{- /* The password of the chart's own Redis: the one in its Secret, or a new one, which all templates then share. */ -}}
+{{- define "longshore.redisPassword" -}}
+{{- if not (hasKey .Values.redis "ownPassword") }}
+{{- $password := randAlphaNum 32 }}
+{{- with lookup "v1" "Secret" .Release.Namespace "longshore-redis" }}
+{{- with .data.password }}
+{{- $password = . | b64dec }}
+{{- end }}
+{{- end }}
+{{- $_ := set .Values.redis "ownPassword" $password }}
+{{- end }}
+{{- .Values.redis.ownPassword }}
+{{- end }}
+
+{{- /* Redis and who uses it begin anew together: where what names it has changed, or its Secret was deleted and has a new password. */ -}}
 {{- define "longshore.redisChecksum" -}}
-checksum/redis: {{ list .Values.redis.url .Values.redis.existingSecret .Values.redis.existingSecretKey | toJson | sha256sum }}
+{{- $own := "" }}
+{{- if include "longshore.ownRedis" . }}
+{{- $own = include "longshore.redisPassword" . }}
+{{- end }}
+{{- with .Values.redis -}}
+checksum/redis: {{ list .url .existingSecret .existingSecretKey $own | toJson | sha256sum }}
+{{- end }}
 {{- end }}
 
 {{- /* Whether Redis is the chart's: "yes" or nothing. */ -}}
