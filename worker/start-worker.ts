@@ -115,16 +115,7 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
     uploadAddress: uploads.address,
     pool,
     deleteVolume: (volumeId) => deleteVolume(volumeId, { pool, attempts, slots }),
-    tellRefusal: (volumeId, fault) => {
-      if (!channel.isConnected) return;
-      channel.ask('volume.refused', { volumeId, fault: faultRecord(fault) }, ending.signal).catch((error: unknown) => {
-        logger.info({ volumeId, err: toFault(error) }, 'the controller does not take the news of a refusal');
-      });
-    },
-    isFilled: async (owner, signal) => {
-      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
-      return (await channel.ask('claim.isFilled', { owner }, signal)).filled;
-    },
+    ...asksController(channel, logger, ending.signal),
     notReady: () => {
       if (redis.status !== 'ready') return 'Redis cannot be reached';
       return channel.isConnected ? undefined : 'no channel to the controller';
@@ -133,6 +124,26 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
       clearInterval(measuring);
       await drain({ config, receiver, consumer, attempts, ending, outbox, channel });
       await undo.disposeAsync();
+    },
+  };
+}
+
+/** What the CSI driver of this node has to say to the controller and to ask it. */
+function asksController(
+  channel: ChannelClient,
+  logger: Logger,
+  signal: AbortSignal,
+): Pick<RunningWorker, 'tellRefusal' | 'isFilled'> {
+  return {
+    tellRefusal: (volumeId, fault) => {
+      if (!channel.isConnected) return;
+      channel.ask('volume.refused', { volumeId, fault: faultRecord(fault) }, signal).catch((error: unknown) => {
+        logger.info({ volumeId, err: toFault(error) }, 'the controller does not take the news of a refusal');
+      });
+    },
+    isFilled: async (owner, asked) => {
+      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
+      return (await channel.ask('claim.isFilled', { owner }, asked)).filled;
     },
   };
 }
