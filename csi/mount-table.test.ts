@@ -24,6 +24,6 @@ test('the data of a volume is told by its id, gone or not; nothing else is', () 
   expect(others.map(showsRoot)).toEqual(others.map(() => false));
 });
 
-test('the table of this machine has a root', async () => {
-  expect((await readMountTable()).some(({ mountPoint }) => mountPoint === '/')).toBe(true);
+test('the table of this machine has what it was read from', async () => {
+  expect((await readMountTable()).some(({ mountPoint }) => mountPoint === '/proc')).toBe(true);
 });

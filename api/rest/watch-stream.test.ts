@@ -34,7 +34,7 @@ beforeEach(async () => {
     const watch = new WatchStream({ store, kind, wanted, mayStill: () => true, longestStallMs });
     await watch.run(reply, {}, { sendInitialEvents: 'true' });
   });
-  address = await app.listen({ port: 0 });
+  address = await app.listen({ host: '127.0.0.1', port: 0 });
 });
 afterEach(async () => {
   await Promise.all(answers.map((answer) => answer.destroyed || once(answer.destroy(), 'close')));
