@@ -34,8 +34,9 @@ export function isOfTheMachine({ code, retryable, row }: Fault): boolean {
 }
 
 /**
- * Permanent faults end it, those of the machine never do. Others are tried again after a delay that doubles up to the cap, spread over its upper half, until the limit of attempts
- * or the byte budget is reached: then `BudgetExhausted`, which names the last fault. An interrupted attempt does not count against the limit.
+ * Permanent faults end it, those of the machine never do. Others are tried again after a delay that doubles up to the cap, spread over its upper
+ * half, until the limit of attempts or the byte budget is reached: then `BudgetExhausted`, which names the last fault. An interrupted attempt does
+ * not count against the limit.
  */
 export function planRetry(failed: FailedAttempt): RetryPlan {
   const { fault, config } = failed;

@@ -11,6 +11,7 @@ const parallelReads = 4;
 const offsetMask = 0x00fffffffffffe00n;
 const compressedFlag = 1n << 62n;
 const zeroFlag = 1n;
+const everySubcluster = 0xffffffff;
 
 /** @throws Fault CorruptImage naming what lies beyond the end */
 export async function checkQcow2Tables(header: Qcow2Header, fileBytes: number, readAt: ReadAt): Promise<void> {
@@ -60,13 +61,17 @@ function checkL2(table: Buffer, { guestOffset }: L2Table, header: Qcow2Header, f
     const entry = table.readBigUInt64BE(at);
     const guest = guestOffset + (at / entryBytes) * clusterBytes;
     if (guest >= header.virtualSizeBytes) return;
-    const end = endOfEntry(entry, guest, header);
+    const subclusters = header.extendedL2 ? table.readUInt32BE(at + 12) : everySubcluster;
+    const end = endOfEntry(entry, subclusters, guest, header);
     if (end > fileBytes) throw corrupt(`a cluster ends at byte ${end}`, fileBytes);
   }
 }
 
-/** Where in the file the data of an entry ends; 0 for one without data. */
-function endOfEntry(entry: bigint, guest: number, header: Qcow2Header): number {
+/**
+ * Where in the file the data of an entry ends; 0 for one without data.
+ * @param subclusters a bit for each that is allocated, the first is the lowest; qemu writes no others, so that a file may end behind the last of them
+ */
+function endOfEntry(entry: bigint, subclusters: number, guest: number, header: Qcow2Header): number {
   const clusterBytes = 2 ** header.clusterBits;
   if ((entry & compressedFlag) !== 0n) {
     // The offset has 62 - (clusterBits - 8) bits. Its length is told in whole sectors, the last of which may be short: its first byte must be there.
@@ -75,9 +80,10 @@ function endOfEntry(entry: bigint, guest: number, header: Qcow2Header): number {
   }
   const offset = Number(entry & offsetMask);
   const readsAsZero = !header.extendedL2 && header.version === 3 && (entry & zeroFlag) !== 0n;
-  if (offset === 0 || readsAsZero) return 0;
+  if (offset === 0 || readsAsZero || subclusters === 0) return 0;
   if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: a cluster begins at byte ${offset}`);
-  return offset + Math.min(clusterBytes, header.virtualSizeBytes - guest);
+  const allocatedBytes = (clusterBytes / 32) * (32 - Math.clz32(subclusters));
+  return offset + Math.min(allocatedBytes, header.virtualSizeBytes - guest);
 }
 
 function corrupt(what: string, fileBytes: number): Fault {

@@ -61,6 +61,13 @@ async function sha256AsConverted(path: string): Promise<string> {
     .digest('hex');
 }
 
+/** The file ends within its last cluster: qemu writes only the subclusters that were asked for. */
+function writeFewSubclusters(path: string): void {
+  const options = 'extended_l2=on,cluster_size=128k';
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, path, String(virtualBytes)]);
+  writeInto(path, 'write -q -P 3 4M 1M', 'write -q -P 1 1028k 4k', 'write -q -P 2 1044k 8k');
+}
+
 type Way = 'copied' | 'converted';
 
 describe('a qcow2', () => {
@@ -69,6 +76,15 @@ describe('a qcow2', () => {
     ['of version 2', 'copied', (path) => convert(path, '-o', 'compat=0.10')],
     ['of large clusters', 'copied', (path) => convert(path, '-o', 'cluster_size=2M')],
     ['of subclusters', 'copied', (path) => convert(path, '-o', 'extended_l2=on')],
+    ['of few subclusters', 'copied', writeFewSubclusters],
+    [
+      'of few subclusters after compressed clusters',
+      'converted',
+      (path) => {
+        convert(path, '-c', '-o', 'extended_l2=on');
+        writeInto(path, 'write -q -P 9 25M 2k');
+      },
+    ],
     ['that is preallocated', 'copied', (path) => convert(path, '-o', 'preallocation=full')],
     ['written backwards', 'copied', writeBackwards],
     [
@@ -107,6 +123,25 @@ describe('a qcow2', () => {
     server.set('dropped', await readFile(path));
     const { sha256 } = await bench.import(server.url('drops-once', 'dropped'), claim);
     expect(sha256).toBe(await sha256AsConverted(path));
+  });
+
+  test('of few subclusters is taken from a server without ranges', async () => {
+    const path = join(work, 'few');
+    writeFewSubclusters(path);
+    server.set('few', await readFile(path));
+    const { detail, sha256 } = await bench.import(server.url('no-ranges', 'few'), claim);
+    expect(detail).toBe('');
+    expect(sha256).toBe(await sha256AsConverted(path));
+  });
+
+  test('of which a subcluster lies beyond the end of the file is CorruptImage', async () => {
+    const path = join(work, 'few-cut');
+    writeFewSubclusters(path);
+    const whole = await readFile(path);
+    server.set('few-cut', whole.subarray(0, whole.byteLength - 512));
+    for (const behaviour of ['ranges', 'no-ranges']) {
+      expect(await bench.import(server.url(behaviour, 'few-cut'), claim)).toMatchObject({ code: 'CorruptImage' });
+    }
   });
 
   test('of which a cluster lies beyond the end of the file is CorruptImage', async () => {
