@@ -232,10 +232,10 @@ export class Pool {
       const doomed = this.#layout.temporary(randomBytes(8).toString('hex'));
       await rename(this.#layout.volume(id), doomed);
       this.#records.forget(id);
-      await syncDirectory(this.#layout.volumes);
-      this.#records.tellGone(id);
       // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
       try {
+        await syncDirectory(this.#layout.volumes);
+        this.#records.tellGone(id);
         await removeTree(doomed);
       } finally {
         this.#opened.ledger.release(id);
