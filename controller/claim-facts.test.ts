@@ -224,6 +224,15 @@ describe('of the claim is told', () => {
     expect(await gather(claim)).toMatchObject(facts);
   });
 
+  test('that a node had no room for its volume, until one holds it', async () => {
+    const refusal = new Fault('PoolFull', 'node one: no room');
+    parts.context.refusals.set(volumeId, refusal);
+    const two = parts.node('two', 1e9);
+    expect((await gather(claimOf(onOne))).obstacle).toBe(refusal);
+    two.volumes.set(volumeId, volumeOf());
+    expect((await gather(claimOf(onOne))).obstacle).toBeUndefined();
+  });
+
   test('what failed in this round, and whether a failed attempt is followed by another, by the settings', async () => {
     const obstacle = new Fault('NodeLost', 'away');
     const facts = await gather(claimOf(imports), obstacle);

@@ -52,7 +52,7 @@ export async function claimFacts(
     readiness: await readinessOf(context, claim, content, source, view?.live.has(volumeId) === true),
     outcome: context.outcomes.get(volumeId),
     cancelRequested: isWishedToEnd(claim, dataVolume?.metadata.annotations),
-    obstacle: obstacle ?? view?.unreadable.get(volumeId) ?? context.refusals.get(volumeId),
+    obstacle: obstacle ?? view?.unreadable.get(volumeId) ?? refusalOf(context, volumeId),
     plan: ({ fault, state: failed, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config: context.config },
@@ -60,6 +60,11 @@ export async function claimFacts(
       }),
     now: new Date(),
   };
+}
+
+/** That a node had no room says nothing once any node holds the volume: its refusal may come late, or be repeated. */
+function refusalOf(context: ControllerContext, volumeId: VolumeId): Fault | undefined {
+  return context.nodes.holderOf(volumeId) === undefined ? context.refusals.get(volumeId) : undefined;
 }
 
 function isWishedToEnd(claim: Claim, ofDataVolume: Readonly<Record<string, string>> | undefined): boolean {

@@ -131,6 +131,22 @@ describe('a controller on a cluster', () => {
     await fixture.phase('disk', 'Succeeded');
   });
 
+  test('takes no late word of a node without room for the volume that another has made since', async () => {
+    await fixture.dataVolume('disk', blank);
+    const claim = await fixture.until(resources.claims, key('disk'), hasNode);
+    if (claim === undefined) throw new Error('no claim');
+    const volumeId = volumeIdOf(claim.metadata.uid ?? '');
+    const fault = faultRecord(new Fault('NoSpace', '1 byte is free'));
+    const full = await fixture.worker('full');
+    worker.refuse = (call) => {
+      if (call === 'volume.claimFence') throw new Fault('PoolReadOnly', 'not yet');
+    };
+    await provision(claim);
+    await full.channel?.call('volume.refused', { volumeId, fault });
+    worker.refuse = () => undefined;
+    await fixture.phase('disk', 'Succeeded');
+  });
+
   test('deletes no volume itself', async () => {
     await fixture.dataVolume('disk', blank);
     const claim = await fixture.until(resources.claims, key('disk'), hasNode);
