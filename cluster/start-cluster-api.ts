@@ -26,7 +26,7 @@ export interface ClusterApiOptions {
   provisioning: Provisioning;
   tokens: UploadTokens;
   tokenLifetimeSeconds: number;
-  /** How often the front proxy's CA is read again: a cluster rotates it now and then. */
+  /** How often it is read again by what the front proxy is known: a cluster rotates its CA now and then. */
   everySeconds: number;
   logger: Logger;
 }
@@ -62,12 +62,12 @@ export async function startClusterApi(
   const looking = setInterval(() => {
     readFrontProxy(options.reader).then(
       (found) => {
-        if (found.ca === proxy.ca) return;
+        const isRenewed = found.ca !== proxy.ca;
         proxy = found;
-        renew();
+        if (isRenewed) renew();
       },
       (error: unknown) =>
-        options.logger.warn({ err: toFault(error) }, 'the CA of the front proxy could not be read again'),
+        options.logger.warn({ err: toFault(error) }, 'what the front proxy is known by could not be read again'),
     );
   }, options.everySeconds * 1_000);
   const bound = await listenOn(app.server, options.address);
