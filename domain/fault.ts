@@ -39,6 +39,12 @@ export function faultRecord(fault: Fault): FaultRecord {
   return { code: fault.code, detail: fault.detail, retryable: fault.retryable, nextStep: fault.row.nextStep };
 }
 
+/** A fault as a person reads it: the code first and what happened, what exactly, what to do next. */
+export function faultText({ code, row, detail }: Fault): string {
+  const said = detail.trim() === '' ? '' : `  ${detail.trim()}\n`;
+  return `${code}: ${row.sentence}\n${said}  ${row.nextStep}\n`;
+}
+
 export function isFaultCode(code: unknown): code is FaultCode {
   return typeof code === 'string' && Object.hasOwn(faultCatalogue, code);
 }

@@ -2,7 +2,7 @@
 // upload proxy and worker, starts again what dies, kills what hangs, and ends them in order. Needs no root.
 import { extname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Fault, toFault } from '../domain/fault.ts';
+import { Fault, faultText, toFault } from '../domain/fault.ts';
 import { CertificateAuthority } from '../runtime/certificates.ts';
 import { type Config, loadConfig } from '../runtime/config.ts';
 import { chooseDataDirectory, type DataLayout, layoutOf, makeDirectories } from '../runtime/data-directory.ts';
@@ -163,7 +163,7 @@ Ctrl-C stops it; everything is kept.
 }
 
 function tellFault(fault: Fault): void {
-  tell(2, `longshore up: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
+  tell(2, faultText(fault));
 }
 
 try {

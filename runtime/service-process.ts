@@ -1,6 +1,6 @@
 // One process of the service from its environment: settings, log, life. A setting that cannot be used is told like any other fault.
 import { join } from 'node:path';
-import { toFault } from '../domain/fault.ts';
+import { faultText, toFault } from '../domain/fault.ts';
 import { type Config, loadConfig } from './config.ts';
 import { chooseDataDirectory, type DataLayout, layoutOf } from './data-directory.ts';
 import { type Beginning, type RunningProcess, runProcess } from './lifecycle.ts';
@@ -47,7 +47,7 @@ export async function runServiceProcess(service: ServiceProcess): Promise<void> 
   } catch (error) {
     const fault = toFault(error);
     tell(1, faultReport(fault));
-    tell(2, `longshore ${service.name}: ${fault.row.sentence} ${fault.detail}\n${fault.row.nextStep}\n`);
+    tell(2, faultText(fault));
     process.exitCode = fault.row.exit;
   }
 }

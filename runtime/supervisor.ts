@@ -2,6 +2,7 @@
 // DIR/up.json, and ends them in the reverse order.
 //
 //   redis ──► api (with the controller) ──► upload proxy, worker
+import { rm } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import type { Config } from './config.ts';
 import type { DataLayout } from './data-directory.ts';
@@ -51,6 +52,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const undo = new AsyncDisposableStack();
   try {
     const running = new RunningParts(options);
+    await running.forgetFormer();
     undo.defer(() => running.forget());
     const redisUrl = await startRedis(options, running, undo);
     const environment = environmentOf(options, redisUrl);
@@ -160,18 +162,22 @@ class RunningParts {
     this.#writing = this.#writing.then(() => this.#write());
   }
 
-  /** The service ends; the file tells of no process any more. */
+  /** What a service that was killed left behind tells of processes that are dead, or of others by now. */
+  forgetFormer(): Promise<void> {
+    return this.#keep('removed', () => rm(this.#options.layout.up, { force: true }));
+  }
+
+  /** The service ends, and the file with it. */
   async forget(): Promise<void> {
-    for (const name of Object.keys(this.#parts)) delete this.#parts[name];
     await this.#writing;
-    await this.#write();
+    await this.forgetFormer();
   }
 
   async #write(): Promise<void> {
-    const { layout, addresses, config, logger } = this.#options;
+    const { layout, addresses, config } = this.#options;
     const content = {
       schemaVersion,
-      pid: Object.keys(this.#parts).length === 0 ? undefined : process.pid,
+      pid: process.pid,
       startedAt: this.#startedAt,
       data: layout.root,
       pool: layout.pool,
@@ -180,11 +186,17 @@ class RunningParts {
       uploadProxy: `https://${formatAddress(addresses.uploadProxy)}`,
       processes: this.#parts,
     };
+    const text = `${JSON.stringify(content, undefined, 2)}\n`;
+    await this.#keep('written', () => writeDurably(layout.up, text, 0o600));
+  }
+
+  /** What fails is told and not fatal: nothing of the service reads the file. */
+  async #keep(what: 'written' | 'removed', change: () => Promise<void>): Promise<void> {
+    const { layout, logger } = this.#options;
     try {
-      await writeDurably(layout.up, `${JSON.stringify(content, undefined, 2)}\n`, 0o600);
+      await change();
     } catch (error) {
-      // Told and not fatal: nothing of the service reads the file.
-      logger.error({ err: new Fault('Internal', `${layout.up} cannot be written`, { cause: error }) }, 'up.json');
+      logger.error({ err: new Fault('Internal', `${layout.up} cannot be ${what}`, { cause: error }) }, 'up.json');
     }
   }
 }

@@ -17,7 +17,7 @@ test.each([
   // No directory can be made there: the service says which one and ends.
   const failed = run(longshore, words, { timeout: 30_000 });
   await expect(failed).rejects.toMatchObject({
-    stderr: expect.stringMatching(/^longshore up: .*\/dev\/null\/no where/s),
+    stderr: expect.stringMatching(/^InvalidSetting: .*\/dev\/null\/no where/s),
   });
 });
 

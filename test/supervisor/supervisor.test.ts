@@ -1,5 +1,5 @@
 // `longshore up` as a person meets it: what it says, what it refuses, what it starts again, and that it leaves nothing running.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -55,7 +55,7 @@ describe('a running service', () => {
     const second = await Service.spawn({ directory: service.directory });
     const end = await second.ended;
     expect(end.code).toBe(faultCatalogue.AlreadyRunning.exit);
-    expect(second.output).toContain(faultCatalogue.AlreadyRunning.sentence);
+    expect(second.output).toMatch(new RegExp(`^AlreadyRunning: ${faultCatalogue.AlreadyRunning.sentence}$`, 'm'));
     expect((await service.probe('api', 'livez')).status).toBe(200);
   });
 
@@ -79,6 +79,7 @@ describe('a running service', () => {
     const token = service.adminToken;
     const end = await service.end('SIGTERM');
     expect(end).toEqual({ code: 0, signal: null });
+    expect(existsSync(join(service.directory, 'up.json'))).toBe(false);
     const again = await Service.start({ directory: service.directory });
     expect(again.adminToken).toBe(token);
     const { body } = await again.call<{ status?: { phase?: string } }>('GET', `${volumes}/first`);
@@ -99,7 +100,7 @@ describe('a service that cannot start says why and leaves nothing running', () =
     expect(end.code).toBe(faultCatalogue.AddressInUse.exit);
     expect(service.output).toContain(faultCatalogue.AddressInUse.sentence);
     expect(service.output).toContain(faultCatalogue.AddressInUse.nextStep);
-    expect(service.state.processes).toEqual({});
+    expect(existsSync(join(service.directory, 'up.json'))).toBe(false);
     await rm(service.directory, { recursive: true });
   });
 
@@ -128,7 +129,7 @@ describe('a service that cannot start says why and leaves nothing running', () =
     const service = await Service.spawn({ words: ['--pool', path] });
     expect(await service.ended).toEqual({ code: faultCatalogue.InvalidSetting.exit, signal: null });
     expect(service.output).toContain(`pool (--pool, LONGSHORE_POOL) ${path}: `);
-    expect(service.state.processes).toEqual({});
+    expect(existsSync(join(service.directory, 'up.json'))).toBe(false);
     await rm(service.directory, { recursive: true });
   });
 
