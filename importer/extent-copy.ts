@@ -8,7 +8,7 @@ import type { MappedExtent } from '../volumes/qemu-img.ts';
 import type { Staging } from '../volumes/staging.ts';
 import type { Conversion } from './conversion.ts';
 import { NbdServer } from './nbd/nbd-server.ts';
-import type { RandomReader } from './nbd/random-reader.ts';
+import { beyondEnd, type RandomReader } from './nbd/random-reader.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
 /** Of the disk: that many bytes from `start` on are those of the source from `offset` on. */
@@ -20,23 +20,36 @@ export interface PlainExtent {
 
 /** Of extents that follow: as much as is fetched ahead of one. */
 const preparedBytes = 8 * 1024 * 1024;
-/** So that memory stays bounded: about 8 MiB. An image in more pieces is for qemu-img to convert. */
+/** Zeros included, so that memory stays bounded: about 8 MiB. An image in more pieces is for qemu-img to convert. */
 const mostExtents = 65_536;
+/** More than `fewExtents` that are shorter than this on average are for qemu-img too: it asks for several at once. */
+const shortBytes = 64 * 1024;
+const fewExtents = 1024;
+
+export interface PlainSource extends Pick<Conversion, 'reader' | 'format' | 'signal'> {
+  /** Length of the image as a file. */
+  totalBytes: number;
+}
 
 /**
  * The data of the image, in order; the rest of it is zeros.
- * @returns undefined where qemu-img has to convert it: something is compressed, or it is in too many pieces
- * @throws Fault of the reader, CorruptImage, ConversionFailed, OutOfMemory, TimedOut, or the reason of the abort; no child or socket is left
+ * @returns undefined where qemu-img has to convert it: something is compressed, or it is in too many or too small pieces
+ * @throws Fault of the reader, CorruptImage, ConversionFailed, OutOfMemory, TimedOut, StaleAttempt, or the reason of the abort; no child or socket is left
  */
 export async function findPlainExtents(
-  { reader, format, signal }: Pick<Conversion, 'reader' | 'format' | 'signal'>,
+  { reader, format, signal, totalBytes }: PlainSource,
   staging: Staging,
   { qemuImg }: Pick<TransferHooks, 'qemuImg'>,
 ): Promise<PlainExtent[] | undefined> {
   const server = await NbdServer.listen(join(staging.directory, 'nbd'), reader);
-  const ended = AbortSignal.any([signal, server.failed]);
+  const map = qemuImg.map({
+    source: { nbdSocket: server.socketPath },
+    format,
+    signal: AbortSignal.any([signal, server.failed]),
+    onSpawn: (pid) => staging.adopt(pid),
+  });
   try {
-    return await plainOnes(qemuImg.map({ source: { nbdSocket: server.socketPath }, format }, ended));
+    return await plainOnes(map, totalBytes);
   } catch (error) {
     throw server.failed.aborted ? server.failed.reason : error;
   } finally {
@@ -44,18 +57,26 @@ export async function findPlainExtents(
   }
 }
 
-async function plainOnes(mapped: AsyncIterable<MappedExtent>): Promise<PlainExtent[] | undefined> {
+async function plainOnes(mapped: AsyncIterable<MappedExtent>, totalBytes: number): Promise<PlainExtent[] | undefined> {
   const extents: PlainExtent[] = [];
-  let end = 0;
+  let [end, pieces, dataBytes] = [0, 0, 0];
   for await (const { start, length, zero, offset } of mapped) {
     // An image may have taken qemu-img over: what it says is not believed.
-    if (start < end) throw new Fault('ConversionFailed', `qemu-img maps byte ${start} after byte ${end}`);
+    if (start < end || length === 0 || !Number.isSafeInteger(start + length)) {
+      throw new Fault('ConversionFailed', `qemu-img maps ${length} bytes from byte ${start} on, after byte ${end}`);
+    }
     end = start + length;
+    pieces += 1;
+    if (pieces > mostExtents) return undefined;
     if (zero) continue;
-    if (offset === undefined || extents.length === mostExtents) return undefined;
+    if (offset === undefined) return undefined;
+    // Not left to the reader: what a compressed sector may lack at the end of a file, a plain cluster may not.
+    if (offset + length > totalBytes) throw beyondEnd(offset + length, totalBytes);
     extents.push({ start, length, offset });
+    dataBytes += length;
   }
-  return extents;
+  const areShort = extents.length > fewExtents && dataBytes < extents.length * shortBytes;
+  return areShort ? undefined : extents;
 }
 
 /** The writer has all of it afterwards but the zeros at the end; a failure destroys the writer. @throws Fault of the reader, ImageTooLarge, NoSpace */
@@ -65,10 +86,11 @@ export async function copyExtents(
   writer: DiskWriter,
   { signal, onCopied }: { signal: AbortSignal; onCopied: (bytes: number) => void },
 ): Promise<void> {
+  const ahead = new FetchingAhead(extents, reader);
   const bytes = async function* (): AsyncGenerator<Buffer, void, undefined> {
     for (const [index, { start, length, offset }] of extents.entries()) {
       await writer.skip(start - writer.bytesWritten);
-      prepareFrom(extents, index + 1, reader);
+      ahead.goOn(index);
       for await (const piece of reader.read(offset, length)) {
         try {
           yield piece.bytes; // copied when the writer wants the next
@@ -82,13 +104,30 @@ export async function copyExtents(
   await pipeline(bytes, writer, { signal });
 }
 
-/** What comes next is fetched meanwhile, where it is near: within a long extent the reader sees for itself how reading goes on. */
-function prepareFrom(extents: readonly PlainExtent[], index: number, reader: RandomReader): void {
-  let bytes = 0;
-  for (let next = index; next < extents.length; next += 1) {
-    const extent = extents[next];
-    bytes += extent?.length ?? 0;
-    if (extent === undefined || bytes > preparedBytes) return;
-    reader.prepare(extent.offset, extent.length);
+/** What comes next is fetched meanwhile, where it is near: within a long extent the reader sees for itself how reading goes on. Each extent once. */
+class FetchingAhead {
+  readonly #extents: readonly PlainExtent[];
+  readonly #reader: RandomReader;
+  /** The first one that is not prepared. */
+  #next = 0;
+  /** Where the last prepared one ends, and how far reading is; both count the bytes of the extents. */
+  #preparedTo = 0;
+  #readTo = 0;
+
+  constructor(extents: readonly PlainExtent[], reader: RandomReader) {
+    this.#extents = extents;
+    this.#reader = reader;
+  }
+
+  /** Reading comes to that extent: every index once, in order. */
+  goOn(index: number): void {
+    this.#readTo += this.#extents[index]?.length ?? 0;
+    if (this.#next <= index) [this.#next, this.#preparedTo] = [index + 1, this.#readTo];
+    for (; this.#next < this.#extents.length; this.#next += 1) {
+      const extent = this.#extents[this.#next];
+      if (extent === undefined || this.#preparedTo + extent.length > this.#readTo + preparedBytes) return;
+      if (!this.#reader.prepare(extent.offset, extent.length)) return;
+      this.#preparedTo += extent.length;
+    }
   }
 }

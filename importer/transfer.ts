@@ -1,6 +1,5 @@
 // How bytes get from a source into the disk: straight through, by ranges, or by way of a scratch file. Each leaves the disk unfinished in
 // the staging; a failure or abort leaves no child, socket or open file, and whatever lies in the staging is discarded with it.
-import { once } from 'node:events';
 import { Fault } from '../domain/fault.ts';
 import { DiskWriter } from '../volumes/disk-writer.ts';
 import type { FollowingDigest } from '../volumes/following-digest.ts';
@@ -39,20 +38,10 @@ export interface BroughtDisk extends AsyncDisposable {
 /** Raw content: decompressed by native children, zeros left out, digests made on the way. */
 export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<BroughtDisk> {
   const { target, signal, hooks, timer, probe } = transfer;
-  const writer = await DiskWriter.open(target.path, {
-    capBytes: target.sizeBytes,
-    preallocation: target.preallocation,
-  });
   // The writer copies a piece before it wants the next; a pipe to a child does not.
   const bytes = probe.compressions.length === 0 ? source.pieces() : source.stream();
   const passing = digest.through(bytes, (done) => timer.advance({ bytesDone: done }));
-  try {
-    await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
-  } catch (error) {
-    if (!writer.destroyed) writer.destroy();
-    throw isTooLarge(error) ? imageTooLarge(undefined, target.sizeBytes) : error;
-  }
-  return writtenDisk(writer, target);
+  return writeDisk(target, (writer) => decompressInto(passing, probe.compressions, writer, { ...hooks, signal }));
 }
 
 /** An image that is read by ranges, only where it has data: copied from where its clusters lie, or converted by qemu-img. */
@@ -70,7 +59,8 @@ export async function convertByRanges(source: HttpSource, transfer: Transfer): P
   const onPercent = (percent: number): void => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) });
   const conversion = { ...conversionOf(transfer), reader, onPercent };
   try {
-    const extents = probe.format === 'qcow2' ? await findPlainExtents(conversion, staging, hooks) : undefined;
+    const plain = { ...conversion, totalBytes };
+    const extents = probe.format === 'qcow2' ? await findPlainExtents(plain, staging, hooks) : undefined;
     if (extents !== undefined) return await copyPlainly(extents, conversion, transfer);
     return convertedDisk(transfer, await convertFromReader(conversion, staging, hooks));
   } finally {
@@ -84,15 +74,8 @@ async function copyPlainly(
   { reader, onPercent }: Pick<Conversion, 'reader' | 'onPercent'>,
   { target, signal }: Transfer,
 ): Promise<BroughtDisk> {
-  const writer = await DiskWriter.open(target.path, {
-    capBytes: target.sizeBytes,
-    preallocation: target.preallocation,
-  });
-  await copyExtents(extents, reader, writer, {
-    signal,
-    onCopied: (bytes) => onPercent((100 * bytes) / target.sizeBytes),
-  });
-  return writtenDisk(writer, target);
+  const onCopied = (bytes: number): void => onPercent((100 * bytes) / target.sizeBytes);
+  return writeDisk(target, (writer) => copyExtents(extents, reader, writer, { signal, onCopied }));
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -149,15 +132,27 @@ export async function convertReceivedFile(transfer: Transfer, fileBytes: number)
   return convertedDisk(transfer, digest);
 }
 
-function writtenDisk(writer: DiskWriter, { sizeBytes }: DiskTarget): BroughtDisk {
-  return {
-    settle: () => writer.finish(sizeBytes),
-    [Symbol.asyncDispose]: async () => {
-      if (writer.destroyed) return;
-      writer.destroy();
-      await once(writer, 'close');
-    },
-  };
+/** A new disk, to which `write` gives all that it has. Where that fails, its file is closed when this rejects. */
+async function writeDisk(target: DiskTarget, write: (writer: DiskWriter) => Promise<void>): Promise<BroughtDisk> {
+  const { path, sizeBytes, preallocation } = target;
+  const writer = await DiskWriter.open(path, { capBytes: sizeBytes, preallocation });
+  try {
+    await write(writer);
+  } catch (error) {
+    await giveUp(writer);
+    throw isTooLarge(error) ? imageTooLarge(undefined, sizeBytes) : error;
+  }
+  return { settle: () => writer.finish(sizeBytes), [Symbol.asyncDispose]: () => giveUp(writer) };
+}
+
+/** Returns when the file is closed; who destroyed the writer before does not wait for that. */
+async function giveUp(writer: DiskWriter): Promise<void> {
+  if (writer.closed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  writer.on('error', () => undefined); // the attempt has its reason already, and discards the file
+  writer.once('close', () => resolve());
+  writer.destroy();
+  await promise;
 }
 
 /** qemu-img has closed it already. */

@@ -193,7 +193,7 @@ test.each([
 describe('the map of an image', () => {
   const mapOf = async (path: string): Promise<MappedExtent[]> => {
     const extents: MappedExtent[] = [];
-    for await (const extent of qemuImg.map({ source: { path }, format: 'qcow2' }, signal)) extents.push(extent);
+    for await (const extent of qemuImg.map({ source: { path }, format: 'qcow2', signal })) extents.push(extent);
     return extents;
   };
 

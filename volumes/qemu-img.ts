@@ -35,6 +35,11 @@ export interface ImageSource {
   format: ImageFormat;
 }
 
+export interface MapRequest extends ImageSource {
+  signal: AbortSignal;
+  onSpawn?: (pid: number) => void | Promise<void>;
+}
+
 export interface ConvertRequest extends ImageSource {
   /** New or empty: becomes as long as the image. Longer: the image is written to its beginning, and it must read as zeros until then. */
   target: string;
@@ -89,9 +94,9 @@ export class QemuImg {
 
   /**
    * Where the content of an image lies, in order, up to its virtual size. Streamed; who takes no more of it ends the child.
-   * @throws Fault CorruptImage, ConversionFailed, OutOfMemory, TimedOut, or the reason of the abort
+   * @throws Fault CorruptImage, ConversionFailed, OutOfMemory, TimedOut, what onSpawn throws, or the reason of the abort
    */
-  async *map(image: ImageSource, signal: AbortSignal): AsyncGenerator<MappedExtent> {
+  async *map({ signal, onSpawn, ...image }: MapRequest): AsyncGenerator<MappedExtent> {
     const source = await openSource(image.source);
     try {
       const child = spawnLimited({
@@ -106,7 +111,7 @@ export class QemuImg {
         classify: classifyEnd,
       });
       try {
-        if (child.stdout !== null) yield* parseExtents(child.stdout);
+        if (child.stdout !== null) yield* readWhile(child.stdout, async () => onSpawn?.(child.pid));
         await child.done;
       } finally {
         await child.kill(new Fault('Cancelled', 'no more of the map is wanted'));
@@ -178,6 +183,18 @@ export async function* dataExtents(
   } finally {
     stop.abort();
     await file.close();
+  }
+}
+
+/** Reads from the start, since what a child has said that is gone is lost to who listens later; yields once the work is done. */
+async function* readWhile(output: Readable, work: () => Promise<void>): AsyncGenerator<MappedExtent> {
+  const extents = parseExtents(output);
+  const [first] = await Promise.all([extents.next(), work()]);
+  try {
+    if (first.done !== true) yield first.value;
+    yield* extents;
+  } finally {
+    await extents.return(undefined);
   }
 }
 

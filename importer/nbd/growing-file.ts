@@ -1,7 +1,7 @@
 // Random access to a file that is still being written from its beginning: a read of what is not there yet waits for it.
 import { type FileHandle, open } from 'node:fs/promises';
 import { Fault } from '../../domain/fault.ts';
-import { keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
+import { beyondEnd, keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
 
 const pieceBytes = 2 * 1024 * 1024;
 
@@ -45,8 +45,9 @@ export class GrowingFile implements RandomReader {
     this.#tellChange();
   }
 
-  prepare(): void {
-    // The kernel reads ahead.
+  /** The kernel reads ahead. */
+  prepare(): boolean {
+    return true;
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Piece, void, undefined> {
@@ -69,9 +70,7 @@ export class GrowingFile implements RandomReader {
     const end = offset + length;
     await this.#waitFor(end);
     const known = Math.min(end, this.#availableBytes);
-    if (end - known > sectorSlackBytes || known <= offset) {
-      throw new Fault('CorruptImage', `the image needs byte ${end} of a file of ${this.#availableBytes} bytes`);
-    }
+    if (end - known > sectorSlackBytes || known <= offset) throw beyondEnd(end, this.#availableBytes);
     for (let at = offset; at < known; ) {
       const { bytesRead } = await this.#file.read(this.#memory, 0, Math.min(pieceBytes, known - at), at);
       if (bytesRead === 0) throw new Fault('Internal', 'the staged file is shorter than it was');

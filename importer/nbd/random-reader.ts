@@ -1,4 +1,5 @@
 // What the NBD server shows: content of which any part can be read.
+import { Fault } from '../../domain/fault.ts';
 
 export interface Piece {
   readonly bytes: Buffer;
@@ -7,8 +8,11 @@ export interface Piece {
 }
 
 export interface RandomReader {
-  /** Says that this part will be read soon. Never fails: a failure comes with the read. */
-  prepare(offset: number, length: number): void;
+  /**
+   * Says that this part will be read soon. Never fails: a failure comes with the read.
+   * @returns false where there is no memory for it yet, so that asking again later may help
+   */
+  prepare(offset: number, length: number): boolean;
   /**
    * The bytes in order, in pieces. A few may be held while the next ones are asked for; a reader waits for memory in the end.
    * @throws Fault CorruptImage for what lies beyond the end, and whatever the source fails with
@@ -22,4 +26,9 @@ export const sectorSlackBytes = 511;
 /** A piece whose memory nobody uses again. */
 export function keptPiece(bytes: Buffer): Piece {
   return { bytes, release: () => undefined };
+}
+
+/** What a read throws whose end the content does not reach. */
+export function beyondEnd(end: number, totalBytes: number): Fault {
+  return new Fault('CorruptImage', `the image needs byte ${end} of a file of ${totalBytes} bytes`);
 }

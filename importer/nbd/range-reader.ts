@@ -1,7 +1,8 @@
 // Random access to a source that serves ranges. Whole segments are fetched and kept for a while; sequential reading is met by fetching ahead
 // over several connections. Memory is a fixed set of buffers, whatever the size of the source.
 import { Fault } from '../../domain/fault.ts';
-import { keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
+import { type KnownPart, KnownParts } from './known-parts.ts';
+import { beyondEnd, keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
 
 /** Fills the memory with the bytes from `start` on, in order, and tells of each piece how long it is. */
 export type FillMemory = (start: number, memory: Buffer, onFilled: (bytes: number) => void) => Promise<void>;
@@ -15,15 +16,8 @@ export interface RangeReaderOptions {
   fill: FillMemory;
 }
 
-/** A piece of the source in memory. */
-export interface KnownPart {
-  offset: number;
-  bytes: Buffer;
-}
-
 /** A shorter read that is not where reading goes on is one of a table: fetched alone, and remembered. */
 const tableBytes = 256 * 1024;
-const tablesRemembered = 32;
 const segmentBytes = 4 * 1024 * 1024;
 const segmentsKept = 8;
 const segmentsAhead = 3;
@@ -48,7 +42,7 @@ interface Segment {
 export class RangeReader implements RandomReader {
   readonly #options: RangeReaderOptions;
   readonly #segments = new Map<number, Segment>();
-  readonly #tables: KnownPart[];
+  readonly #tables: KnownParts;
   #buffers = 0;
   #clock = 0;
   /** Where reading is. */
@@ -60,13 +54,16 @@ export class RangeReader implements RandomReader {
 
   constructor(options: RangeReaderOptions) {
     this.#options = options;
-    this.#tables = [{ offset: 0, bytes: options.head }, ...options.parts];
+    this.#tables = new KnownParts(options.head, options.parts);
   }
 
-  prepare(offset: number, length: number): void {
-    if (offset >= this.#options.totalBytes || this.#isTable(offset, length)) return;
+  prepare(offset: number, length: number): boolean {
+    if (offset >= this.#options.totalBytes || this.#isTable(offset, length)) return true;
     const last = Math.floor((Math.min(offset + length, this.#options.totalBytes) - 1) / segmentBytes);
-    for (let index = Math.floor(offset / segmentBytes); index <= last; index += 1) this.#begin(index, 'usedUp');
+    for (let index = Math.floor(offset / segmentBytes); index <= last; index += 1) {
+      if (!this.#segments.has(index) && this.#begin(index, 'usedUp') === undefined) return false;
+    }
+    return true;
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Piece, void, undefined> {
@@ -103,23 +100,15 @@ export class RangeReader implements RandomReader {
   #isTable(offset: number, length: number): boolean {
     if (length > tableBytes) return false;
     const index = Math.floor(offset / segmentBytes);
-    return !this.#segments.has(index) && (this.#remembered(offset, length) !== undefined || !this.#isNear(index));
-  }
-
-  #remembered(offset: number, length: number): Buffer | undefined {
-    const part = this.#tables.find(
-      (one) => one.offset <= offset && offset + length <= one.offset + one.bytes.byteLength,
-    );
-    return part?.bytes.subarray(offset - part.offset, offset - part.offset + length);
+    return !this.#segments.has(index) && (!this.#isNear(index) || this.#tables.find(offset, length) !== undefined);
   }
 
   async #table(offset: number, end: number): Promise<Buffer> {
-    const known = this.#remembered(offset, end - offset);
+    const known = this.#tables.find(offset, end - offset);
     if (known !== undefined) return known;
     const bytes = Buffer.allocUnsafeSlow(end - offset);
     await this.#options.fill(offset, bytes, () => undefined);
-    this.#tables.push({ offset, bytes });
-    if (this.#tables.length > tablesRemembered) this.#tables.shift();
+    this.#tables.remember({ offset, bytes });
     return bytes;
   }
 
@@ -244,8 +233,4 @@ async function filledTo(segment: Segment, end: number): Promise<void> {
     if (segment.complete) throw new Fault('SourceInterrupted', 'a part of the source came short');
     await segment.change.promise;
   }
-}
-
-function beyondEnd(end: number, totalBytes: number): Fault {
-  return new Fault('CorruptImage', `the image needs byte ${end} of a file of ${totalBytes} bytes`);
 }

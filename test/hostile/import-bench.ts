@@ -1,6 +1,7 @@
 // A pool, an attempt and all that an import wants, for tests: one call imports a URL and tells how it ended and what lies in the staging.
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
 import type { TransferReport } from '../../domain/volume-record.ts';
 import { type ImportRequest, importImage } from '../../importer/import-image.ts';
@@ -22,6 +23,8 @@ export interface Ending {
   sha256: string | undefined;
   /** What lies in the staging at the end. */
   left: string[];
+  /** Children that were made known to the staging. */
+  children: number;
   lastProgress: TransferProgress | undefined;
 }
 
@@ -87,8 +90,11 @@ export class ImportBench {
     const left = (await readdir(staging.directory)).sort();
     const disk = ending.report === undefined ? undefined : await readFile(staging.diskPath);
     const sha256 = disk === undefined ? undefined : createHash('sha256').update(disk).digest('hex');
+    const known = left.includes('children.json')
+      ? JSON.parse(await readFile(join(staging.directory, 'children.json'), 'utf8')).children.length
+      : 0;
     await staging.discard();
-    return { ...ending, sha256, left, lastProgress: undefined };
+    return { ...ending, sha256, left, children: known, lastProgress: undefined };
   }
 
   /** What the pool holds beside its volumes' records: must be nothing when all attempts were discarded. */
