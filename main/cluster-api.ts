@@ -21,6 +21,7 @@ await runServiceProcess({
     const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.api, everySeconds, onWritten, logger });
     const { tokenLifetimeSeconds } = config;
     const tokens = await UploadTokens.open(layout.pki, { lifetimeSeconds: tokenLifetimeSeconds });
+    onWritten(() => void tokens.takeKeys(logger));
     const api = await startClusterApi({
       ...{ address: { host: config.listenHost, port: config.apiPort }, tls, reader: store, client },
       ...{ tokens, tokenLifetimeSeconds, everySeconds, logger },

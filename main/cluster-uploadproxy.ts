@@ -24,6 +24,7 @@ await runServiceProcess({
     const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);
+    onWritten(() => void tokens.takeKeys(logger));
     const redis = await openRedis(config.redisUrl, { logger });
     undo.defer(() => redis.disconnect());
     const registry = new WorkerRegistry(redis);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SignJWT } from 'jose/jwt/sign';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createLogger } from './logger.ts';
 import { UploadTokens } from './upload-tokens.ts';
 
 const target = { namespace: 'web', name: 'disk', uid: 'u-1' };
@@ -62,4 +63,22 @@ test('no algorithm, another algorithm, another issuer and another key are refuse
 test('a token of ours that lacks what an upload needs is malformed', async () => {
   const token = await signedBy('cdi-apiserver', 'PS256');
   await expect(tokens.verify(token, after(1))).rejects.toMatchObject({ code: 'MalformedRequest' });
+});
+
+test('keys that take the place of the former ones are taken by who issues and by who verifies, and the former tokens end', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'longshore-tokens-'));
+  const issuer = await UploadTokens.open(place, { lifetimeSeconds: 300 });
+  const verifier = await UploadTokens.openVerifier(place);
+  const before = await issuer.issue(target, issued);
+  await rm(place, { recursive: true });
+  const logger = createLogger({ logLevel: 'silent' }, 'test');
+  await verifier.takeKeys(logger); // there are none at the moment: the former stay
+  await UploadTokens.ensureKeys(place);
+  await verifier.verify(before, after(1));
+  await Promise.all([issuer.takeKeys(logger), verifier.takeKeys(logger)]);
+  const newest = await UploadTokens.openVerifier(place);
+  const token = await issuer.issue(target, issued);
+  for (const each of [newest, verifier]) expect(await each.verify(token, after(1))).toMatchObject({ name: 'disk' });
+  await expect(verifier.verify(before, after(1))).rejects.toMatchObject({ code: 'TokenInvalid' });
+  await rm(place, { recursive: true });
 });

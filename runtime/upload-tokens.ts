@@ -8,9 +8,10 @@ import { JWTExpired } from 'jose/errors';
 import { SignJWT } from 'jose/jwt/sign';
 import { jwtVerify } from 'jose/jwt/verify';
 import { Compile, type Validator } from 'typebox/compile';
-import { Fault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
 import { TokenClaims, tokenIssuer } from '../domain/upload-token.ts';
 import { writeDurably } from './durable-file.ts';
+import type { Logger } from './logger.ts';
 
 const algorithm = 'PS256';
 const leewaySeconds = 10;
@@ -23,15 +24,21 @@ export interface TokenTarget {
   uid: string;
 }
 
+interface TokenKeys {
+  publicKey: KeyObject;
+  privateKey?: KeyObject;
+}
+
 export class UploadTokens {
-  readonly #publicKey: KeyObject;
-  readonly #privateKey: KeyObject | undefined;
+  #keys: TokenKeys;
+  readonly #read: () => Promise<TokenKeys>;
+  #reading: Promise<void> = Promise.resolve();
   readonly #lifetimeSeconds: number;
   readonly #validator: Validator = Compile(TokenClaims);
 
-  private constructor(keys: { publicKey: KeyObject; privateKey?: KeyObject }, lifetimeSeconds: number) {
-    this.#publicKey = keys.publicKey;
-    this.#privateKey = keys.privateKey;
+  private constructor(keys: TokenKeys, read: () => Promise<TokenKeys>, lifetimeSeconds: number) {
+    this.#keys = keys;
+    this.#read = read;
     this.#lifetimeSeconds = lifetimeSeconds;
   }
 
@@ -55,20 +62,40 @@ export class UploadTokens {
   /** For who issues and verifies. Makes the keys where there are none yet. */
   static async open(directory: string, options: { lifetimeSeconds: number }): Promise<UploadTokens> {
     await UploadTokens.ensureKeys(directory);
-    const privateKey = createPrivateKey(await readFile(join(directory, 'upload-token.key')));
-    return new UploadTokens({ privateKey, publicKey: createPublicKey(privateKey) }, options.lifetimeSeconds);
+    const read = async () => {
+      const privateKey = createPrivateKey(await readFile(join(directory, 'upload-token.key')));
+      return { privateKey, publicKey: createPublicKey(privateKey) };
+    };
+    return new UploadTokens(await read(), read, options.lifetimeSeconds);
   }
 
   /** For who verifies only. @throws Fault NotFound where no key was made yet */
   static async openVerifier(directory: string): Promise<UploadTokens> {
-    const key = await readKey(join(directory, 'upload-token.pub'));
-    if (key === undefined) throw new Fault('NotFound', `no upload-token.pub in ${directory}`);
-    return new UploadTokens({ publicKey: createPublicKey(key) }, 0);
+    const read = async () => {
+      const key = await readKey(join(directory, 'upload-token.pub'));
+      if (key === undefined) throw new Fault('NotFound', `no upload-token.pub in ${directory}`);
+      return { publicKey: createPublicKey(key) };
+    };
+    return new UploadTokens(await read(), read, 0);
+  }
+
+  /** Takes the keys that are there now, where others took the place of the former ones; a token by those is good no longer. One that cannot be read is logged, and the former goes on. */
+  takeKeys(logger: Logger): Promise<void> {
+    // One after another: the last to be read are the newest.
+    this.#reading = this.#reading.then(async () => {
+      try {
+        this.#keys = await this.#read();
+      } catch (error) {
+        logger.error({ err: toFault(error) }, 'the keys of upload tokens could not be read again');
+      }
+    });
+    return this.#reading;
   }
 
   /** A token that opens the upload into this claim, and into no later one of the same name. */
   async issue(target: TokenTarget, now: Date = new Date()): Promise<string> {
-    if (this.#privateKey === undefined) throw new Fault('Internal', 'this process may not issue tokens');
+    const { privateKey } = this.#keys;
+    if (privateKey === undefined) throw new Fault('Internal', 'this process may not issue tokens');
     const seconds = Math.floor(now.getTime() / 1000);
     const claims: TokenClaims = {
       iss: tokenIssuer,
@@ -81,7 +108,7 @@ export class UploadTokens {
       resource: { group: '', version: 'v1', resource: 'persistentvolumeclaims' },
       params: { uid: target.uid },
     };
-    return new SignJWT(claims).setProtectedHeader({ alg: algorithm }).sign(this.#privateKey);
+    return new SignJWT(claims).setProtectedHeader({ alg: algorithm }).sign(privateKey);
   }
 
   /**
@@ -101,7 +128,7 @@ export class UploadTokens {
 
   async #payloadOf(token: string, now: Date): Promise<unknown> {
     try {
-      const verified = await jwtVerify(token, this.#publicKey, {
+      const verified = await jwtVerify(token, this.#keys.publicKey, {
         algorithms: [algorithm],
         issuer: tokenIssuer,
         clockTolerance: leewaySeconds,
