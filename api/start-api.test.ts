@@ -176,6 +176,14 @@ describe('upload tokens and operations', () => {
     expect((await under.ask({ method: 'POST', path, body: asked('up'), token })).status).toBe(403);
   });
 
+  test('the OpenAPI of version 2 is JSON only, and whoever takes only protobuf is told so', async () => {
+    const accepting = async (accept: string) => (await under.ask({ path: '/openapi/v2', headers: { accept } })).status;
+    const protobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    expect(await accepting(protobuf)).toBe(406);
+    expect(await accepting(`${protobuf}, application/json`)).toBe(200);
+    expect(await accepting('*/*')).toBe(200);
+  });
+
   test('digest and doctor are asked of the service', async () => {
     const digest = '/apis/longshore.dev/v1alpha1/namespaces/default/datavolumes/a/digest?sha256=true';
     expect((await under.ask({ path: digest })).body).toMatchObject({

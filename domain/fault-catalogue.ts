@@ -59,6 +59,7 @@ export const faultCatalogue = {
   CloneForbidden: row('denied', 422, 'PERMISSION_DENIED', false, 'The user may not clone from that namespace.', 'Ask for the right to create datavolumes/source in the source namespace.'),
   MethodNotAllowed: row('usage', 405, 'UNIMPLEMENTED', false, 'The resource does not take that method.', 'See the API discovery for the verbs of the resource.'),
   UnsupportedMediaType: row('usage', 415, 'INVALID_ARGUMENT', false, 'The body has a media type that is not taken here.', 'Send application/json, or one of the patch types for PATCH.'),
+  NotAcceptable: row('usage', 406, 'INVALID_ARGUMENT', false, 'No media type that is accepted can be served here.', 'Accept application/json.'),
   TooLarge: row('usage', 413, 'RESOURCE_EXHAUSTED', false, 'The request or the object is larger than allowed.', 'Send a smaller object; disk images go to the upload proxy.'),
 
   // Upload tokens and uploads

@@ -15,6 +15,7 @@ const reasons: Partial<Record<FaultCode, string>> = {
   Quota: 'Forbidden',
   MethodNotAllowed: 'MethodNotAllowed',
   UnsupportedMediaType: 'UnsupportedMediaType',
+  NotAcceptable: 'NotAcceptable',
   TooLarge: 'RequestEntityTooLarge',
   TimedOut: 'Timeout',
 };

@@ -21,10 +21,17 @@ const transformed: Readonly<Record<string, Representation>> = {
   PartialObjectMetadataList: 'metadata',
 };
 
+const json: ReadonlySet<string> = new Set(['application/json', 'application/*', '*/*']);
+
+/** Also where a client does not say what it accepts. */
+export function takesJson(accept: string | undefined): boolean {
+  return accept === undefined || acceptClauses(accept).some(({ type }) => json.has(type));
+}
+
 /** The first clause that can be served; plain JSON where none can. */
 export function acceptedType(accept: string | undefined): AcceptedType {
   for (const { type, parameters } of acceptClauses(accept)) {
-    if (type !== 'application/json' && type !== '*/*' && type !== 'application/*') continue;
+    if (!json.has(type)) continue;
     const { as, g, v } = parameters;
     if (as === undefined) return { representation: 'object', parameters };
     const representation = transformed[as];

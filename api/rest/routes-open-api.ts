@@ -1,10 +1,11 @@
 // Where the OpenAPI pages are read. Pages are made at the first request, named by their hash, and may be kept by clients for ever. They are JSON only, on
 // purpose: kubectl asks for version 3 as JSON, which validates, explains and applies. For version 2 it asks as protobuf, for patches of Kubernetes' own
-// kinds, and where that cannot be read it goes by the types that it was built with. Only `explain --output=plaintext-openapiv2` needs it.
+// kinds, and where that cannot be had it goes by the types that it was built with. Only `explain --output=plaintext-openapiv2` needs it.
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
 import { identityOf, paramOf } from './api-request.ts';
+import { takesJson } from './media-type.ts';
 import { openApiV2, openApiV3 } from './open-api.ts';
 import { groupVersions } from './served-kinds.ts';
 
@@ -43,6 +44,8 @@ export function registerOpenApi(app: FastifyInstance): void {
   const version3 = (path: string): PageText => pages.page(path, () => openApiV3(apiVersionAt(path)));
   app.get('/openapi/v2', (request, reply) => {
     identityOf(request);
+    if (!takesJson(request.headers.accept))
+      throw new Fault('NotAcceptable', 'only the following media types are accepted: application/json');
     const { text, hash } = pages.page('v2', openApiV2);
     return reply.header('etag', `"${hash}"`).header('content-type', 'application/json').send(text);
   });
