@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { annotations } from '../domain/annotations.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
-import type { Fault } from '../domain/fault.ts';
+import { Fault, faultRecord } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { claimOf, volumeId } from '../test/claim-examples.ts';
 import { attemptInputs, checksumOf, type InputsContext, missingOf, namesOf } from './attempt-inputs.ts';
@@ -65,6 +65,13 @@ describe('inputs', () => {
   test('of a plain import hold the URL, the size and nothing else', async () => {
     const source = { kind: 'http', url: 'https://host/disk', headers: [], certificates: [], insecureSkipVerify: false };
     expect(await inputs()).toEqual({ operation: 'import', source, sizeBytes: 1_048_576, preallocation: false });
+  });
+
+  test('ask for one pass where parts of the source were not proved to be of the same content, and only there', async () => {
+    const inputsAfter = (code: 'SourceChanged' | 'SourceInterrupted') =>
+      inputs({ state: { ...firstAttempt('import'), attempt: 2, fault: faultRecord(new Fault(code, 'x')) } });
+    expect(await inputsAfter('SourceChanged')).toMatchObject({ source: { onePass: true } });
+    expect((await inputsAfter('SourceInterrupted')).source).not.toHaveProperty('onePass');
   });
 
   test('hold credentials, headers of both kinds in order, and the certificates among what a config map has', async () => {

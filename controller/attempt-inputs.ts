@@ -81,6 +81,7 @@ async function httpInputs(content: HttpContent, context: InputsContext): Promise
     insecureSkipVerify: content.insecureSkipVerify,
     ...(credentials === undefined ? {} : { credentials }),
     ...(proxy === undefined ? {} : { proxy }),
+    ...(context.state.fault?.code === 'SourceChanged' ? { onePass: true } : {}),
   };
 }
 

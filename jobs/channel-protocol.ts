@@ -32,6 +32,8 @@ export const HttpInputs = Type.Object({
       no: Type.Optional(Type.String()),
     }),
   ),
+  /** No part is to be asked for: the attempt before found that the server does not prove parts to be of the same content. */
+  onePass: Type.Optional(Type.Boolean()),
 });
 export type HttpInputs = Static<typeof HttpInputs>;
 

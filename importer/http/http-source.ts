@@ -63,7 +63,7 @@ export class HttpSource implements ByteStream {
   static async open(location: HttpLocation, config: Config, signal: AbortSignal): Promise<HttpSource> {
     const connection = new HttpConnection(location, config, signal);
     try {
-      const first = await firstAnswer(connection);
+      const first = location.onePass === true ? accept(await connection.get({})) : await firstAnswer(connection);
       return new HttpSource(connection, first, location.url, signal);
     } catch (error) {
       await connection.close();
