@@ -33,6 +33,8 @@ export interface LimitedChildOptions {
   failure?: FaultCode;
   /** Looks at an unsuccessful end first; undefined leaves it to the rules below. */
   classify?: (end: ChildEnd) => FaultCode | undefined;
+  /** Puts what the child said into the words of a detail, where its own would puzzle a person. */
+  wording?: (stderr: string) => string;
 }
 
 export interface LimitedChild {
@@ -132,7 +134,8 @@ function collectTail(child: ChildProcess): () => string {
 }
 
 /** The rules for an end that was not a success. A child's exit and its words are the only facts there are. */
-function faultOfEnd(end: ChildEnd, options: LimitedChildOptions): Fault {
+function faultOfEnd(ended: ChildEnd, options: LimitedChildOptions): Fault {
+  const end = { ...ended, stderr: options.wording?.(ended.stderr) ?? ended.stderr };
   const name = options.program.slice(options.program.lastIndexOf('/') + 1);
   const facts = { exitCode: end.exitCode ?? -1, signal: end.signal ?? '', program: name };
   const { addressSpaceMiB, cpuSeconds, fileSizeBytes } = options.limits;

@@ -37,6 +37,7 @@ export function startDecompressor(
     stdout: 'pipe',
     failure: 'CorruptCompression',
     classify: classifyEnd,
+    wording: withoutNamelessFile,
   });
 }
 
@@ -59,6 +60,11 @@ function commandOf(
     case 'zst':
       return { program: programs.path('zstd'), args: ['-dcq', '--no-progress', `--memory=${memoryMiB}MiB`] };
   }
+}
+
+/** igzip names the file that it reads, and a pipe has no name: "Error encountered while decompressing file (null)". */
+function withoutNamelessFile(stderr: string): string {
+  return stderr.replaceAll(/(?:file )?\(null\)/g, 'its input');
 }
 
 /** xz and zstd tell by words only that an image wants more memory than they may take. */

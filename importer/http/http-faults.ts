@@ -22,8 +22,21 @@ const byCode: Readonly<Record<string, FaultCode>> = {
   UND_ERR_HEADERS_TIMEOUT: 'SourceStalled',
   UND_ERR_BODY_TIMEOUT: 'SourceStalled',
   UND_ERR_HEADERS_OVERFLOW: 'SourceRefused',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'SourceInterrupted',
+  // A body that ends early has another code: here two lengths were declared, or a length for a body in chunks, and they will be the next time, too.
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'SourceRefused',
   UND_ERR_INVALID_ARG: 'SourceRefused',
+};
+
+/** What a person is told in place of a code of undici. */
+const wordsFor: Readonly<Record<string, string>> = {
+  UND_ERR_ABORTED: 'the proxy refused the tunnel',
+  UND_ERR_BODY_TIMEOUT: 'nothing more came in time',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  UND_ERR_HEADERS_OVERFLOW: 'the headers of its answer are too large',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
+  UND_ERR_INVALID_ARG: 'no request can be made of the URL and its headers',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'its answer contradicts itself about how long it is (Content-Length)',
+  UND_ERR_SOCKET: 'the connection was closed',
 };
 
 /** OpenSSL's and Node's codes for a certificate or handshake that is not accepted. */
@@ -53,8 +66,8 @@ export function faultOfHttpError(
   if (options.signal.aborted || error instanceof Fault) return toFault(error, { signal: options.signal });
   const codes = codesOf(error);
   const code = codes.map(codeOfError).find((found) => found !== undefined);
-  const tunnel = codes[0] === 'UND_ERR_ABORTED' ? ' (the proxy refused the tunnel)' : '';
-  const where = `${placeOf(url)}: ${codes[0] ?? 'failed'}${tunnel}`;
+  const first = codes[0] ?? 'failed';
+  const where = `${placeOf(url)}: ${wordsFor[first] ?? first}`;
   if (options.bodyBegan && (code === undefined || code === 'SourceUnreachable')) {
     return new Fault('SourceInterrupted', `${where} while the content was read`, { cause: error });
   }

@@ -142,6 +142,17 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     response.writeHead(200, { 'transfer-encoding': 'chunked' });
     send(server, response, content);
   },
+  'two-lengths': (content, _request, response) => {
+    response.socket?.write(`HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\nContent-Length: 1\r\n\r\n`);
+    response.socket?.end(content);
+  },
+  'length-and-chunks': (content, _request, response) => {
+    response.socket?.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n');
+    response.socket?.write(`${content.length.toString(16)}\r\n`);
+    response.socket?.write(content);
+    response.socket?.end('\r\n0\r\n\r\n');
+  },
+  'large-headers': (_content, _request, response) => response.writeHead(200, { 'x-large': 'x'.repeat(100_000) }).end(),
   'close-delimited': (content, _request, response, server) => {
     response.socket?.write('HTTP/1.0 200 OK\r\n\r\n');
     response.socket?.end(content);

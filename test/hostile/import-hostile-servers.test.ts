@@ -53,6 +53,7 @@ async function serveImages(): Promise<void> {
     server.set('cut.xz', xz.subarray(0, xz.length - 1000));
     const zst = await readFile(join(work, 'raw.zst'));
     server.set('cut.zst', zst.subarray(0, zst.length - 1000));
+    server.set('leading.zst', Buffer.concat([Buffer.from('502a4d180400000000000100', 'hex'), zst]));
     server.set('garbage-after.zst', Buffer.concat([zst, Buffer.from('garbage')]));
     execFileSync('sh', ['-c', `head -c ${64 * mib} /dev/zero | gzip -1 > ${join(work, 'bomb.gz')}`]);
     server.set('bomb.gz', await readFile(join(work, 'bomb.gz')));
@@ -92,6 +93,7 @@ describe('an import that ends well', () => {
     ['ranges', 'raw.gz', 'raw.gz', 'stream', 'length'],
     ['ranges', 'raw.xz', 'raw.xz', 'stream', 'length'],
     ['ranges', 'raw.zst', 'raw.zst', 'stream', 'length'],
+    ['ranges', 'leading.zst', 'raw.zst', 'stream', 'length'],
     ['ranges', 'raw.xz.gz', 'raw.xz.gz', 'stream', 'length'],
     ['ranges', 'qcow2', 'qcow2', 'nbd', 'length'],
     ['ranges', 'zlib', 'qcow2', 'nbd', 'length'],
