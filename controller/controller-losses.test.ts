@@ -1,5 +1,5 @@
 // The whole controller while workers or Redis go and come back, in real surroundings: store, Redis, and TLS to a worker whose pool is scripted.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
@@ -70,6 +70,7 @@ describe('a worker that goes', () => {
     const [volumeId = ''] = worker.volumes.keys();
     await fixture.dataVolume('lost', http);
     await fixture.phase('lost', 'ImportInProgress');
+    await vi.waitUntil(() => worker.inputs.length === 2, { timeout: 30_000 });
     await worker.disconnect();
     worker.running.clear();
     worker.undelivered.set(volumeId, 1);

@@ -34,11 +34,13 @@ async function makeBlank(service: Service, name: string): Promise<void> {
 
 describe('a running service', () => {
   let service: Service;
+  const undo = new AsyncDisposableStack();
   beforeAll(async () => {
-    service = await Service.start();
+    service = await Service.start({ directory: await temporaryDirectory(undo, 'up') });
   });
   afterAll(async () => {
     await service.stop();
+    await undo.disposeAsync();
   });
 
   test('makes a blank volume', async () => {
