@@ -71,7 +71,7 @@ describe('inputs', () => {
     const inputsAfter = (code: 'SourceChanged' | 'SourceInterrupted') =>
       inputs({ state: { ...firstAttempt('import'), attempt: 2, fault: faultRecord(new Fault(code, 'x')) } });
     expect(await inputsAfter('SourceChanged')).toMatchObject({ source: { onePass: true } });
-    expect((await inputsAfter('SourceInterrupted')).source).not.toHaveProperty('onePass');
+    expect(await inputsAfter('SourceInterrupted')).not.toHaveProperty('source.onePass');
   });
 
   test('hold credentials, headers of both kinds in order, and the certificates among what a config map has', async () => {

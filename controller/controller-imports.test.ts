@@ -84,6 +84,25 @@ describe('an import', () => {
     expect(worker.inputs).toHaveLength(2);
   });
 
+  test('what the machine lacks is waited for beyond the limit of attempts', async () => {
+    await fixture.close();
+    fixture = await ControllerFixture.start({ environment: { LONGSHORE_ATTEMPT_LIMIT: '2' } });
+    const worker = await fixture.worker();
+    worker.script = async (job) => (job.attempt < 5 ? failure('NoSpace') : { ok: true, report });
+    await fixture.dataVolume('full', http);
+    await fixture.phase('full', 'Succeeded');
+    expect(worker.inputs).toHaveLength(5);
+  });
+
+  test('a source that changed while it was read by ranges is read in one pass then', async () => {
+    const worker = await fixture.worker();
+    worker.script = async (job) => (job.attempt === 1 ? failure('SourceChanged') : { ok: true, report });
+    await fixture.dataVolume('changing', http);
+    await fixture.phase('changing', 'Succeeded');
+    const asked = worker.inputs.map((inputs) => ('source' in inputs ? inputs.source : undefined));
+    expect(asked).toEqual([expect.not.objectContaining({ onePass: true }), expect.objectContaining({ onePass: true })]);
+  });
+
   test('waits for its secret with a condition and goes on when it appears', async () => {
     const worker = await fixture.worker();
     await fixture.dataVolume('secret', { source: { http: { url: 'http://127.0.0.1:1/x', secretRef: 'login' } } });

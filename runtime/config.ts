@@ -90,7 +90,7 @@ export const settings = {
   byteBudgetFactor: decimal(
     'LONGSHORE_BYTE_BUDGET',
     2,
-    'All attempts together fetch at most this many times the size of the source.',
+    'All attempts together fetch at most this many times the size of the source, but for those that end by a fault of this machine.',
   ),
   connectTimeoutMs: whole('LONGSHORE_CONNECT_TIMEOUT_MS', 10_000, 'Longest wait for a connection to a source.', 1),
   firstByteTimeoutMs: whole(
