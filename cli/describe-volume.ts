@@ -4,6 +4,7 @@ import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import type { Claim, KubeEvent } from '../domain/kube-shapes.ts';
 import { describeBytes } from '../domain/quantity.ts';
+import { isDone } from './make-volume.ts';
 import { textTable } from './text-table.ts';
 import { byTime, eventHead, eventRow, sourceOf } from './volume-rows.ts';
 
@@ -32,7 +33,7 @@ function facts(volume: DataVolume, claim: Claim | undefined): string {
     ['Restarts', restartCount],
     ['Volume', longshore.volumeId],
     ['Node', longshore.node],
-    ['Path', claim?.metadata.annotations?.[annotations.path]],
+    ['Path', isDone(volume) ? claim?.metadata.annotations?.[annotations.path] : undefined],
     ['Size', bytes(longshore.virtualSize)],
     ['Allocated', bytes(longshore.allocatedBytes)],
     ['Format', longshore.format],
