@@ -90,7 +90,8 @@ function told(causes: readonly Cause[]): StatusCause[] {
 /** 422 as the API server's own validation words it. */
 export function refusedShape(resource: ResourceRef, name: string, causes: readonly Cause[]): Refusal {
   const message = shapeMessage(resource.kind, resource.group, name, causes);
-  return new Refusal('InvalidRequest', message, { causes: told(causes) });
+  const named = { name, ...(resource.group === '' ? {} : { group: resource.group }), kind: resource.kind };
+  return new Refusal('InvalidRequest', message, { ...named, causes: told(causes) });
 }
 
 /** 422 as an admission webhook of CDI words it. */

@@ -1,6 +1,8 @@
-// Names and namespaces of objects that are to be created.
+// Names and namespaces of objects that are to be created, and the names that any write gives to labels and annotations.
+import { isDeepStrictEqual } from 'node:util';
 import { type Cause, invalid } from '../../domain/cause.ts';
 import { Fault } from '../../domain/fault.ts';
+import { checkLabelsAndAnnotations } from '../../domain/metadata-names.ts';
 import { checkName, namespaceProblem } from '../../domain/object-name.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
@@ -20,6 +22,19 @@ export function validateName(kind: ServedKind, object: KubeObject): void {
   const isNamespace = kind.ref.plural === 'namespaces';
   const own = isNamespace ? namespaceNameCauses(name) : [];
   const causes = own.length > 0 ? own : checkName(object.metadata);
+  if (causes.length > 0) throw refusedShape(kind.ref, name, causes);
+}
+
+/**
+ * What is stored already may stay as it is: it may be older than the rule.
+ * @throws Fault InvalidRequest
+ */
+export function validateMetadata(kind: ServedKind, { metadata }: KubeObject, stored: KubeObject | undefined): void {
+  const { name = '', labels, annotations } = metadata;
+  const causes = checkLabelsAndAnnotations({
+    labels: isDeepStrictEqual(labels, stored?.metadata.labels) ? undefined : labels,
+    annotations: isDeepStrictEqual(annotations, stored?.metadata.annotations) ? undefined : annotations,
+  });
   if (causes.length > 0) throw refusedShape(kind.ref, name, causes);
 }
 

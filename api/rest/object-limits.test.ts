@@ -68,7 +68,11 @@ describe('one object', () => {
       }),
     ];
     for (const answer of answers) expect(answer).toMatchObject(refusal);
-    const fits = await under.ask({ method: 'POST', path: dataVolumesPath, body: withNotes('fits', tooMuch - 2_000) });
+    const url = `http://host/${'x'.repeat(tooMuch - 2_000)}`;
+    const fitting = dataVolume('fits', {
+      spec: { source: { http: { url } }, storage: { resources: { requests: { storage: '1Gi' } } } },
+    });
+    const fits = await under.ask({ method: 'POST', path: dataVolumesPath, body: fitting });
     expect(fits.status).toBe(201);
     expect((await under.ask({ method: 'DELETE', path: `${dataVolumesPath}/fits` })).status).toBe(200);
     expect(under.store.entries(resources.dataVolumes).map(({ name }) => name)).toEqual(['small']);

@@ -7,7 +7,7 @@ import { admissionOf } from './admission.ts';
 import { type DeleteWish, markPropagation } from './delete-options.ts';
 import { applyConfiguration, noteUpdate } from './field-managers.ts';
 import { badRequest } from './kube-status.ts';
-import { requireNamespace, validateName } from './object-identity.ts';
+import { requireNamespace, validateMetadata, validateName } from './object-identity.ts';
 import { requireRoom } from './object-limits.ts';
 import { applyPatch, type Patch } from './patch.ts';
 import { readObject } from './read-object.ts';
@@ -155,12 +155,14 @@ export class ObjectService {
     }
     const admitted = note(await admissionOf(kind).update(asked, stored, this.#context, options));
     requireRoom(this.#context, kind, admitted, stored);
+    validateMetadata(kind, admitted, stored);
     return options.dryRun ? updatedObject(kind.ref, stored, admitted) : store.update(kind.ref, admitted);
   }
 
   async #store(kind: ServedKind, object: KubeObject, options: WriteOptions): Promise<KubeObject> {
     const { store, users } = this.#context;
     requireRoom(this.#context, kind, object, undefined);
+    validateMetadata(kind, object, undefined);
     if (options.dryRun) {
       const name = nameFor(object.metadata);
       if (store.entry(kind.ref, { ...object.metadata, name }) !== undefined) {

@@ -45,3 +45,12 @@ describe('JSON patches that would grow without end', () => {
     expect(() => patched([null])).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
   });
 });
+
+test.each([
+  [{ op: 'test', path: '/data/a', value: 'other' }, 'operation 1 (test /data/a): '],
+  [{ op: 'explode', path: '/data/a' }, 'operation 1 (explode /data/a): '],
+  [7, 'operation 1: '],
+])('a JSON patch that fails names the operation: %j', (operation, said) => {
+  const first = { op: 'add', path: '/data/n', value: 'n' };
+  expect(() => patched([first, operation])).toThrow(said);
+});

@@ -74,6 +74,13 @@ function applyJsonPatch(stored: KubeObject, body: unknown): unknown {
   return document;
 }
 
+/** Which one of a patch, counted from 0 as in its array. */
+function describeOperation(operation: unknown, index: number): string {
+  const { op, path } = isRecord(operation) ? operation : {};
+  const told = [op, path].filter((part) => typeof part === 'string').join(' ');
+  return told === '' ? `operation ${index}` : `operation ${index} (${told})`;
+}
+
 /** @param document is changed */
 function applyOperation(document: unknown, operation: unknown, index: number): unknown {
   try {
@@ -81,7 +88,10 @@ function applyOperation(document: unknown, operation: unknown, index: number): u
     return jsonPatch.applyOperation(document, operation as Operation, true, true, true, index).newDocument;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new Refusal('InvalidRequest', `the server rejected our request due to an error in our request: ${reason}`);
+    throw new Refusal(
+      'InvalidRequest',
+      `the server rejected our request due to an error in our request: ${describeOperation(operation, index)}: ${reason}`,
+    );
   }
 }
 

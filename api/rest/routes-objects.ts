@@ -16,6 +16,7 @@ import {
 } from './api-request.ts';
 import { authenticate } from './authentication.ts';
 import { readDeleteOptions } from './delete-options.ts';
+import { requireFieldLabels } from './field-labels.ts';
 import { deletedStatus } from './kube-status.ts';
 import { pageOf } from './list-page.ts';
 import { acceptedType } from './media-type.ts';
@@ -84,6 +85,7 @@ class KindRoutes {
     const target = { resource: this.#kind.ref, ...(namespace === undefined ? {} : { namespace }) };
     requireAllowed(request, watches ? 'watch' : 'list', name === undefined ? target : { ...target, name });
     // A selector that cannot be read is told before a stream begins.
+    if (fieldSelector) requireFieldLabels(this.#kind, fieldSelector);
     const entries = this.#context.store.entries(this.#kind.ref, options);
     if (watches) {
       const { store, users } = this.#context;
@@ -144,6 +146,7 @@ class KindRoutes {
     const namespace = paramOf(request, 'namespace');
     const { labelSelector, fieldSelector } = queryOf(request);
     const wish = readDeleteOptions(request.body, queryOf(request));
+    if (fieldSelector) requireFieldLabels(this.#kind, fieldSelector);
     const entries = this.#context.store.entries(this.#kind.ref, {
       ...(namespace === undefined ? {} : { namespace }),
       ...(labelSelector ? { labelSelector } : {}),
