@@ -1,11 +1,12 @@
 // The command's end of the Kubernetes-style API: requests as JSON over HTTPS, watches as lines, refusals as faults.
 // Trusts the service's own CA and nothing else.
+import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request } from 'undici';
 import { Fault, isFaultCode, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { KubeObject, ObjectKey, ResourceRef } from '../domain/object-store.ts';
-import type { ServiceAccess } from './service-access.ts';
+import { readServiceAccess, type ServiceAccess } from './service-access.ts';
 
 export type WatchLine<T> = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T };
 
@@ -22,7 +23,7 @@ interface Ask {
 }
 
 export class ApiClient {
-  readonly #access: ServiceAccess;
+  #access: ServiceAccess;
   readonly #agent: Agent;
   readonly #signal: AbortSignal;
 
@@ -101,6 +102,12 @@ export class ApiClient {
     } catch (error) {
       throw new Fault('ServiceUnreachable', `the answer to ${ask.path} is not JSON`, { cause: error });
     }
+  }
+
+  /** To where the service is now: one that was started again may have another port. @throws Fault as readServiceAccess */
+  async readAccessAgain(): Promise<void> {
+    const access = await readServiceAccess(dirname(this.#access.kubeconfigPath));
+    this.#access = { ...this.#access, server: access.server, token: access.token };
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 // Follows a DataVolume by watch until something is reached, and tells on the way how far it is, which attempts failed and what it waits for.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataVolume } from '../domain/data-volume.ts';
-import { Fault, faultFromRecord } from '../domain/fault.ts';
+import { Fault, faultFromRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { ApiClient } from './api-client.ts';
 import { AttemptNotes } from './attempt-notes.ts';
@@ -30,10 +30,12 @@ export async function followVolume(
 ): Promise<DataVolume> {
   const seen = new AttemptNotes(display, showName(name));
   let lastAnswer = performance.now();
+  let told = false;
   for (;;) {
     try {
       for await (const line of client.watch(resources.dataVolumes, name)) {
         lastAnswer = performance.now();
+        told = false;
         if (line.type === 'BOOKMARK') continue;
         if (line.type === 'ERROR') break;
         if (line.type === 'DELETED') throw new Fault('NotFound', `${showName(name)} was deleted meanwhile`);
@@ -45,8 +47,21 @@ export async function followVolume(
     } catch (error) {
       const passes = error instanceof Error && !(error instanceof Fault && error.code !== 'ServiceUnreachable');
       if (signal.aborted || !passes || performance.now() - lastAnswer > patienceMs) throw error;
+      if (!told && error instanceof Fault) {
+        told = true;
+        display.note(`${showName(name)}: waits: ${error.code}: ${error.detail}`);
+      }
+      await findServiceAgain(client);
     }
     await delay(reconnectMs, undefined, { signal });
+  }
+}
+
+async function findServiceAgain(client: ApiClient): Promise<void> {
+  try {
+    await client.readAccessAgain();
+  } catch (error) {
+    if (toFault(error).code !== 'ServiceUnreachable') throw error; // else it has not written where it is yet
   }
 }
 
