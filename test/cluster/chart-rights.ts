@@ -46,7 +46,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: list watch update',
     'ingresses.networking.k8s.io here: list watch',
     'leases.coordination.k8s.io here: create',
-    'leases.coordination.k8s.io named longshore-controller here: list watch update',
+    'leases.coordination.k8s.io named longshore-controller here: get list watch update',
     'secrets here: create',
     'configmaps here: create',
     'secrets named longshore-pki here: list watch update',
@@ -76,6 +76,7 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
     // A DataVolume that takes up a claim of its own.
     'datavolumes.cdi.kubevirt.io: update',
     // Another was faster, or the watch is late.
+    'datavolumes.cdi.kubevirt.io: get',
     'cdiconfigs.cdi.kubevirt.io: get',
     'storageprofiles.cdi.kubevirt.io: get',
     // Classes of other provisioners: a smallest size, volumes made by hand, a class that goes.
@@ -84,6 +85,8 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
     // A source with a CA or credentials.
     'secrets: get',
     'configmaps: get',
+    // A renewal whose answer was lost.
+    'leases.coordination.k8s.io named longshore-controller here: get',
     // An event that happens again.
     'events: get update',
     // Certificates that end.
