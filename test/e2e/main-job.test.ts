@@ -210,7 +210,7 @@ describe('an end that somebody chose', () => {
     expect(names.length).toBeGreaterThan(10);
     expect((await user.run('delete', ...names)).code).toBe(0);
     await until('the pool is empty', () => readdirSync(join(service.state.pool, 'volumes')).length === 0, 60_000);
-    expect(user.staged()).toEqual([]);
+    await until('their files are gone', () => user.staged().length === 0, 60_000);
     expect(await user.run('doctor')).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing lies about') });
     expect(redisKeys().filter((key) => key.includes('pvc-'))).toEqual([]);
   });
