@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { resources } from '../domain/resources.ts';
 import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, http, key } from '../test/controller-fixture.ts';
 import { report } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
@@ -11,9 +11,6 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
-
-const key = (name: string) => ({ namespace: 'default', name });
-const http = { source: { http: { url: 'http://127.0.0.1:1/disk.raw' } } };
 
 describe('other claims', () => {
   test('one that names a node which nobody knows says so, can be deleted, and makes no node', async () => {

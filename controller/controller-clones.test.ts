@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { resources } from '../domain/resources.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, key } from '../test/controller-fixture.ts';
 import { failure } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
@@ -11,8 +11,6 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
-
-const key = (name: string) => ({ namespace: 'default', name });
 
 describe('a clone', () => {
   test('waits for its source, then names its volume to the worker of the same node', async () => {

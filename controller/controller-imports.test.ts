@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import { resources } from '../domain/resources.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, http, key } from '../test/controller-fixture.ts';
 import { failure, report } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
@@ -10,9 +10,6 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
-
-const key = (name: string) => ({ namespace: 'default', name });
-const http = { source: { http: { url: 'http://127.0.0.1:1/disk.raw' } } };
 
 describe('an import', () => {
   test('a blank volume goes from created to Succeeded with CDI’s phases, conditions, events and annotations', async () => {

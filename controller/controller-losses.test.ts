@@ -4,7 +4,7 @@ import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, http, key } from '../test/controller-fixture.ts';
 import { failure, faultOf, report } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
@@ -12,9 +12,6 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
-
-const key = (name: string) => ({ namespace: 'default', name });
-const http = { source: { http: { url: 'http://127.0.0.1:1/disk.raw' } } };
 
 describe('a worker that goes', () => {
   test('without one the Bound condition says so, and with one it goes on', async () => {

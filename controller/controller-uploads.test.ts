@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { resources } from '../domain/resources.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, key } from '../test/controller-fixture.ts';
 import { failure, faultOf, report } from '../test/scripted-worker.ts';
 
 let fixture: ControllerFixture;
@@ -11,8 +11,6 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
-
-const key = (name: string) => ({ namespace: 'default', name });
 
 describe('an upload', () => {
   test('opens a slot, converts what came, and ends Succeeded', async () => {

@@ -7,13 +7,12 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
 import { claimOf, connectedNode, factsOf } from '../test/claim-examples.ts';
-import { ControllerFixture } from '../test/controller-fixture.ts';
+import { ControllerFixture, key } from '../test/controller-fixture.ts';
 import type { ScriptedWorker } from '../test/scripted-worker.ts';
 import { firstAttempt, formatAttemptState } from './attempt-state.ts';
 import type { ClaimFacts } from './claim-actions.ts';
 import { reconcileClaim } from './reconcile-claim.ts';
 
-const key = (name: string) => ({ namespace: 'default', name });
 const blank = { source: { blank: {} } };
 
 describe('a claim that Kubernetes provisions', () => {
@@ -70,7 +69,7 @@ describe('a controller on a cluster', () => {
   async function provision(claim: Claim): Promise<void> {
     const { uid = '', name } = claim.metadata;
     const volumeId = volumeIdOf(uid);
-    await worker.provision({ volumeId, owner: { ...key(name), uid }, sizeBytes: 1_048_576 });
+    await worker.provision({ volumeId, owner: { namespace: 'default', name, uid }, sizeBytes: 1_048_576 });
     await vi.waitFor(async () => {
       const now = await fixture.store.get(resources.claims, key(name));
       if (now === undefined) throw new Error('the claim is gone');
@@ -99,7 +98,7 @@ describe('a controller on a cluster', () => {
   test('tells the driver which claims are to be filled', async () => {
     const asked = async (claim: Claim) => {
       const { uid = '', name } = claim.metadata;
-      return worker.channel?.call('claim.isFilled', { owner: { ...key(name), uid } });
+      return worker.channel?.call('claim.isFilled', { owner: { namespace: 'default', name, uid } });
     };
     await fixture.dataVolume('disk', blank);
     const claim = await fixture.until(resources.claims, key('disk'), (found) => found !== undefined);

@@ -154,8 +154,7 @@ export async function followAll(
     new ObjectCache<T>({
       ...{ store, resource, logger: context.logger, retryMs: watchRetryMs },
       keep: ({ apiVersion, kind, metadata: { name, namespace, uid, resourceVersion } }) =>
-        // Safe: nobody reads more than the metadata of what this cache keeps.
-        ({ apiVersion, kind, metadata: { name, namespace, uid, resourceVersion } }) as unknown as T,
+        ({ apiVersion, kind, metadata: { name, namespace, uid, resourceVersion } }) as unknown as T, // Safe: nobody reads more of these.
       onChange: (after, before) => {
         const object = after ?? before;
         if (object === undefined) return;

@@ -1,14 +1,11 @@
 // The upload proxy of a service on a cluster. `longshore cluster uploadproxy` runs it; there may be many.
 import { connectToCluster } from '../cluster/connect.ts';
 import { followPki } from '../cluster/pki-secrets.ts';
-import { openRedis } from '../jobs/connection.ts';
-import { WorkerRegistry } from '../jobs/worker-registry.ts';
-import { formatAddress } from '../runtime/listen.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
-import { startUploadProxy } from '../uploadproxy/start-upload-proxy.ts';
+import { serveUploads } from '../uploadproxy/serve-uploads.ts';
 
 await runServiceProcess({
   name: 'uploadproxy',
@@ -25,14 +22,6 @@ await runServiceProcess({
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);
     onWritten(() => void tokens.takeKeys(logger));
-    const redis = await openRedis(config.redisUrl, { logger });
-    undo.defer(() => redis.disconnect());
-    const registry = new WorkerRegistry(redis);
-    const proxy = await startUploadProxy({ config, reader, registry, tokens, tls: { server, client }, logger });
-    undo.defer(() => proxy.close());
-    return {
-      addresses: { uploadProxy: formatAddress(proxy.address) },
-      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-    };
+    return serveUploads({ config, logger, undo }, { reader, tokens, tls: { server, client } });
   },
 });

@@ -1,14 +1,12 @@
 // The upload proxy process: the only public door for bytes. `longshore up` starts it.
 import { Fault } from '../domain/fault.ts';
-import { openRedis } from '../jobs/connection.ts';
-import { WorkerRegistry } from '../jobs/worker-registry.ts';
 import { KubeReader } from '../runtime/kube-reader.ts';
-import { formatAddress, parseAddress } from '../runtime/listen.ts';
+import { parseAddress } from '../runtime/listen.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
-import { startUploadProxy } from '../uploadproxy/start-upload-proxy.ts';
+import { serveUploads } from '../uploadproxy/serve-uploads.ts';
 
 await runServiceProcess({
   name: 'uploadproxy',
@@ -20,16 +18,8 @@ await runServiceProcess({
     const server = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxy });
     const client = await loadRenewedTls({ ...renewal, name: tlsNames.uploadProxyClient });
     const tokens = await UploadTokens.openVerifier(layout.pki);
-    const redis = await openRedis(config.redisUrl, { logger });
-    undo.defer(() => redis.disconnect());
     const reader = new KubeReader({ address: parseAddress(config.apiAddress), tls: client });
     undo.defer(() => reader.close());
-    const registry = new WorkerRegistry(redis);
-    const proxy = await startUploadProxy({ config, reader, registry, tokens, tls: { server, client }, logger });
-    undo.defer(() => proxy.close());
-    return {
-      addresses: { uploadProxy: formatAddress(proxy.address) },
-      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-    };
+    return serveUploads({ config, logger, undo }, { reader, tokens, tls: { server, client } });
   },
 });

@@ -19,6 +19,11 @@ import { RedisFixture } from './redis-fixture.ts';
 import { ScriptedWorker } from './scripted-worker.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
+/** Where the fixture makes what has no other place. */
+export const key = (name: string): ObjectKey => ({ namespace: 'default', name });
+/** An import, which the scripted worker does. */
+export const http = { source: { http: { url: 'http://127.0.0.1:1/disk.raw' } } };
+
 export interface ControllerFixtureOptions {
   environment?: Record<string, string>;
   sweepMs?: number;

@@ -5,14 +5,14 @@ import { admissionMessage } from '../../domain/cause.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { readDataVolume } from '../../domain/data-volume-shape.ts';
 import { chartDirectory, releaseNamespace } from './chart.ts';
-import { conditionOf, leftovers, untilCondition } from './data-volume-views.ts';
+import { conditionOf, leaveNothing, leftovers, untilCondition } from './data-volume-views.ts';
+import { immediate } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { answerOf } from './run-program.ts';
 import { type TestCluster, testCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
 const namespace = 'bad-input';
-const immediate = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -66,11 +66,7 @@ describe('a DataVolume', () => {
     service = await InstalledService.install(cluster);
     await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   });
-  afterAll(async () => {
-    await cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
-    await until('nothing is left', 60_000, async () => (await leftovers(service)).length === 0);
-    await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
-  });
+  afterAll(() => leaveNothing(service, namespace));
 
   function blank(name: string, claim: { by?: 'storage' | 'pvc'; size?: string; storageClassName?: string }): object {
     const { by = 'storage', size = '16Mi', storageClassName = 'longshore' } = claim;

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ownRequests, processOf } from './audit-log.ts';
 import { releaseNamespace } from './chart.ts';
 import { freezeContainer } from './container-processes.ts';
-import { leftovers } from './data-volume-views.ts';
+import { leaveNothing } from './data-volume-views.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import type { Kubectl } from './kubectl.ts';
 import { testCluster } from './test-cluster.ts';
@@ -12,7 +13,6 @@ import { until } from './until.ts';
 
 const namespace = 'control-amiss';
 const patienceMs = 120_000;
-const immediate = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
 const here = ['--namespace', releaseNamespace];
 
 let service: InstalledService;
@@ -23,24 +23,12 @@ beforeAll(async () => {
   service = await InstalledService.install(cluster);
   await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
-afterAll(async () => {
-  await kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
-  await until('nothing is left', 60_000, async () => (await leftovers(service)).length === 0);
-  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
-});
-
-function blank(name: string, annotations: object = immediate): object {
-  const storage = { storageClassName: 'longshore', resources: { requests: { storage: '16Mi' } } };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source: { blank: {} }, storage },
-  };
-}
+afterAll(() => leaveNothing(service, namespace));
 
 test('a DataVolume that waits while kube-apiserver goes away and comes back goes on', async ({ skip }) => {
   const { node } = service.cluster;
   if (node === undefined) return skip('components of another cluster are not ours to kill');
-  await service.create(blank('waits', {}));
+  await service.create(dataVolumeOf({ namespace, name: 'waits', annotations: {} }));
   await service.untilPhase(namespace, 'waits', 'WaitForFirstConsumer');
   await node.kill('apiserver');
   await node.start('apiserver');
@@ -60,7 +48,7 @@ test('certificates that somebody deletes are there again as they were, and admis
   const before = await secretData('longshore-api-pki');
   expect(before).toBeDefined();
   await kubectl.out(['delete', 'secret', ...here, 'longshore-pki', 'longshore-api-pki', 'longshore-uploadproxy-pki']);
-  await service.create(blank('after-deletion'));
+  await service.create(dataVolumeOf({ namespace, name: 'after-deletion' }));
   await until('they are there again', patienceMs, async () => {
     const [whole, api, proxy] = await Promise.all(
       ['longshore-pki', 'longshore-api-pki', 'longshore-uploadproxy-pki'].map(secretData),
@@ -90,7 +78,10 @@ test('admission works again by itself where a new CA and new certificates take t
     return (await caOf()) === (await secretData('longshore-api-pki'))?.['ca.crt'];
   });
   await until('a DataVolume is let in', 60_000, async () => {
-    return (await kubectl.answer(['create', '-f', '-'], JSON.stringify(blank('after-rotation')))).code === 0;
+    return (
+      (await kubectl.answer(['create', '-f', '-'], JSON.stringify(dataVolumeOf({ namespace, name: 'after-rotation' }))))
+        .code === 0
+    );
   });
   // Workers have certificates of the former CA; the guide says that they are to begin anew.
   await kubectl.out(['rollout', 'restart', 'daemonset/longshore-worker', ...here]);
@@ -118,7 +109,7 @@ test('of two controllers one acts, and one that was stopped past its lease write
   const first = await leader();
   const firstAddress = await addressOf(first);
   const begun = new Date();
-  await service.create(blank('by-the-first'));
+  await service.create(dataVolumeOf({ namespace, name: 'by-the-first' }));
   await service.untilPhase(namespace, 'by-the-first', 'Succeeded');
   expect(await writersSince(begun)).toEqual(new Set([firstAddress]));
 
@@ -134,7 +125,10 @@ test('of two controllers one acts, and one that was stopped past its lease write
     });
     takenOver = new Date();
     // The stopped one hears of these when it goes on, and takes them for its own to do.
-    await service.create(blank('by-the-second'), blank('later', {}));
+    await service.create(
+      dataVolumeOf({ namespace, name: 'by-the-second' }),
+      dataVolumeOf({ namespace, name: 'later', annotations: {} }),
+    );
     await service.untilPhase(namespace, 'by-the-second', 'Succeeded');
   }
   await until('the first has ended and begun anew', patienceMs, async () => {

@@ -38,3 +38,10 @@ export async function leftovers({ cluster }: InstalledService): Promise<string[]
   const files = await Promise.all(listed.map((directory) => readdir(directory)));
   return [...volumes.split('\n').filter((line) => line !== ''), ...files.flat()];
 }
+
+/** Deletes the namespace, looks that nothing of it is left, and takes the service away. */
+export async function leaveNothing(service: InstalledService, namespace: string, limitMs = 60_000): Promise<void> {
+  await service.cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=300s']);
+  await until('nothing is left', limitMs, async () => (await leftovers(service)).length === 0);
+  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
+}

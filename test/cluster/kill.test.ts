@@ -9,6 +9,8 @@ import { startWebServer, type WebServer } from '../../scripts/demo-web-server.ts
 import { lastStep, takeStep, tokenFor, uploadSteps } from '../virtctl/upload-steps.ts';
 import { releaseNamespace } from './chart.ts';
 import { killContainer } from './container-processes.ts';
+import { leaveNothing } from './data-volume-views.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { testCluster } from './test-cluster.ts';
 import { until } from './until.ts';
@@ -39,20 +41,13 @@ beforeAll(async () => {
 afterAll(async () => {
   web?.close();
   await rm(directory, { recursive: true, force: true });
-  await service?.cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
-  await service?.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
+  if (service !== undefined) await leaveNothing(service, namespace);
 });
 
 beforeEach(() => service.renewPods());
 
-function dataVolume(name: string, source: object): object {
-  const annotations = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
-  const storage = { resources: { requests: { storage: String(disk.length) } }, storageClassName: 'longshore' };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source, storage },
-  };
-}
+const dataVolume = (name: string, source: object) =>
+  dataVolumeOf({ namespace, name, source, size: String(disk.length) });
 
 async function podOf(component: string): Promise<string> {
   const selector = `app.kubernetes.io/component=${component}`;

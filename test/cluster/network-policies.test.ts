@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startWebServer, type WebServer } from '../../scripts/demo-web-server.ts';
 import { lastStep, takeStep, tokenFor, uploadSteps } from '../virtctl/upload-steps.ts';
 import { releaseNamespace } from './chart.ts';
+import { leaveNothing } from './data-volume-views.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { busyboxImage } from './node/images.ts';
 import { startPolicyAgent } from './policy-agent.ts';
@@ -48,8 +50,7 @@ afterAll(async () => {
   if (directory !== '') await rm(directory, { recursive: true, force: true });
   if (service === undefined) return;
   await cluster.kubectl.out(['delete', 'networkpolicy', '-n', releaseNamespace, 'deny-all', '--ignore-not-found']);
-  await cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
-  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
+  await leaveNothing(service, namespace);
 });
 
 /** Whether a pod of another namespace gets a connection. */
@@ -78,14 +79,8 @@ async function strangersConnections(): Promise<Record<string, boolean>> {
   };
 }
 
-function dataVolume(name: string, source: object): object {
-  const annotations = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
-  const storage = { resources: { requests: { storage: String(disk.length) } }, storageClassName: 'longshore' };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source, storage },
-  };
-}
+const dataVolume = (name: string, source: object) =>
+  dataVolumeOf({ namespace, name, source, size: String(disk.length) });
 
 const notOurs = 'the network of another cluster is not ours to close';
 

@@ -3,7 +3,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chartDirectory, releaseNamespace } from './chart.ts';
-import { conditionOf, leftovers, untilCondition } from './data-volume-views.ts';
+import { conditionOf, leaveNothing, untilCondition } from './data-volume-views.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import type { SingleNode } from './single-node.ts';
 import { testCluster } from './test-cluster.ts';
@@ -11,26 +12,13 @@ import { until } from './until.ts';
 
 const namespace = 'pools-amiss';
 const patienceMs = 180_000;
-const immediate = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
 
 let service: InstalledService;
 beforeAll(async () => {
   service = await InstalledService.install(await testCluster());
   await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
-afterAll(async () => {
-  await service.cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=120s']);
-  await until('nothing is left', 60_000, async () => (await leftovers(service)).length === 0);
-  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
-});
-
-function blank(name: string, annotations: object = immediate): object {
-  const storage = { storageClassName: 'longshore', resources: { requests: { storage: '16Mi' } } };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source: { blank: {} }, storage },
-  };
-}
+afterAll(() => leaveNothing(service, namespace));
 
 /** Changes values, without waiting for pods that cannot begin. */
 const upgrade = (...values: string[]) =>
@@ -52,7 +40,10 @@ function ownNode(): SingleNode | undefined {
 test('without a worker a DataVolume says so, and goes on when there is one', async () => {
   await upgrade('--set', 'worker.nodeSelector.longshore\\.dev/pool=yes');
   await until('the worker is gone', patienceMs, async () => (await workers()) === '');
-  await service.create(blank('planned'), blank('consumed', {}));
+  await service.create(
+    dataVolumeOf({ namespace, name: 'planned' }),
+    dataVolumeOf({ namespace, name: 'consumed', annotations: {} }),
+  );
   await untilMessage('planned', 'no worker is connected');
   await service.createReader(namespace, 'consumed');
   await service.cluster.kubectl.out(['label', 'node', '--all', 'longshore.dev/pool=yes']);
@@ -76,7 +67,7 @@ test('where the directory of the pool is not there the pod of the worker says so
     const told = await service.cluster.kubectl.out(['describe', 'pods', ...selector]);
     return told.includes(`hostPath type check failed: ${path} is not a directory`);
   });
-  await service.create(blank('unmounted'));
+  await service.create(dataVolumeOf({ namespace, name: 'unmounted' }));
   await untilMessage('unmounted', 'no worker is connected');
   await expect(readFile(join(here, 'pool.json'))).rejects.toMatchObject({ code: 'ENOENT' });
   await mkdir(here);
@@ -104,7 +95,7 @@ test('a pool that a newer version has written is only read, and a DataVolume say
   expect(newer).not.toBe(written);
   await writeFile(path, newer);
   await kubectl.out(['delete', 'pods', ...selector]);
-  await service.create(blank('refused'));
+  await service.create(dataVolumeOf({ namespace, name: 'refused' }));
   const bound = await untilCondition(service, { namespace, name: 'refused' }, 'Bound', 'PoolReadOnly');
   expect(bound.message).toContain(`${volumeName}/volume.json has version 99`);
   expect(await readFile(path, 'utf8')).toBe(newer);

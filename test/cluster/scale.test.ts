@@ -5,7 +5,8 @@ import { type AuditEvent, ownRequests, processOf } from './audit-log.ts';
 import { releaseNamespace } from './chart.ts';
 import { processes } from './chart-rights.ts';
 import { peakMemoryBytes } from './container-processes.ts';
-import { leftovers } from './data-volume-views.ts';
+import { leaveNothing } from './data-volume-views.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { testCluster } from './test-cluster.ts';
 import { until } from './until.ts';
@@ -25,22 +26,9 @@ beforeAll(async () => {
   service = await InstalledService.install(await testCluster());
   await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
-afterAll(async () => {
-  await service.cluster.kubectl.out(['delete', 'namespace', namespace, '--timeout=300s']);
-  await until('nothing is left', 120_000, async () => (await leftovers(service)).length === 0);
-  await service.helm('uninstall', 'longshore', '--wait', '--timeout', '120s');
-});
+afterAll(() => leaveNothing(service, namespace, 120_000));
 
 const say = (line: string) => process.stderr.write(`scale: ${line}\n`);
-
-function blank(name: string): object {
-  const annotations = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
-  const storage = { storageClassName: 'longshore', resources: { requests: { storage: '16Mi' } } };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source: { blank: {} }, storage },
-  };
-}
 
 /** To the second, as Kubernetes keeps times. */
 function secondsToReady({ metadata, status }: Told): number {
@@ -74,7 +62,9 @@ test('a hundred at once all succeed, with at most forty requests each', async ({
   const { node } = service.cluster;
   if (node === undefined) return skip('the audit log of another cluster is not ours to read');
   const before = (await ownRequests(node.directory)).length;
-  await service.create(...Array.from({ length: count }, (_, index) => blank(`blank-${index}`)));
+  await service.create(
+    ...Array.from({ length: count }, (_, index) => dataVolumeOf({ namespace, name: `blank-${index}` })),
+  );
   const list = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${namespace}/datavolumes`;
   const items = await until('all have succeeded', 300_000, async () => {
     const { body } = await service.call<{ items: Told[] }>('GET', list);

@@ -9,6 +9,7 @@ import { lastStep, takeStep, tokenFor, uploadSteps } from '../virtctl/upload-ste
 import { askedRights } from './audit-log.ts';
 import { chartDirectory, releaseNamespace } from './chart.ts';
 import { processes, unusedRights } from './chart-rights.ts';
+import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { answerOf } from './run-program.ts';
 import { testCluster } from './test-cluster.ts';
@@ -18,7 +19,6 @@ const mebibyte = 1_048_576;
 const diskBytes = 64 * mebibyte;
 const source = 'spine-source';
 const target = 'spine-target';
-const immediate = { 'cdi.kubevirt.io/storage.bind.immediate.requested': '' };
 
 let service: InstalledService;
 let web: WebServer;
@@ -56,12 +56,7 @@ async function makeImages(into: string): Promise<string> {
 }
 
 function dataVolume(name: string, from: object, options: { namespace?: string; annotations?: object } = {}): object {
-  const { namespace = source, annotations = immediate } = options;
-  const storage = { resources: { requests: { storage: String(diskBytes) } }, storageClassName: 'longshore' };
-  return {
-    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
-    spec: { source: from, storage },
-  };
+  return dataVolumeOf({ namespace: source, name, source: from, size: String(diskBytes), ...options });
 }
 
 describe('on a cluster', () => {

@@ -2,7 +2,9 @@
 import { request } from 'node:https';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resources } from '../../domain/resources.ts';
-import { type Recorded, recordedRequests } from './recorded-requests.ts';
+import { recordedDiscovery } from './recorded-discovery.ts';
+import type { Recorded } from './recorded-request.ts';
+import { recordedRequests } from './recorded-requests.ts';
 import { type Answer, ApiUnderTest } from './running-api.ts';
 
 const protobuf = 'application/vnd.kubernetes.protobuf';
@@ -40,7 +42,7 @@ function send({ method, path, accept, contentType, body = '' }: Recorded): Promi
 }
 
 describe('kubectl 1.32 as recorded', () => {
-  for (const recorded of recordedRequests) {
+  for (const recorded of [...recordedDiscovery, ...recordedRequests]) {
     test(recorded.command, async () => {
       const { status, body } = await send(recorded);
       expect({ status, body }).toMatchObject({ status: recorded.status, body: recorded.expects });

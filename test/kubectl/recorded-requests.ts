@@ -1,24 +1,10 @@
 // What kubectl 1.32 sends for the commands that people use, as recorded through a proxy, and what matters in the answers. `{uid}` stands
 // for the uid of the DataVolume.
 import { expect } from 'vitest';
-
-export interface Recorded {
-  readonly command: string;
-  readonly method: string;
-  readonly path: string;
-  readonly accept: string;
-  readonly contentType?: string;
-  /** Text as sent; protobuf in base64. */
-  readonly body?: string;
-  readonly status: number;
-  /** Members that the answer must have. */
-  readonly expects: object;
-}
+import type { Recorded } from './recorded-request.ts';
 
 const tables =
   'application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json';
-const discovery =
-  'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json';
 const typed = 'application/vnd.kubernetes.protobuf,application/json';
 const json = 'application/json';
 const protobuf = 'application/vnd.kubernetes.protobuf';
@@ -30,65 +16,12 @@ const spec = `"spec":{"source":{"blank":{}},"storage":{"resources":{"requests":{
 
 export const recordedRequests: readonly Recorded[] = [
   {
-    command: 'kubectl version',
-    method: 'GET',
-    path: '/version?timeout=5s',
-    accept: 'application/json, */*',
-    status: 200,
-    expects: { major: '1', gitVersion: 'v1.34.0+longshore' },
-  },
-  {
-    command: 'kubectl get dv -A: discovery of core',
-    method: 'GET',
-    path: '/api?timeout=32s',
-    accept: discovery,
-    status: 200,
-    expects: { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2' },
-  },
-  {
-    command: 'kubectl get dv -A: discovery of groups',
-    method: 'GET',
-    path: '/apis?timeout=32s',
-    accept: discovery,
-    status: 200,
-    expects: { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2' },
-  },
-  {
     command: 'kubectl get dv -A, nothing there',
     method: 'GET',
     path: `${all}?limit=500`,
     accept: tables,
     status: 200,
     expects: { kind: 'Table', apiVersion: 'meta.k8s.io/v1', rows: [] },
-  },
-  {
-    command: 'kubectl apply: the pages',
-    method: 'GET',
-    path: '/openapi/v3?timeout=32s',
-    accept: 'application/json, */*',
-    status: 200,
-    expects: { paths: { 'apis/cdi.kubevirt.io/v1beta1': {}, 'api/v1': {} } },
-  },
-  {
-    command: 'kubectl apply, kubectl explain dv.status: the page of the group',
-    method: 'GET',
-    path: '/openapi/v3/apis/cdi.kubevirt.io/v1beta1?timeout=32s',
-    accept: json,
-    status: 200,
-    expects: {
-      openapi: '3.0.0',
-      components: {
-        schemas: {
-          'io.kubevirt.cdi.v1beta1.DataVolume': {
-            properties: {
-              status: { description: 'DataVolumeStatus contains the current status of the DataVolume' },
-            },
-            'x-kubernetes-group-version-kind': [{ group: 'cdi.kubevirt.io', kind: 'DataVolume', version: 'v1beta1' }],
-          },
-        },
-      },
-      paths: { [`${within.replace('default', '{namespace}')}/{name}`]: { patch: {} } },
-    },
   },
   {
     command: 'kubectl apply: is it there?',
