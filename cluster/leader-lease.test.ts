@@ -165,6 +165,21 @@ test('who waits hears whether another leads', async () => {
   await alone.release();
 });
 
+test('who waits goes on when its watch is told to begin anew', async () => {
+  const first = await acquireLease(options('a'), ending().signal);
+  let expired = 0;
+  const expiring = storeWith((write) => write());
+  const watch: ObjectStore['watch'] = (resource, asked) => {
+    if (expired > 0) return store.watch(resource, asked);
+    expired += 1;
+    throw new Fault('Gone', 'too old resource version');
+  };
+  const second = acquireLease(options('b', { store: { ...expiring, watch } }), ending().signal);
+  await first.release();
+  await (await second).release();
+  expect(expired).toBe(1);
+});
+
 test('who waits ends when it is told to', async () => {
   const first = await acquireLease(options('a'), ending().signal);
   const stop = ending();

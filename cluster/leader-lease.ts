@@ -5,6 +5,7 @@
 //   waiting ──free, or not renewed for durationMs──► leading ──not renewed for lostAfterMs, or taken by another──► ended
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, toFault } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { pauseFor } from '../runtime/pause-for.ts';
@@ -35,6 +36,8 @@ export interface Leadership {
 }
 
 const { leases } = clusterResources;
+/** Another was faster, or the watch is to begin anew. */
+const passing: ReadonlySet<FaultCode> = new Set(['AlreadyExists', 'Gone']);
 
 /** Waits until this process leads. @throws Fault the signal's reason, Forbidden */
 export async function acquireLease(options: LeaseOptions, signal: AbortSignal): Promise<Leadership> {
@@ -51,8 +54,7 @@ export async function acquireLease(options: LeaseOptions, signal: AbortSignal): 
     } catch (error) {
       signal.throwIfAborted();
       const fault = toFault(error);
-      // Another was faster, or the API is away for a moment.
-      if (!fault.retryable && fault.code !== 'AlreadyExists') throw fault;
+      if (!fault.retryable && !passing.has(fault.code)) throw fault;
       logger.debug({ err: fault, lease: name }, 'lease not taken');
     }
     await pauseFor(everyMs, signal);
