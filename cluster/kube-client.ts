@@ -3,6 +3,7 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { KubeObject } from '../domain/object-store.ts';
+import type { Licence } from '../runtime/licence.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { pauseFor } from '../runtime/pause-for.ts';
 import type { KubeCredentials } from './kube-credentials.ts';
@@ -26,20 +27,12 @@ const watchIdleMs = 150_000;
 const mostTries = 4;
 const longestPauseSeconds = 10;
 
-/** What a process may write by, while it has it; see leader-lease.ts. */
-export interface WriteLicence {
-  /** Aborts when it is lost: what has not been sent by then is not sent. */
-  readonly signal: AbortSignal;
-  /** @throws Fault Interrupted where it is not held at this moment */
-  assertHeld(): void;
-}
-
 export class KubeClient {
   readonly #credentials: KubeCredentials;
   readonly #agent: Agent;
-  readonly #licence: WriteLicence | undefined;
+  readonly #licence: Licence | undefined;
 
-  constructor(credentials: KubeCredentials, shared?: { agent: Agent; licence: WriteLicence }) {
+  constructor(credentials: KubeCredentials, shared?: { agent: Agent; licence: Licence }) {
     const { ca, client } = credentials;
     this.#credentials = credentials;
     this.#licence = shared?.licence;
@@ -57,9 +50,8 @@ export class KubeClient {
 
   /**
    * The same connections for who may write only while a licence is held: it is asked before each time that a write is sent, also when that is sent again.
-   * A process that was stopped for a while, or had to wait, finds in its memory what to write long before it hears that another leads.
    */
-  withLicence(licence: WriteLicence): KubeClient {
+  withLicence(licence: Licence): KubeClient {
     return new KubeClient(this.#credentials, { agent: this.#agent, licence });
   }
 

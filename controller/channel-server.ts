@@ -6,6 +6,7 @@ import { Channel } from '../jobs/channel.ts';
 import { nodeOfCertificate } from '../jobs/channel-peer.ts';
 import { channelVersion, controllerCalls, workerCalls } from '../jobs/channel-protocol.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
+import type { Licence } from '../runtime/licence.ts';
 import { closeServer, formatAddress, type ListenAddress, listenOn } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { NodeChannel } from './controller-context.ts';
@@ -14,6 +15,8 @@ export interface ChannelServerOptions {
   tls: TlsPair;
   address: ListenAddress;
   logger: Logger;
+  /** Without it no worker is asked or answered; see Channel. */
+  licence?: Pick<Licence, 'assertHeld'> | undefined;
   /** Registers the answers; called in the turn in which the channel is made. */
   answer(node: string, channel: NodeChannel): void;
   /** The worker has said hello. */
@@ -53,7 +56,7 @@ export class ChannelServer {
 }
 
 function take(socket: TLSSocket, open: Set<NodeChannel>, options: ChannelServerOptions): void {
-  const { logger } = options;
+  const { logger, licence } = options;
   const node = nodeOfCertificate(socket.getPeerCertificate());
   if (node === undefined) {
     logger.warn('channel refused: the certificate is no worker’s');
@@ -62,7 +65,7 @@ function take(socket: TLSSocket, open: Set<NodeChannel>, options: ChannelServerO
   }
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 10_000);
-  const channel: NodeChannel = new Channel({ socket, asks: workerCalls, answers: controllerCalls, logger });
+  const channel: NodeChannel = new Channel({ socket, asks: workerCalls, answers: controllerCalls, logger, licence });
   open.add(channel);
   channel.handle('hello', async (hello) => {
     if (hello.channelVersion !== channelVersion) {

@@ -3,6 +3,7 @@
 import { toFault } from '../domain/fault.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
+import type { Licence } from '../runtime/licence.ts';
 import { type ListenAddress, parseAddress } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
@@ -26,6 +27,8 @@ export interface ControllerOptions extends ContextOptions {
   /** Where workers dial. Default: LONGSHORE_CHANNEL, else a free port of the listening host. */
   channelListen?: ListenAddress;
   sweepMs?: number;
+  /** Without it no worker is asked or answered. Default: always held. */
+  licence?: Pick<Licence, 'assertHeld'>;
 }
 
 export interface Controller {
@@ -70,7 +73,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const server = await ChannelServer.listen({
     tls: options.channelTls,
     address: options.channelListen ?? channelAddressOf(config),
-    logger,
+    ...{ logger, licence: options.licence },
     answer: (node, channel) =>
       answerWorker(node, channel, {
         context,

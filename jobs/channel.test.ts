@@ -47,6 +47,7 @@ async function tlsPair(): Promise<{ controllerSocket: TLSSocket; workerSocket: T
 }
 
 interface Limits {
+  licence?: { assertHeld(): void };
   keepaliveMs?: number;
   callTimeoutMs?: number;
   largestMessageBytes?: number;
@@ -93,6 +94,39 @@ describe('the channel', () => {
     });
     const asked = worker.call('attempt.inputs', attempt);
     await expect(asked).rejects.toMatchObject({ code: 'StaleAttempt', detail: 'attempt 2 owns it' });
+  });
+
+  test('who has lost its licence neither asks nor answers, and lets the peer go to who has it', async () => {
+    let isHeld = true;
+    const assertHeld = () => {
+      if (!isHeld) throw new Fault('Interrupted', 'another leads');
+    };
+    let answered = 0;
+    const pair = async () => {
+      isHeld = true;
+      const { controller, worker } = await channelPair({ licence: { assertHeld } });
+      controller.handle('attempt.inputs', async () => {
+        answered += 1;
+        return { operation: 'import', source: { kind: 'blank' }, sizeBytes: 5, preallocation: false };
+      });
+      worker.handle('doctor', async () => {
+        answered += 1;
+        return { findings: [] };
+      });
+      await worker.call('attempt.inputs', attempt);
+      await controller.call('doctor', {});
+      expect(answered).toBe(2);
+      isHeld = false;
+      return { controller, worker };
+    };
+    const asked = await pair();
+    await expect(asked.worker.call('attempt.inputs', attempt)).rejects.toMatchObject({ code: 'ServiceUnreachable' });
+    expect(await asked.controller.closed).toMatchObject({ code: 'Interrupted' });
+    answered = 0;
+    const asking = await pair();
+    await expect(asking.controller.call('doctor', {})).rejects.toMatchObject({ code: 'Interrupted' });
+    expect(await asking.worker.closed).toMatchObject({ code: 'ServiceUnreachable' });
+    expect(answered).toBe(2);
   });
 
   test('what does not fit the schema is refused at both ends', async () => {

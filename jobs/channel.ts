@@ -8,6 +8,7 @@ import { Compile, type Validator } from 'typebox/compile';
 import rpc, { type CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node.js';
 import { Fault, faultFromRecord, faultRecord, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
+import type { Licence } from '../runtime/licence.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { FaultShape, Progress, progressNotification } from './channel-protocol.ts';
 import { FrameGuard } from './frame-guard.ts';
@@ -23,6 +24,8 @@ export interface ChannelOptions<Asks extends CallTable, Answers extends CallTabl
   /** Calls that this end answers. */
   answers: Answers;
   logger: Logger;
+  /** While it is not held nothing is asked and nothing is answered: the channel ends, and the peer looks for who holds it now. */
+  licence?: Pick<Licence, 'assertHeld'> | undefined;
   /** Fault code of a call whose peer went away. Default NodeLost. */
   lost?: FaultCode;
   callTimeoutMs?: number;
@@ -112,6 +115,7 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
       try {
         // Safe: the schema that the type is derived from has just been checked.
         const params = checked(schemas.params, given, name) as Params<Answers, N>;
+        this.#requireLicence();
         return checked(schemas.result, await answer(params, answering.signal), `answer to ${name}`);
       } catch (error) {
         const fault = toFault(error);
@@ -126,7 +130,7 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
 
   /**
    * Asks the peer. Ending the wait tells the peer, which may have done it all the same: calls are idempotent.
-   * @throws Fault what the peer answered, TimedOut, the signal's reason, or `lost` (NodeLost) where the channel ended
+   * @throws Fault what the peer answered, TimedOut, Interrupted (no licence), the signal's reason, or `lost` (NodeLost) where the channel ended
    */
   async call<N extends keyof Asks & string>(
     name: N,
@@ -139,6 +143,7 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
     const timeoutMs = options.timeoutMs ?? this.#options.callTimeoutMs ?? 30_000;
     // A channel that was made in this turn begins to listen at the end of it; it cannot ask before.
     await Promise.resolve();
+    this.#requireLicence();
     const answer = await this.#ask(name, sent, timeoutMs, options.signal);
     // Safe: checked against the schema that the type is derived from.
     return checked(schemas.result, answer, `answer to ${name}`) as Result<Asks, N>;
@@ -201,6 +206,16 @@ export class Channel<Asks extends CallTable, Answers extends CallTable> {
   #lostFault(cause?: unknown): Fault {
     const why = cause instanceof Error ? `: ${cause.message}` : '';
     return new Fault(this.#options.lost ?? 'NodeLost', `the channel ended${why}`, { cause });
+  }
+
+  #requireLicence(): void {
+    try {
+      this.#options.licence?.assertHeld();
+    } catch (error) {
+      const fault = toFault(error);
+      this.#end(fault);
+      throw fault;
+    }
   }
 
   async #checkPeer(withinMs: number): Promise<void> {

@@ -2,6 +2,7 @@
 // nothing, and a job that ended leaves no trace, so that it can be added again.
 import { Queue } from 'bullmq';
 import { Fault } from '../domain/fault.ts';
+import type { Licence } from '../runtime/licence.ts';
 import { type RedisConnection, redisFault } from './connection.ts';
 import { type JobPayload, jobIdOf, queueNameOf } from './payload.ts';
 
@@ -13,14 +14,19 @@ const alive: readonly string[] = ['waiting', 'delayed', 'active', 'prioritized',
 
 export class JobQueues {
   readonly #redis: RedisConnection;
+  readonly #licence: Pick<Licence, 'assertHeld'> | undefined;
   readonly #queues = new Map<string, Queue<JobPayload>>();
 
-  /** @param redis stays the caller's: it is not ended by close() */
-  constructor(redis: RedisConnection) {
+  /**
+   * @param redis stays the caller's: it is not ended by close()
+   * @param licence nothing is asked of Redis while it is not held
+   */
+  constructor(redis: RedisConnection, licence?: Pick<Licence, 'assertHeld'>) {
     this.#redis = redis;
+    this.#licence = licence;
   }
 
-  /** Puts the job into the node's queue, to be taken after `delayMs` at the earliest. @throws Fault RedisUnavailable */
+  /** Puts the job into the node's queue, to be taken after `delayMs` at the earliest. @throws Fault RedisUnavailable, Interrupted (no licence) */
   async add(node: string, payload: JobPayload, options: { delayMs?: number } = {}): Promise<void> {
     await this.#asking(() =>
       this.#queueOf(node).add(payload.operation, payload, {
@@ -64,7 +70,9 @@ export class JobQueues {
     return queue;
   }
 
+  /** @throws Fault RedisUnavailable, Interrupted (no licence) */
   async #asking<T>(ask: () => Promise<T>): Promise<T> {
+    this.#licence?.assertHeld();
     // BullMQ would wait for the connection as long as it takes, before it gives a command that could fail.
     if (this.#redis.status !== 'ready') {
       throw new Fault('RedisUnavailable', `the connection is ${this.#redis.status}`);

@@ -34,18 +34,23 @@ async function start(tools: ServiceTools): Promise<RunningService> {
   const lease = await acquireLease({ store, namespace, name: 'longshore-controller', identity, logger, onLed }, signal);
   undo.defer(() => lease.release());
   meanwhile('begins to lead');
-  const addresses = await beginLeading(lease.signal, beginsWithinMs, () => lead(tools, client, lease));
+  const addresses = await beginLeading(lease.signal, beginsWithinMs, () =>
+    lead(tools, client.withLicence(lease), lease),
+  );
   return { addresses, failed: lossOf(lease.signal) };
 }
 
-/** @returns addresses by name */
+/**
+ * Whatever leads goes by the lease: what it asks of kube-apiserver, of the queues and of workers.
+ * @returns addresses by name
+ */
 async function lead(
   { config, layout, logger, undo }: ServiceTools,
   client: KubeClient,
   lease: Leadership,
 ): Promise<RunningService['addresses']> {
   const namespace = config.clusterNamespace;
-  const store = new KubeObjectStore(client.withLicence(lease));
+  const store = new KubeObjectStore(client);
   const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
   undo.defer(() => pki.stop());
   const everySeconds = config.certificateCheckSeconds;
@@ -58,10 +63,10 @@ async function lead(
   const redis = await openRedis(config.redisUrl, { logger });
   undo.defer(() => redis.disconnect());
   await refuseEviction(redis, config, logger);
-  const queues = new JobQueues(redis);
+  const queues = new JobQueues(redis, lease);
   undo.defer(() => queues.close());
   const controller = await startController({
-    ...{ store, queues, channelTls: tls, config, logger },
+    ...{ store, queues, channelTls: tls, config, logger, licence: lease },
     provisioning: { by: 'csi', driver: config.csiDriver },
     configurationSources: new ClusterConfiguration({
       ...{ store, namespace, uploadProxyService: config.uploadProxyService, logger },
