@@ -44,6 +44,7 @@ const libraryFolders: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['jobs', 'worker'],
   fastify: ['api', 'cluster', 'uploadproxy', 'worker'],
   commander: ['cli', 'main'],
+  croner: ['domain'],
   'zstd-napi': ['cli'],
   '@grpc': ['csi'],
   '@peculiar/x509': ['runtime'],
