@@ -167,3 +167,19 @@ describe('Redis', () => {
     expect(worker.inputs).toHaveLength(1);
   });
 });
+
+test('a controller that leads no longer asks its workers for nothing and sends them away', async () => {
+  let isHeld = true;
+  const assertHeld = () => {
+    if (!isHeld) throw new Fault('Interrupted', 'another leads');
+  };
+  await using undo = new AsyncDisposableStack();
+  const former = await ControllerFixture.start({ licence: { assertHeld } });
+  undo.defer(() => former.close());
+  const worker = await former.worker();
+  isHeld = false;
+  await former.dataVolume('late', { source: { blank: {} } });
+  await worker.channel?.closed;
+  expect(worker.volumes.size).toBe(0);
+  await expect(worker.connect()).rejects.toMatchObject({ code: 'NodeLost' });
+});

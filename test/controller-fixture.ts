@@ -14,6 +14,7 @@ import { openRedis, type RedisConnection } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import { CertificateAuthority, type TlsPair, workerName } from '../runtime/certificates.ts';
 import { type Config, loadConfig } from '../runtime/config.ts';
+import type { Licence } from '../runtime/licence.ts';
 import { createLogger, type Logger } from '../runtime/logger.ts';
 import { RedisFixture } from './redis-fixture.ts';
 import { ScriptedWorker } from './scripted-worker.ts';
@@ -28,6 +29,7 @@ export interface ControllerFixtureOptions {
   environment?: Record<string, string>;
   sweepMs?: number;
   provisioning?: Provisioning;
+  licence?: Pick<Licence, 'assertHeld'>;
 }
 
 export class ControllerFixture {
@@ -91,11 +93,12 @@ export class ControllerFixture {
       ...{ name: 'controller', cn: 'system:longshore:controller', hosts: ['127.0.0.1'], usages: ['server'] },
     });
     const { store, queues, config, logger } = this;
-    const { sweepMs, provisioning } = this.#options;
+    const { sweepMs, provisioning, licence } = this.#options;
     this.controller = await startController({
       ...{ store, queues, channelTls, config, logger },
       ...(sweepMs === undefined ? {} : { sweepMs }),
       ...(provisioning === undefined ? {} : { provisioning }),
+      ...(licence === undefined ? {} : { licence }),
     });
   }
 
