@@ -8,10 +8,12 @@ import { annotations } from '../domain/annotations.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import { Fault, faultRecord } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
-import { claimOf, volumeId } from '../test/claim-examples.ts';
-import { attemptInputs, checksumOf, type InputsContext, missingOf, namesOf } from './attempt-inputs.ts';
+import { claimOf, httpOf, volumeId } from '../test/claim-examples.ts';
+import { attemptInputs, checksumOf, type InputsContext } from './attempt-inputs.ts';
 import { firstAttempt } from './attempt-state.ts';
-import type { HttpContent } from './claim-content.ts';
+import type { ClaimContent } from './claim-content.ts';
+import type { HttpContent } from './source-content.ts';
+import { missingOf, namesOf } from './source-inputs.ts';
 
 const pem = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n';
 
@@ -40,9 +42,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-function http(more: Partial<HttpContent> = {}): HttpContent {
-  const none = { extraHeaders: [], secretExtraHeaders: [] };
-  return { kind: 'http', url: 'https://host/disk', ...none, insecureSkipVerify: false, ...more };
+function http(more: Partial<HttpContent> = {}): ClaimContent {
+  return { kind: 'image', source: httpOf('https://host/disk', more) };
 }
 
 function inputs(more: Partial<InputsContext> = {}) {
@@ -158,9 +159,10 @@ describe('inputs', () => {
 });
 
 test('what is missing is told by the first name that is not there', async () => {
-  const content = http({ secretRef: 'login', secretExtraHeaders: ['headers', 'later'], certConfigMap: 'cas' });
+  const url = 'https://host/disk';
+  const content = httpOf(url, { secretRef: 'login', secretExtraHeaders: ['headers', 'later'], certConfigMap: 'cas' });
   expect(namesOf(content)).toEqual({ secrets: ['login', 'headers', 'later'], configMaps: ['cas'] });
   expect((await missingOf(store, 'ns', content))?.detail).toBe('secret ns/later');
-  expect(await missingOf(store, 'ns', http({ secretRef: 'login', certConfigMap: 'cas' }))).toBeUndefined();
-  expect((await missingOf(store, 'other', http({ certConfigMap: 'cas' })))?.detail).toBe('config map other/cas');
+  expect(await missingOf(store, 'ns', httpOf(url, { secretRef: 'login', certConfigMap: 'cas' }))).toBeUndefined();
+  expect((await missingOf(store, 'other', httpOf(url, { certConfigMap: 'cas' })))?.detail).toBe('config map other/cas');
 });

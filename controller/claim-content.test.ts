@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { DataVolume, DataVolumeSpec } from '../domain/data-volume.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
-import { claimOf } from '../test/claim-examples.ts';
+import { claimOf, httpOf } from '../test/claim-examples.ts';
 import { type ClaimContent, contentOfClaim, operationOfContent } from './claim-content.ts';
 
 const uid = 'dv-uid';
@@ -25,7 +25,7 @@ function shown(content: ClaimContent): string {
 
 describe('by its DataVolume', () => {
   test.each<[DataVolumeSpec, string]>([
-    [{ source: { http: { url: 'http://host/x' } } }, 'http'],
+    [{ source: { http: { url: 'http://host/x' } } }, 'image'],
     [{ source: { blank: {} } }, 'blank'],
     [{ source: { upload: {} } }, 'upload'],
     [{ source: { pvc: { namespace: 'ns', name: 'origin' } } }, 'clone'],
@@ -45,7 +45,7 @@ describe('by its DataVolume', () => {
   test('what the DataVolume says goes before annotations that somebody else wrote', () => {
     const claim = owned({ [annotations.importEndpoint]: 'http://evil/x', [annotations.importSource]: 'http' });
     const content = contentOfClaim(claim, dataVolumeOf({ source: { http: { url: 'http://good/x', secretRef: 's' } } }));
-    expect(content).toMatchObject({ kind: 'http', url: 'http://good/x', secretRef: 's' });
+    expect(content).toMatchObject({ kind: 'image', source: { kind: 'http', url: 'http://good/x', secretRef: 's' } });
   });
 
   test('one that was taken over keeps what is in it', () => {
@@ -74,8 +74,8 @@ describe('by annotations alone', () => {
   test.each<[string, Record<string, string>, string]>([
     ['nothing', {}, 'none'],
     ['an upload target', { [annotations.uploadTarget]: '' }, 'upload'],
-    ['an endpoint', endpoint, 'http'],
-    ['an endpoint of source http', { ...endpoint, [annotations.importSource]: 'http' }, 'http'],
+    ['an endpoint', endpoint, 'image'],
+    ['an endpoint of source http', { ...endpoint, [annotations.importSource]: 'http' }, 'image'],
     ['source none', { [annotations.importSource]: 'none' }, 'blank'],
     [
       'source s3',
@@ -110,10 +110,8 @@ describe('by annotations alone', () => {
   test('headers come in the order of their numbers, not of their text', () => {
     const told = Object.fromEntries([10, 2, 1].map((n) => [`${annotations.importExtraHeaders}.${n}`, `h${n}`]));
     const content = contentOfClaim(claimOf({ ...endpoint, ...told, [annotations.importSecretName]: '' }), undefined);
-    expect(content).toEqual({
-      ...{ kind: 'http', url: 'http://host/x', insecureSkipVerify: false },
-      ...{ extraHeaders: ['h1', 'h2', 'h10'], secretExtraHeaders: [] },
-    });
+    const source = httpOf('http://host/x', { extraHeaders: ['h1', 'h2', 'h10'] });
+    expect(content).toEqual({ kind: 'image', source });
   });
 });
 

@@ -5,19 +5,10 @@ import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { ObjectKey } from '../domain/object-store.ts';
 import type { Operation } from '../domain/phases.ts';
-
-export interface HttpContent {
-  kind: 'http';
-  url: string;
-  secretRef?: string;
-  certConfigMap?: string;
-  extraHeaders: readonly string[];
-  secretExtraHeaders: readonly string[];
-  insecureSkipVerify: boolean;
-}
+import { type SourceContent, sourceContent, sourceContentByAnnotations } from './source-content.ts';
 
 export type ClaimContent =
-  | HttpContent
+  | { kind: 'image'; source: SourceContent }
   | { kind: 'blank' }
   | { kind: 'upload' }
   | { kind: 'clone'; source: Required<ObjectKey> }
@@ -29,7 +20,7 @@ export type ClaimContent =
 
 export function operationOfContent(content: ClaimContent): Operation | undefined {
   switch (content.kind) {
-    case 'http':
+    case 'image':
     case 'blank':
       return 'import';
     case 'upload':
@@ -83,26 +74,14 @@ function contentByDataVolume(dataVolume: DataVolume): ClaimContent {
       ? { kind: 'none' }
       : unsupported('import', 'sourceRef is not supported yet');
   }
-  if (source.http !== undefined) return { kind: 'http', ...httpContent(source.http) };
+  const image = sourceContent(source);
+  if (image !== undefined) return { kind: 'image', source: image };
   if (source.blank !== undefined) return { kind: 'blank' };
   if (source.upload !== undefined) return { kind: 'upload' };
   if (source.pvc !== undefined) return { kind: 'clone', source: source.pvc };
   if (source.snapshot !== undefined) return unsupported('clone', 'source snapshot is not supported yet');
   const name = Object.keys(source)[0] ?? 'none';
   return unsupported('import', `source ${name} is not supported yet`);
-}
-
-function httpContent(
-  source: NonNullable<NonNullable<DataVolume['spec']['source']>['http']>,
-): Omit<HttpContent, 'kind'> {
-  return {
-    url: source.url,
-    extraHeaders: source.extraHeaders ?? [],
-    secretExtraHeaders: source.secretExtraHeaders ?? [],
-    insecureSkipVerify: source.insecureSkipVerify === true,
-    ...(source.secretRef === undefined ? {} : { secretRef: source.secretRef }),
-    ...(source.certConfigMap === undefined ? {} : { certConfigMap: source.certConfigMap }),
-  };
 }
 
 function contentByAnnotations(claim: Claim, given: Readonly<Record<string, string>>): ClaimContent {
@@ -113,29 +92,10 @@ function contentByAnnotations(claim: Claim, given: Readonly<Record<string, strin
   const source = given[annotations.importSource] ?? (url === undefined ? undefined : 'http');
   if (source === undefined) return { kind: 'none' };
   if (source === 'none') return { kind: 'blank' };
-  if (source !== 'http') return unsupported('import', `source ${source} is not supported yet`);
-  if (url === undefined) return unsupported('import', `annotation ${annotations.importEndpoint} is missing`);
-  return {
-    kind: 'http',
-    url,
-    extraHeaders: numbered(given, annotations.importExtraHeaders),
-    secretExtraHeaders: numbered(given, annotations.importSecretExtraHeaders),
-    insecureSkipVerify: given[annotations.importInsecureSkipVerify] === 'true',
-    ...optional('secretRef', given[annotations.importSecretName]),
-    ...optional('certConfigMap', given[annotations.importCertConfigMap]),
-  };
-}
-
-/** `name.0`, `name.1`, … */
-function numbered(given: Readonly<Record<string, string>>, name: string): string[] {
-  const entries = Object.entries(given).filter(([key]) => key.startsWith(`${name}.`));
-  const places = entries.map(([key, value]) => ({ place: Number(key.slice(name.length + 1)), value }));
-  return places.toSorted((one, other) => one.place - other.place).map(({ value }) => value);
-}
-
-function optional<K extends string>(name: K, value: string | undefined): Partial<Record<K, string>> {
-  // Safe: the one member that a Record of this key can have.
-  return value === undefined || value === '' ? {} : ({ [name]: value } as Record<K, string>);
+  const image = sourceContentByAnnotations(source, given);
+  if (image === undefined) return unsupported('import', `source ${source} is not supported yet`);
+  if (image.url === '') return unsupported('import', `annotation ${annotations.importEndpoint} is missing`);
+  return { kind: 'image', source: image };
 }
 
 /** `namespace/name`. Only within a namespace: a claim alone carries nobody's right to read another one. */

@@ -6,7 +6,6 @@ import { isOwnClass } from '../domain/provisioning.ts';
 import { quantityBytes } from '../domain/quantity.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { planRetry } from '../jobs/retry-policy.ts';
-import { missingOf, namesOf } from './attempt-inputs.ts';
 import { isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, Readiness } from './claim-actions.ts';
 import { type ClaimContent, contentOfClaim } from './claim-content.ts';
@@ -22,6 +21,7 @@ import {
 } from './controller-context.ts';
 import type { NodeView } from './node-views.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
+import { missingOf, namesOf } from './source-inputs.ts';
 
 export async function claimFacts(
   context: ControllerContext,
@@ -113,10 +113,11 @@ async function readinessOf(
   if (runs || done || claim.metadata.deletionTimestamp !== undefined) return { ready: true };
   if (source !== undefined) return source.ready ? { ready: true } : source;
   const { namespace, name } = placeOf(claim.metadata);
-  const { secrets, configMaps } = namesOf(content);
+  if (content.kind !== 'image') return { ready: true };
+  const { secrets, configMaps } = namesOf(content.source);
   for (const secret of secrets) context.waitFor(`secret ${namespace}/${secret}`, { namespace, name });
   for (const configMap of configMaps) context.waitFor(`configmap ${namespace}/${configMap}`, { namespace, name });
-  const missing = await missingOf(context.store, namespace, content);
+  const missing = await missingOf(context.store, namespace, content.source);
   return missing === undefined ? { ready: true } : { ready: false, fault: missing };
 }
 

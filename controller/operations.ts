@@ -2,10 +2,10 @@
 import { Fault, type FaultRecord, faultRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { SourceFacts } from '../jobs/channel-protocol.ts';
-import { proxyOf } from './attempt-inputs.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
+import { proxyOf } from './source-inputs.ts';
 
 /** One thing to look at. */
 export interface DoctorFinding {

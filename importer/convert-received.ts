@@ -75,7 +75,7 @@ async function probeFile(path: string, fileBytes: number, transfer: Pick<Transfe
       stream: () => stream.stream(),
       pieces: () => stream.pieces(),
       totalBytes: size,
-      readAt,
+      ranges: { readAt },
     };
     const probe = await probeImage(source, transfer.target.sizeBytes, { ...transfer.hooks, signal: transfer.signal });
     if (probe.format === 'raw') throw new Fault('CorruptImage', 'the received file is no image that needs conversion');

@@ -3,9 +3,9 @@
 import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
-import type { HttpLocation } from './http/http-connection.ts';
-import { HttpSource } from './http/http-source.ts';
 import { type ImageProbe, probeImage } from './image/probe-image.ts';
+import type { ImageSource } from './image-source.ts';
+import { openSource, type SourceLocation } from './open-source.ts';
 import { type ImportPlan, planImport } from './plan.ts';
 import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
 import { SourceDigest } from './source-digest.ts';
@@ -15,7 +15,7 @@ import type { TransferHooks } from './transfer-hooks.ts';
 
 /** The inputs of an import; those of jobs/channel-protocol.ts fit. */
 export interface ImportRequest {
-  source: ({ kind: 'http' } & HttpLocation) | { kind: 'blank' };
+  source: SourceLocation | { kind: 'blank' };
   sizeBytes: number;
   checksum?: string;
   preallocation: boolean;
@@ -34,14 +34,14 @@ export async function importImage(
   const signal = AbortSignal.any([hooks.signal, staging.signal]);
   try {
     if (inputs.source.kind === 'blank') return await importBlank(target, hooks, signal);
-    return await importFromHttp(inputs.source, inputs.checksum, { target, staging, hooks, signal });
+    return await importFrom(inputs.source, inputs.checksum, { target, staging, hooks, signal });
   } catch (error) {
     throw toFault(error, { signal });
   }
 }
 
-async function importFromHttp(
-  location: HttpLocation,
+async function importFrom(
+  location: SourceLocation,
   checksum: string | undefined,
   base: Omit<Transfer, 'probe' | 'timer'>,
 ): Promise<TransferReport> {
@@ -77,11 +77,11 @@ async function importFromHttp(
 }
 
 async function openAndProbe(
-  location: HttpLocation,
+  location: SourceLocation,
   { target, hooks, signal }: Pick<Transfer, 'target' | 'hooks' | 'signal'>,
   timer: StepTimer,
-): Promise<{ source: HttpSource; probe: ImageProbe }> {
-  const source = await HttpSource.open(location, hooks.config, signal);
+): Promise<{ source: ImageSource; probe: ImageProbe }> {
+  const source = await openSource(location, hooks.config, signal);
   source.onFetched = (bytes) => timer.advance({ bytesFetched: bytes });
   try {
     const probe = await probeImage(source, target.sizeBytes, { ...hooks, signal });
@@ -94,13 +94,13 @@ async function openAndProbe(
   }
 }
 
-function abilitiesOf(source: HttpSource): { totalBytes: number | undefined; provenRanges: boolean } {
-  return { totalBytes: source.totalBytes, provenRanges: source.servesRanges && source.validator !== undefined };
+function abilitiesOf(source: ImageSource): { totalBytes: number | undefined; provenRanges: boolean } {
+  return { totalBytes: source.totalBytes, provenRanges: source.ranges !== undefined && source.validator !== undefined };
 }
 
 function bringBytes(
   plan: ImportPlan,
-  source: HttpSource,
+  source: ImageSource,
   digest: SourceDigest,
   transfer: Transfer,
 ): Promise<BroughtDisk> {
@@ -116,7 +116,7 @@ function bringBytes(
 }
 
 /** @throws Fault ChecksumMismatch, SourceTooLong, SourceInterrupted */
-function verifySource(plan: ImportPlan, source: HttpSource, digest: SourceDigest): TransferReport['verified'] {
+function verifySource(plan: ImportPlan, source: ImageSource, digest: SourceDigest): TransferReport['verified'] {
   if (plan.strategy === 'nbd') return 'length';
   source.assertLength(digest.bytes);
   if (digest.verify()) return 'digest';

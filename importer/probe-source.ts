@@ -1,8 +1,7 @@
 // Looks at a source without importing it: what it is, and how large a volume it wants. Reads what a probe reads, and keeps nothing.
 import { toFault } from '../domain/fault.ts';
-import type { HttpLocation } from './http/http-connection.ts';
-import { HttpSource } from './http/http-source.ts';
 import { probeImage } from './image/probe-image.ts';
+import { openSource, type SourceLocation } from './open-source.ts';
 import { formatNameOf } from './plan.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
@@ -14,12 +13,12 @@ export interface SourceFacts {
 
 /** @throws Fault of the groups source and image, or the reason of the abort; leaves no connection and no child */
 export async function probeSource(
-  location: HttpLocation,
+  location: SourceLocation,
   hooks: Pick<TransferHooks, 'config' | 'programs' | 'signal'>,
 ): Promise<SourceFacts> {
   const { config, signal } = hooks;
   try {
-    const source = await HttpSource.open(location, config, signal);
+    const source = await openSource(location, config, signal);
     try {
       const probe = await probeImage(source, Number.MAX_SAFE_INTEGER, hooks);
       return {

@@ -7,9 +7,9 @@ import type { Staging } from '../volumes/staging.ts';
 import { type Conversion, convertFromReader } from './conversion.ts';
 import { decompressInto } from './decode/decompressor.ts';
 import { copyExtents, findPlainExtents, type PlainExtent } from './extent-copy.ts';
-import { firstRequestBytes, type HttpSource } from './http/http-source.ts';
 import type { ImageProbe } from './image/probe-image.ts';
 import { imageTooLarge } from './image/too-large.ts';
+import { firstRequestBytes, type ImageSource } from './image-source.ts';
 import { GrowingFile } from './nbd/growing-file.ts';
 import { RangeReader } from './nbd/range-reader.ts';
 import type { ByteStream } from './peeked-stream.ts';
@@ -45,15 +45,16 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
 }
 
 /** An image that is read by ranges, only where it has data: copied from where its clusters lie, or converted by qemu-img. */
-export async function convertByRanges(source: HttpSource, transfer: Transfer): Promise<BroughtDisk> {
-  const { totalBytes } = source;
-  if (totalBytes === undefined) throw new Fault('Internal', 'ranges of a source of unknown length');
+export async function convertByRanges(source: ImageSource, transfer: Transfer): Promise<BroughtDisk> {
+  const { totalBytes, ranges } = source;
+  if (totalBytes === undefined || ranges === undefined)
+    throw new Fault('Internal', 'ranges of a source of unknown length');
   const head = await source.head(firstRequestBytes);
   const reader = new RangeReader({
     totalBytes,
     head,
-    parts: source.parts,
-    fill: (start, memory, onFilled) => source.fill(start, memory, onFilled),
+    parts: ranges.parts,
+    fill: (start, memory, onFilled) => ranges.fill(start, memory, onFilled),
   });
   const { timer, staging, hooks, probe } = transfer;
   const onPercent = (percent: number): void => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) });

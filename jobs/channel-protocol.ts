@@ -3,6 +3,7 @@
 // Credentials pass here only, on request, to the node that holds the attempt, and stay in memory.
 import { type Static, type TSchema, Type } from 'typebox';
 import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
+import { SourceInputs } from './source-inputs.ts';
 
 export const channelVersion = 1;
 
@@ -16,32 +17,11 @@ export const FaultShape = Type.Object({
   nextStep: Type.String(),
 });
 
-export const HttpInputs = Type.Object({
-  kind: Type.Literal('http'),
-  url: Type.String(),
-  credentials: Type.Optional(Type.Object({ username: Type.String(), password: Type.String() })),
-  /** Extra headers, name and value. */
-  headers: Type.Array(Type.Tuple([Type.String(), Type.String()])),
-  /** PEM certificates trusted besides the system's. */
-  certificates: Type.Array(Type.String()),
-  insecureSkipVerify: Type.Boolean(),
-  proxy: Type.Optional(
-    Type.Object({
-      http: Type.Optional(Type.String()),
-      https: Type.Optional(Type.String()),
-      no: Type.Optional(Type.String()),
-    }),
-  ),
-  /** No part is to be asked for: the attempt before found that the server does not prove parts to be of the same content. */
-  onePass: Type.Optional(Type.Boolean()),
-});
-export type HttpInputs = Static<typeof HttpInputs>;
-
 export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });
 
 export const ImportInputs = Type.Object({
   operation: Type.Literal('import'),
-  source: Type.Union([HttpInputs, BlankInputs]),
+  source: Type.Union([SourceInputs, BlankInputs]),
   /** What the guest is to see, in bytes. */
   sizeBytes: Type.Integer({ minimum: 1 }),
   /** `algorithm:hex` of the bytes as served. */
@@ -199,7 +179,7 @@ export const workerCalls = {
   },
   'source.probe': {
     about: 'What a source is, from its first bytes: nothing is kept. Faults are those of an import.',
-    params: Type.Object({ source: HttpInputs }),
+    params: Type.Object({ source: SourceInputs }),
     result: SourceFacts,
   },
   doctor: {

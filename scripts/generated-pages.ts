@@ -3,6 +3,7 @@ import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import { TransferReport, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
 import * as channel from '../jobs/channel-protocol.ts';
 import { JobPayload, jobIdOf, queueNameOf } from '../jobs/payload.ts';
+import { HttpInputs, SourceInputs } from '../jobs/source-inputs.ts';
 import { settings } from '../runtime/config.ts';
 import { metricDefinitions } from '../runtime/metrics.ts';
 import { describeSchema } from './describe-schema.ts';
@@ -79,7 +80,8 @@ const shapes: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [channel.ImportInputs, 'ImportInputs'],
   [channel.ConvertInputs, 'ConvertInputs'],
   [channel.CloneInputs, 'CloneInputs'],
-  [channel.HttpInputs, 'HttpInputs'],
+  [SourceInputs, 'SourceInputs'],
+  [HttpInputs, 'HttpInputs'],
   [channel.BlankInputs, 'BlankInputs'],
   [channel.Inventory, 'Inventory'],
   [channel.PoolUsage, 'PoolUsage'],

@@ -1,6 +1,7 @@
 // Claims and facts for tests of the controller's pure functions: one ordinary import on a connected node, changed where a test says so.
 import type { ClaimFacts } from '../controller/claim-actions.ts';
 import type { NodeState } from '../controller/node-views.ts';
+import type { HttpContent } from '../controller/source-content.ts';
 import { annotations, volumeFinalizer } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
@@ -27,12 +28,13 @@ export function volumeOf(more: Partial<VolumeRecord> = {}): VolumeRecord {
   };
 }
 
+export function httpOf(url: string, more: Partial<HttpContent> = {}): HttpContent {
+  return { kind: 'http', url, extraHeaders: [], secretExtraHeaders: [], insecureSkipVerify: false, ...more };
+}
+
 export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
   return {
-    content: {
-      ...{ kind: 'http', url: 'http://host/disk', insecureSkipVerify: false },
-      ...{ extraHeaders: [], secretExtraHeaders: [] },
-    },
+    content: { kind: 'image', source: httpOf('http://host/disk') },
     ...{
       ours: true,
       provisionedBy: 'channel',

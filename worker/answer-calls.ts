@@ -2,7 +2,8 @@
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { probeSource } from '../importer/probe-source.ts';
-import type { HttpInputs, Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
+import type { Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
+import type { SourceInputs } from '../jobs/source-inputs.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
@@ -136,7 +137,7 @@ async function digestOf(volumeId: VolumeId, sha256: boolean, options: AnswerOpti
   return { contentDigest, path, sha256: await looks.digests.ask(`${volumeId} sha256`, signal, plain) };
 }
 
-function probe(source: HttpInputs, options: AnswerOptions, asked: AbortSignal): Promise<SourceFacts> {
+function probe(source: SourceInputs, options: AnswerOptions, asked: AbortSignal): Promise<SourceFacts> {
   const { config, programs, looks } = options;
   const signal = AbortSignal.any([options.signal, asked]);
   return looks.probes.ask(JSON.stringify(source), signal, (wanted) =>

@@ -16,8 +16,6 @@ export interface HttpLocation {
   certificates: readonly string[];
   insecureSkipVerify: boolean;
   proxy?: ProxySettings;
-  /** No part is asked for: the content is read as one answer. For a server that does not say twice of the same content that it is the same. */
-  onePass?: boolean;
 }
 
 /** Not to be read to its end unless it is the content. A piece may be overwritten once the next one is asked for. */

@@ -1,10 +1,10 @@
-// A file on a web server. The first request asks for 64 KiB; what follows depends on the answer: a server that serves ranges is asked for the
+// Content that a server gives over HTTP. The first request asks for 64 KiB; what follows depends on the answer: a server that serves ranges is asked for the
 // rest from where the first answer ended, one that ignores them is simply read on. No byte is fetched twice unless a connection drops.
 // A dropped connection goes on from the last byte if the server proves with its validator that the content is still the same.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault } from '../../domain/fault.ts';
-import type { Config } from '../../runtime/config.ts';
-import { type ByteStream, PeekedStream } from '../peeked-stream.ts';
+import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
+import { PeekedStream } from '../peeked-stream.ts';
 import {
   agree,
   contentLengthOf,
@@ -14,11 +14,8 @@ import {
   type Validator,
   validatorOf,
 } from './answer-headers.ts';
-import { type HttpAnswer, HttpConnection, type HttpLocation } from './http-connection.ts';
+import type { HttpAnswer } from './http-connection.ts';
 import { faultOfHttpError, faultOfStatus, isPassingFault, placeOf } from './http-faults.ts';
-
-/** What the first request asks for. */
-export const firstRequestBytes = 65_536;
 
 /** Most that the probe may ask of the beginning. */
 const longestHeadBytes = 524_288;
@@ -26,57 +23,69 @@ const longestHeadBytes = 524_288;
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;
 
-export class HttpSource implements ByteStream {
-  readonly #connection: HttpConnection;
+/** One content on a server, whatever it takes to be let in. A status is an answer, not an error. */
+export interface ContentServer {
+  get(headers: Record<string, string>): Promise<HttpAnswer>;
+  /** As `get`, for a range of what `get` has found. */
+  getRange(headers: Record<string, string>): Promise<HttpAnswer>;
+  /** True once the server sent bytes after the end that it had declared. */
+  readonly sentTooMuch: boolean;
+  close(): Promise<void>;
+}
+
+export interface ContentPlace {
+  /** By which it is named to people. */
+  url: string;
+  /** No part is asked for: the content is read as one answer. For a server that does not say twice of the same content that it is the same. */
+  onePass?: boolean;
+}
+
+export class HttpSource implements ImageSource, SourceRanges {
+  readonly #server: ContentServer;
   readonly #url: string;
   readonly #signal: AbortSignal;
   readonly #first: HttpAnswer;
   readonly #bytes: PeekedStream;
   readonly #validator: Validator;
-  /** Length of the content; undefined where the server does not tell. */
   readonly totalBytes: number | undefined;
-  /** True where any part can be asked for. */
-  readonly servesRanges: boolean;
+  readonly ranges: SourceRanges | undefined;
   /** While only the head is looked at, no more than that is asked for. */
   #wholeWanted = false;
   readonly #parts: { offset: number; bytes: Buffer }[] = [];
   #fetchedBytes = 0;
-  /** Told the bytes fetched so far, with each piece. */
   onFetched: (bytes: number) => void = () => undefined;
 
-  private constructor(connection: HttpConnection, first: HttpAnswer, url: string, signal: AbortSignal) {
-    this.#connection = connection;
+  private constructor(server: ContentServer, first: HttpAnswer, url: string, signal: AbortSignal) {
+    this.#server = server;
     this.#first = first;
     this.#url = url;
     this.#signal = signal;
     this.#validator = validatorOf(first);
-    this.servesRanges = first.status === 206;
-    this.totalBytes = this.servesRanges ? contentRangeOf(first)?.total : contentLengthOf(first);
+    this.ranges = first.status === 206 ? this : undefined;
+    this.totalBytes = first.status === 206 ? contentRangeOf(first)?.total : contentLengthOf(first);
     this.#bytes = new PeekedStream(this.#read());
   }
 
   /**
    * Sends the first request. Faults: SourceNotFound, SourceUnauthorized, SourceForbidden, SourceRefused, SourceUnavailable, SourceUnreachable,
    * SourceNameUnknown, SourceUntrusted, SourceStalled, RedirectRefused, NotADiskImage (empty).
-   * @param signal ends this source and all its connections
+   * @param server is this source's own from here on, and closed with it
+   * @param signal ends this source
    */
-  static async open(location: HttpLocation, config: Config, signal: AbortSignal): Promise<HttpSource> {
-    const connection = new HttpConnection(location, config, signal);
+  static async open(server: ContentServer, place: ContentPlace, signal: AbortSignal): Promise<HttpSource> {
     try {
-      const first = location.onePass === true ? accept(await connection.get({})) : await firstAnswer(connection);
-      return new HttpSource(connection, first, location.url, signal);
+      const first = place.onePass === true ? accept(await server.get({})) : await firstAnswer(server);
+      return new HttpSource(server, first, place.url, signal);
     } catch (error) {
-      await connection.close();
+      await server.close();
       throw error;
     }
   }
 
-  /** Bytes of content that came from the server so far. */
   get fetchedBytes(): number {
     return this.#fetchedBytes;
   }
 
-  /** Proof that two range reads are of the same content; undefined where the server gives none. */
   get validator(): string | undefined {
     return ifRangeOf(this.#validator);
   }
@@ -147,7 +156,7 @@ export class HttpSource implements ByteStream {
 
   async close(): Promise<void> {
     this.#first.body.destroy();
-    await this.#connection.close();
+    await this.#server.close();
   }
 
   async *#read(): AsyncGenerator<Buffer, void, undefined> {
@@ -159,10 +168,10 @@ export class HttpSource implements ByteStream {
         yield chunk;
       }
     } catch (error) {
-      if (!this.servesRanges) throw await this.#whyItEnded(error, offset);
+      if (this.ranges === undefined) throw await this.#whyItEnded(error, offset);
       await this.#pauseBeforeResume(error, 1);
     }
-    if (this.servesRanges && this.totalBytes !== undefined) {
+    if (this.ranges !== undefined && this.totalBytes !== undefined) {
       while (offset < this.totalBytes) {
         const end = this.#wholeWanted ? this.totalBytes : Math.min(this.totalBytes, longestHeadBytes);
         for await (const chunk of this.range(offset, end)) {
@@ -176,7 +185,7 @@ export class HttpSource implements ByteStream {
 
   /** @throws Fault where that many bytes are not what was declared */
   assertLength(bytes: number): void {
-    if (this.#connection.sentTooMuch || (this.totalBytes !== undefined && bytes > this.totalBytes)) {
+    if (this.#server.sentTooMuch || (this.totalBytes !== undefined && bytes > this.totalBytes)) {
       throw new Fault('SourceTooLong', `${placeOf(this.#url)} declared ${this.totalBytes ?? 0} bytes and sent more`);
     }
     if (this.totalBytes !== undefined && bytes < this.totalBytes) {
@@ -193,7 +202,7 @@ export class HttpSource implements ByteStream {
     if (fault.code !== 'SourceInterrupted') return fault;
     let again = 0;
     try {
-      const answer = accept(await this.#connection.get({}));
+      const answer = accept(await this.#server.get({}));
       for await (const chunk of chunksOf(answer, this.#signal)) {
         again += chunk.byteLength;
         this.#count(chunk);
@@ -218,7 +227,7 @@ export class HttpSource implements ByteStream {
   async #askRange(start: number, end: number): Promise<HttpAnswer> {
     const ifRange = this.validator;
     const condition = ifRange === undefined ? {} : { 'if-range': ifRange };
-    const answer = await this.#connection.getRange({ range: `bytes=${start}-${end - 1}`, ...condition });
+    const answer = await this.#server.getRange({ range: `bytes=${start}-${end - 1}`, ...condition });
     const fault = this.#faultOfRange(answer, start);
     if (fault === undefined) return answer;
     answer.body.destroy();
@@ -272,8 +281,8 @@ async function* chunksOf(
   }
 }
 
-async function firstAnswer(connection: HttpConnection): Promise<HttpAnswer> {
-  const answer = await connection.get({ range: `bytes=0-${firstRequestBytes - 1}` });
+async function firstAnswer(server: ContentServer): Promise<HttpAnswer> {
+  const answer = await server.get({ range: `bytes=0-${firstRequestBytes - 1}` });
   if (answer.status === 416 && totalOfUnsatisfied(answer) === 0) {
     answer.body.destroy();
     throw new Fault('NotADiskImage', `${placeOf(answer.url)} is empty`);
@@ -285,7 +294,7 @@ async function firstAnswer(connection: HttpConnection): Promise<HttpAnswer> {
   const usable = answer.status === 206 && range?.start === 0 && range.total !== undefined && proven;
   if (answer.status === 416 || (answer.status === 206 && !usable)) {
     answer.body.destroy();
-    return accept(await connection.get({}));
+    return accept(await server.get({}));
   }
   return accept(answer);
 }

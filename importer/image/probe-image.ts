@@ -21,10 +21,8 @@ export interface ImageProbe {
 export interface ProbedSource extends ByteStream {
   /** Length as served, where known. */
   readonly totalBytes: number | undefined;
-  /** False where the source comes only in order. */
-  readonly servesRanges?: boolean;
-  /** Reads any part. */
-  readAt?: ReadAt;
+  /** Reads any part; undefined where the source comes only in order. */
+  readonly ranges?: { readAt: ReadAt } | undefined;
 }
 
 /** As much as the header of any format wants. */
@@ -109,9 +107,9 @@ async function unpack(
 }
 
 async function checkTables(header: Qcow2Header, source: ProbedSource): Promise<void> {
-  const readAt = source.readAt?.bind(source);
-  if (readAt === undefined || source.servesRanges === false || source.totalBytes === undefined) return;
-  await checkQcow2Tables(header, source.totalBytes, readAt);
+  const { ranges, totalBytes } = source;
+  if (ranges === undefined || totalBytes === undefined) return;
+  await checkQcow2Tables(header, totalBytes, (offset, length) => ranges.readAt(offset, length));
 }
 
 function refuseLarger(neededBytes: number, claimBytes: number): void {

@@ -281,7 +281,8 @@ describe('an import that is refused', () => {
 
 describe('looking at a source without importing it', () => {
   const look = (behaviour: string, name: string) => {
-    const location = { url: server.url(behaviour, name), headers: [], certificates: [], insecureSkipVerify: false };
+    const url = server.url(behaviour, name);
+    const location = { kind: 'http' as const, url, headers: [], certificates: [], insecureSkipVerify: false };
     return probeSource(location, bench.hooks());
   };
 

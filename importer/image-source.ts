@@ -1,0 +1,32 @@
+// What the importer asks of a source, wherever its bytes come from. Each kind of source is one folder that gives this.
+import type { ByteStream } from './peeked-stream.ts';
+
+export interface ImageSource extends ByteStream {
+  /** Length of the content; undefined where nobody tells before its end. */
+  readonly totalBytes: number | undefined;
+  /** Any part of the content; undefined where it comes only in order. */
+  readonly ranges: SourceRanges | undefined;
+  /** What proves that two reads were of the same content, such as an ETag or a digest; undefined where there is no such proof. */
+  readonly validator: string | undefined;
+  /** Bytes of content that came over the network so far. */
+  readonly fetchedBytes: number;
+  /** Told the bytes fetched so far, with each piece. */
+  onFetched: (bytes: number) => void;
+  /** @throws Fault SourceTooLong, SourceInterrupted where that many bytes of content are not what was declared */
+  assertLength(bytes: number): void;
+  /** Ends all connections. */
+  close(): Promise<void>;
+}
+
+/** Faults of both: SourceChanged, SourceTruncated, SourceInterrupted and those of opening. */
+export interface SourceRanges {
+  /** Reads a part, such as a table of an image. What lies beyond the end is left out. */
+  readAt(offset: number, length: number): Promise<Buffer>;
+  /** Fills the memory with the bytes from `start` on, in order, and tells of each piece how long it is. */
+  fill(start: number, memory: Buffer, onFilled?: (bytes: number) => void): Promise<void>;
+  /** What was read by `readAt` so far. */
+  readonly parts: readonly { offset: number; bytes: Buffer }[];
+}
+
+/** What is asked for first, and known without asking again. */
+export const firstRequestBytes = 65_536;
