@@ -18,6 +18,7 @@ import {
 } from './controller-context.ts';
 import { withoutProgress } from './longshore-status.ts';
 import { type DataVolumeAction, type DataVolumeFacts, reconcileDataVolume } from './reconcile-data-volume.ts';
+import { RefusedClaims } from './refused-claims.ts';
 
 const progressEveryMs = 1_000;
 const mostPasses = 8;
@@ -32,6 +33,7 @@ export class DataVolumeRounds {
   readonly #context: ControllerContext;
   /** When a status was written last, of the DataVolumes that are there. */
   readonly #writtenAt = new Map<string, number>();
+  readonly #refused = new RefusedClaims();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -44,17 +46,25 @@ export class DataVolumeRounds {
       const dataVolume = this.#context.caches.dataVolumes.get(place);
       if (dataVolume === undefined) {
         this.#writtenAt.delete(nameOf(place));
+        this.#refused.forget(nameOf(place));
         return undefined;
       }
       const actions = reconcileDataVolume(dataVolume, { ...this.#facts(dataVolume), refusal });
       const wait = this.#waitForProgress(dataVolume, actions);
       if (wait !== undefined) return wait;
       const done = await this.#act(dataVolume, actions);
-      if (!done.moved) return undefined;
-      // What was refused is told by the next pass; the sweep tries it again.
+      if (!done.moved) return this.#whenRefused(place, refusal);
+      // What was refused is told by the next pass.
       refusal = done.refusal;
     }
     return progressEveryMs;
+  }
+
+  /** @returns milliseconds after which a claim that was refused is tried again */
+  #whenRefused(place: Place, refusal: Fault | undefined): number | undefined {
+    if (refusal !== undefined) return this.#refused.waitMs(nameOf(place), Date.now());
+    this.#refused.forget(nameOf(place));
+    return undefined;
   }
 
   #facts(dataVolume: DataVolume): Omit<DataVolumeFacts, 'refusal'> {
@@ -105,7 +115,9 @@ export class DataVolumeRounds {
     for (const action of actions) {
       switch (action.kind) {
         case 'createClaim': {
-          const refusal = await this.#createClaim(action.claim);
+          const name = nameOf(placeOf(dataVolume.metadata));
+          const standing = this.#refused.standing(name, action.claim, Date.now());
+          const refusal = standing ?? (await this.#createClaim(action.claim));
           if (refusal !== undefined) return { moved: true, refusal };
           moved = true;
           break;
@@ -136,7 +148,10 @@ export class DataVolumeRounds {
       caches.claims.put(await store.create(resources.claims, claim));
     } catch (error) {
       const fault = toFault(error);
-      if (refusals.has(fault.code)) return fault;
+      if (refusals.has(fault.code)) {
+        this.#refused.add(nameOf(placeOf(claim.metadata)), claim, fault, Date.now());
+        return fault;
+      }
       if (fault.code !== 'AlreadyExists') throw error;
       // The watch has not told of it yet.
       const there = await store.get(resources.claims, placeOf(claim.metadata));
