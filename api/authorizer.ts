@@ -48,7 +48,11 @@ const view: readonly Rule[] = [
     resources: ['persistentvolumeclaims', 'persistentvolumeclaims/status', 'events', 'configmaps'],
   },
   { verbs: read, groups: [''], resources: ['namespaces', 'pods'] },
-  { verbs: read, groups: ['cdi.kubevirt.io'], resources: ['datavolumes', 'datavolumes/status'] },
+  {
+    verbs: read,
+    groups: ['cdi.kubevirt.io'],
+    resources: ['datavolumes', 'datavolumes/status', 'datasources', 'dataimportcrons'],
+  },
   { verbs: ['get'], groups: ['longshore.dev'], resources: ['datavolumes/digest'] },
 ];
 
@@ -56,7 +60,7 @@ const edit: readonly Rule[] = [
   ...view,
   { verbs: read, groups: [''], resources: ['secrets'] },
   { verbs: write, groups: [''], resources: ['persistentvolumeclaims', 'configmaps', 'secrets'] },
-  { verbs: write, groups: ['cdi.kubevirt.io'], resources: ['datavolumes'] },
+  { verbs: write, groups: ['cdi.kubevirt.io'], resources: ['datavolumes', 'datasources', 'dataimportcrons'] },
   { verbs: ['create'], groups: ['cdi.kubevirt.io'], resources: ['datavolumes/source'] },
   { verbs: ['create'], groups: [''], resources: ['pods'] },
   { verbs: ['create'], groups: ['upload.cdi.kubevirt.io'], resources: ['uploadtokenrequests'] },

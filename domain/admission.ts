@@ -87,8 +87,8 @@ function withoutCheckpoints(spec: DataVolumeSpec): DataVolumeSpec {
   return rest;
 }
 
-/** The spec in one form: what means the same to Kubernetes (1Gi and 1024Mi, an empty list and none) looks the same. */
-function sameForm(spec: DataVolumeSpec): unknown {
+/** A spec in one form: what means the same to Kubernetes (1Gi and 1024Mi, an empty list and none) looks the same. */
+export function sameForm(spec: object): unknown {
   const text = JSON.stringify(spec, (name, value: unknown) => {
     if (name === 'requests' || name === 'limits') return sameQuantities(value);
     if (Array.isArray(value) && value.length === 0) return undefined;

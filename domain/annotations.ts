@@ -55,6 +55,12 @@ export const annotations = {
   minimumSupportedPvcSize: cdi('minimumSupportedPvcSize'),
   // Of a CDI object: its `config` is the spec of CDIConfig
   configAuthority: cdi('configAuthority'),
+  // Of a DataImportCron and its imports
+  sourceDesiredDigest: cdi('storage.import.sourceDesiredDigest'),
+  nextCronTime: cdi('storage.import.nextCronTime'),
+  lastCronTime: cdi('storage.import.lastCronTime'),
+  lastUseTime: cdi('storage.import.lastUseTime'),
+  importStorageClass: cdi('storage.import.storageClass'),
   // Kubernetes
   selectedNode: 'volume.kubernetes.io/selected-node',
   defaultStorageClass: 'storageclass.kubernetes.io/is-default-class',
@@ -64,6 +70,10 @@ export const annotations = {
   cancel: 'longshore.dev/cancel',
   // Ours: facts
   requester: 'longshore.dev/requester',
+  /** `namespace/name` of the claim that a DataVolume clones whose source is a DataSource: what that named when it was looked up, and what was authorised. */
+  cloneSource: 'longshore.dev/clone-source',
+  /** What a DataImportCron found when it looked last; see domain/source-look.ts. */
+  sourceLook: 'longshore.dev/source-look',
   path: 'longshore.dev/path',
   /** State of the attempt that fills a claim; see controller/attempt-state.ts. */
   attempt: 'longshore.dev/attempt',
@@ -95,6 +105,9 @@ export const labels = {
   managedBy: 'app.kubernetes.io/managed-by',
   component: 'app.kubernetes.io/component',
   applyStorageProfile: cdi('applyStorageProfile'),
+  dataImportCron: cdi('dataImportCron'),
+  /** The object goes with its DataImportCron. */
+  dataImportCronCleanup: cdi('dataImportCron.cleanup'),
   fillingUp: 'alerts.k8s.io/KubePersistentVolumeFillingUp',
 } as const;
 

@@ -1,5 +1,7 @@
 // The collections that exist, by their Kubernetes names. Who may hold what, and how each is shown, is api/'s business.
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
+import type { DataImportCron } from './custom-resources/data-import-cron.ts';
+import type { DataSource } from './custom-resources/data-source.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import type { DataVolume } from './data-volume.ts';
 import type { Claim, ConfigMap, KubeEvent, Namespace, Secret, StorageClass } from './kube-shapes.ts';
@@ -19,6 +21,8 @@ export const resources = {
   dataVolumes: resource<DataVolume>('cdi.kubevirt.io', 'v1beta1', 'datavolumes', 'DataVolume', true),
   cdiConfigs: resource<CdiConfig>('cdi.kubevirt.io', 'v1beta1', 'cdiconfigs', 'CDIConfig', false),
   storageProfiles: resource<StorageProfile>('cdi.kubevirt.io', 'v1beta1', 'storageprofiles', 'StorageProfile', false),
+  dataSources: resource<DataSource>('cdi.kubevirt.io', 'v1beta1', 'datasources', 'DataSource', true),
+  dataImportCrons: resource<DataImportCron>('cdi.kubevirt.io', 'v1beta1', 'dataimportcrons', 'DataImportCron', true),
   claims: resource<Claim>('', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim', true),
   events: resource<KubeEvent>('', 'v1', 'events', 'Event', true),
   namespaces: resource<Namespace>('', 'v1', 'namespaces', 'Namespace', false),

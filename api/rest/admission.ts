@@ -2,6 +2,7 @@
 import type { KubeObject } from '../../domain/object-store.ts';
 import type { Identity } from '../authorizer.ts';
 import { admitClaim, admitClaimUpdate } from './admission-claim.ts';
+import { admitDataImportCron, admitDataImportCronUpdate } from './admission-data-import-cron.ts';
 import { admitDataVolume, admitDataVolumeUpdate } from './admission-data-volume.ts';
 import {
   admitConfigMap,
@@ -35,6 +36,7 @@ const anything: Admission = { create: (asked) => asked, update: (asked) => asked
 
 const byPlural: Readonly<Record<string, Admission>> = {
   datavolumes: { create: admitDataVolume, update: admitDataVolumeUpdate, configuration: withoutStated },
+  dataimportcrons: { create: admitDataImportCron, update: admitDataImportCronUpdate },
   persistentvolumeclaims: { create: admitClaim, update: admitClaimUpdate, configuration: withoutStated },
   namespaces: { create: admitNamespace, update: admitNamespaceUpdate, remove: keepSeeded },
   secrets: { create: admitSecret, update: admitSecretUpdate },

@@ -4,6 +4,8 @@ import type { TSchema } from 'typebox';
 import {
   type CustomResource,
   cdiConfigResource,
+  dataImportCronResource,
+  dataSourceResource,
   dataVolumeResource,
   storageProfileResource,
 } from '../../domain/custom-resources/custom-resources.ts';
@@ -86,6 +88,8 @@ export const servedKinds: readonly ServedKind[] = [
   served(resources.configMaps, { shortNames: ['cm'], schema: ConfigMapSchema, columns: configMapColumns }),
   served(resources.storageClasses, { shortNames: ['sc'], schema: StorageClassSchema, columns: storageClassColumns }),
   servedCustom(dataVolumeResource),
+  servedCustom(dataSourceResource),
+  servedCustom(dataImportCronResource),
   servedCustom(cdiConfigResource),
   servedCustom(storageProfileResource),
   served(usersResource, { schema: UserSchema, columns: userColumns }),

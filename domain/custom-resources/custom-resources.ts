@@ -93,26 +93,30 @@ export const storageProfileResource: CustomResource = {
   statusSubresource: true,
 };
 
+export const dataSourceResource: CustomResource = {
+  ref: resources.dataSources,
+  shortNames: ['das'],
+  categories: ['all'],
+  description: 'DataSource is a name by which DataVolumes ask for an image whose place may change',
+  spec: DataSourceSpec,
+  status: DataSourceStatus,
+};
+
+export const dataImportCronResource: CustomResource = {
+  ref: resources.dataImportCrons,
+  shortNames: ['dic', 'dics'],
+  categories: ['all'],
+  description:
+    'DataImportCron imports an image whenever its source has a newer one, and keeps a DataSource that names it',
+  spec: DataImportCronSpec,
+  status: DataImportCronStatus,
+  printerColumns: [column('Format', '.status.sourceFormat', 'what the imports are kept as: pvc or snapshot')],
+};
+
 export const customResources: readonly CustomResource[] = [
   dataVolumeResource,
-  {
-    ref: cdiKind('datasources', 'DataSource', true),
-    shortNames: ['das'],
-    categories: ['all'],
-    description: 'DataSource is a name by which DataVolumes ask for an image whose place may change',
-    spec: DataSourceSpec,
-    status: DataSourceStatus,
-  },
-  {
-    ref: cdiKind('dataimportcrons', 'DataImportCron', true),
-    shortNames: ['dic', 'dics'],
-    categories: ['all'],
-    description:
-      'DataImportCron imports an image whenever its source has a newer one, and keeps a DataSource that names it',
-    spec: DataImportCronSpec,
-    status: DataImportCronStatus,
-    printerColumns: [column('Format', '.status.sourceFormat', 'what the imports are kept as: pvc or snapshot')],
-  },
+  dataSourceResource,
+  dataImportCronResource,
   {
     ref: cdiKind('volumeimportsources', 'VolumeImportSource', true),
     description: 'VolumeImportSource is named by a claim as its data source to be filled from elsewhere',

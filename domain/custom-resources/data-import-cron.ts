@@ -1,7 +1,8 @@
 // DataImportCron: looks at a source again and again, imports what is new, and keeps a DataSource that names the newest import.
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { cdiStatusMembers, DataVolumeSpec, NamedObject } from '../data-volume.ts';
 import { optionalConditions } from '../kube-shapes.ts';
+import type { KubeObject, ObjectMeta } from '../object-store.ts';
 import {
   optionalInteger,
   optionalList,
@@ -40,6 +41,7 @@ export const DataImportCronSpec = Type.Object(
   },
   { description: 'what to import, when, and what to keep' },
 );
+export type DataImportCronSpec = Static<typeof DataImportCronSpec>;
 
 export const DataImportCronStatus = Type.Object(
   {
@@ -58,3 +60,12 @@ export const DataImportCronStatus = Type.Object(
   },
   { description: 'how it stands with the imports' },
 );
+export type DataImportCronStatus = Static<typeof DataImportCronStatus>;
+
+export interface DataImportCron extends KubeObject {
+  apiVersion: 'cdi.kubevirt.io/v1beta1';
+  kind: 'DataImportCron';
+  metadata: ObjectMeta;
+  spec: DataImportCronSpec;
+  status?: DataImportCronStatus;
+}

@@ -1,7 +1,8 @@
 // DataSource: a name by which DataVolumes ask for an image whose place may change, such as the newest one of a DataImportCron.
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { NamedObject } from '../data-volume.ts';
 import { optionalConditions } from '../kube-shapes.ts';
+import type { KubeObject, ObjectMeta } from '../object-store.ts';
 
 const source = (description: string) =>
   Type.Object(
@@ -17,6 +18,7 @@ export const DataSourceSpec = Type.Object(
   { source: source('where the content comes from; one member is set') },
   { description: 'what the name stands for' },
 );
+export type DataSourceSpec = Static<typeof DataSourceSpec>;
 
 export const DataSourceStatus = Type.Object(
   {
@@ -27,3 +29,12 @@ export const DataSourceStatus = Type.Object(
   },
   { description: 'how it stands with the source' },
 );
+export type DataSourceStatus = Static<typeof DataSourceStatus>;
+
+export interface DataSource extends KubeObject {
+  apiVersion: 'cdi.kubevirt.io/v1beta1';
+  kind: 'DataSource';
+  metadata: ObjectMeta;
+  spec: DataSourceSpec;
+  status?: DataSourceStatus;
+}
