@@ -3,6 +3,7 @@
 // A dropped connection goes on from the last byte if the server proves with its validator that the content is still the same.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault } from '../../domain/fault.ts';
+import type { SourceVersion } from '../../domain/source-version.ts';
 import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
 import { PeekedStream } from '../peeked-stream.ts';
 import {
@@ -16,9 +17,6 @@ import {
 } from './answer-headers.ts';
 import type { HttpAnswer } from './http-connection.ts';
 import { faultOfHttpError, faultOfStatus, isPassingFault, placeOf } from './http-faults.ts';
-
-/** Most that the probe may ask of the beginning. */
-const longestHeadBytes = 524_288;
 
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;
@@ -51,6 +49,7 @@ export class HttpSource implements ImageSource, SourceRanges {
   readonly ranges: SourceRanges | undefined;
   /** While only the head is looked at, no more than that is asked for. */
   #wholeWanted = false;
+  #headWantedBytes = firstRequestBytes;
   readonly #parts: { offset: number; bytes: Buffer }[] = [];
   #fetchedBytes = 0;
   onFetched: (bytes: number) => void = () => undefined;
@@ -91,7 +90,8 @@ export class HttpSource implements ImageSource, SourceRanges {
   }
 
   head(bytes: number): Promise<Buffer> {
-    return this.#bytes.head(Math.min(bytes, longestHeadBytes));
+    this.#headWantedBytes = Math.max(this.#headWantedBytes, bytes);
+    return this.#bytes.head(bytes);
   }
 
   async *stream(): AsyncGenerator<Buffer, void, undefined> {
@@ -173,7 +173,7 @@ export class HttpSource implements ImageSource, SourceRanges {
     }
     if (this.ranges !== undefined && this.totalBytes !== undefined) {
       while (offset < this.totalBytes) {
-        const end = this.#wholeWanted ? this.totalBytes : Math.min(this.totalBytes, longestHeadBytes);
+        const end = this.#wholeWanted ? this.totalBytes : Math.min(this.totalBytes, this.#headWantedBytes);
         for await (const chunk of this.range(offset, end)) {
           offset += chunk.byteLength;
           yield chunk;
