@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { Fault } from '../domain/fault.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { RedisFixture } from '../test/redis-fixture.ts';
@@ -25,6 +26,40 @@ describe('openRedis', () => {
       expect(performance.now() - started).toBeLessThan(2_000);
     },
   );
+
+  test('waits for a Redis that is not there yet where it is told to', async () => {
+    const own = await RedisFixture.start();
+    await own.halt();
+    const lines: string[] = [];
+    const logger = createLogger({ logLevel: 'info' }, 'test', { write: (line) => lines.push(line) });
+    const opening = openRedis(own.url, { logger, until: new AbortController().signal });
+    await vi.waitFor(() => expect(lines.join('')).toContain('Redis cannot be reached'));
+    await own.resume();
+    const redis = await opening;
+    expect(await redis.ping()).toBe('PONG');
+    expect(lines).toHaveLength(2);
+    redis.disconnect();
+    await own.close();
+  });
+
+  test('waits no longer than it is told to, and dials no more then', async () => {
+    const own = await RedisFixture.start();
+    await own.halt();
+    const stop = new AbortController();
+    const opening = openRedis(own.url, { until: stop.signal });
+    stop.abort(new Fault('Interrupted', 'the process was asked to stop'));
+    await expect(opening).rejects.toMatchObject({ code: 'Interrupted' });
+    await expect(openRedis(own.url, { until: stop.signal })).rejects.toMatchObject({ code: 'Interrupted' });
+    await own.resume();
+    const redis = await openRedis(own.url);
+    expect(
+      String(await redis.client('LIST'))
+        .trim()
+        .split('\n'),
+    ).toHaveLength(1);
+    redis.disconnect();
+    await own.close();
+  });
 
   test.each(['', 'http://localhost', 'redis'])('%j is an invalid setting', async (url) => {
     await expect(openRedis(url)).rejects.toMatchObject({ code: 'InvalidSetting' });
