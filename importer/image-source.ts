@@ -1,4 +1,5 @@
 // What the importer asks of a source, wherever its bytes come from. Each kind of source is one folder that gives this.
+import type { SourceVersion } from '../domain/source-version.ts';
 import type { ByteStream } from './peeked-stream.ts';
 
 export interface ImageSource extends ByteStream {
@@ -8,6 +9,8 @@ export interface ImageSource extends ByteStream {
   readonly ranges: SourceRanges | undefined;
   /** What proves that two reads were of the same content, such as an ETag or a digest; undefined where there is no such proof. */
   readonly validator: string | undefined;
+  /** What tells this version from the next, where that is more than the validator; for a registry the digest of the manifest that the reference names. */
+  readonly version?: SourceVersion;
   /** Bytes of content that came over the network so far. */
   readonly fetchedBytes: number;
   /** Told the bytes fetched so far, with each piece. */

@@ -2,6 +2,7 @@
 // The controller asks for volumes, fences, uploads and cancels; the worker asks for inputs and tells progress and results.
 // Credentials pass here only, on request, to the node that holds the attempt, and stay in memory.
 import { type Static, type TSchema, Type } from 'typebox';
+import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
 import { SourceInputs } from './source-inputs.ts';
 
@@ -181,6 +182,12 @@ export const workerCalls = {
     about: 'What a source is, from its first bytes: nothing is kept. Faults are those of an import.',
     params: Type.Object({ source: SourceInputs }),
     result: SourceFacts,
+  },
+  'source.version': {
+    about:
+      'What version a source has now. Faults are those of an import, and UnsupportedSource where nothing tells one version from the next.',
+    params: Type.Object({ source: SourceInputs }),
+    result: SourceVersion,
   },
   doctor: {
     about: 'What lies on the pool without a record that owns it.',

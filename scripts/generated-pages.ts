@@ -1,5 +1,6 @@
 // The pages of docs/generated, made from the tables that the code itself reads: faults, settings, metrics, jobs and calls.
 import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
+import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
 import * as channel from '../jobs/channel-protocol.ts';
 import { JobPayload, jobIdOf, queueNameOf } from '../jobs/payload.ts';
@@ -82,6 +83,7 @@ const shapes: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [channel.CloneInputs, 'CloneInputs'],
   [SourceInputs, 'SourceInputs'],
   [HttpInputs, 'HttpInputs'],
+  [SourceVersion, 'SourceVersion'],
   [channel.BlankInputs, 'BlankInputs'],
   [channel.Inventory, 'Inventory'],
   [channel.PoolUsage, 'PoolUsage'],

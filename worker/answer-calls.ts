@@ -1,7 +1,9 @@
 // The worker's answers to the controller: volumes by the pool, attempts by what runs here. Every call may come twice.
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
+import type { SourceVersion } from '../domain/source-version.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { probeSource } from '../importer/probe-source.ts';
+import { versionOfSource } from '../importer/version-of-source.ts';
 import type { Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
 import type { SourceInputs } from '../jobs/source-inputs.ts';
 import type { Config } from '../runtime/config.ts';
@@ -30,15 +32,21 @@ export interface AnswerOptions {
 /** Reads of whole volumes: they take the disk and the processors from transfers. */
 const digestsAtOnce = { what: 'digests', atOnce: 2, mostWaiting: 16 };
 const probesAtOnce = { what: 'probes', atOnce: 8, mostWaiting: 32 };
+const versionsAtOnce = { what: 'looks at sources', atOnce: 8, mostWaiting: 32 };
 
 /** What is looked at for the controller now, over all its connections. */
 export interface Looks {
   digests: SharedRuns<string>;
   probes: SharedRuns<SourceFacts>;
+  versions: SharedRuns<SourceVersion>;
 }
 
 export function noLooks(): Looks {
-  return { digests: new SharedRuns(digestsAtOnce), probes: new SharedRuns(probesAtOnce) };
+  return {
+    digests: new SharedRuns(digestsAtOnce),
+    probes: new SharedRuns(probesAtOnce),
+    versions: new SharedRuns(versionsAtOnce),
+  };
 }
 
 interface Attempt {
@@ -79,6 +87,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
     return {};
   });
   channel.handle('source.probe', ({ source }, signal) => probe(source, options, signal));
+  channel.handle('source.version', ({ source }, signal) => version(source, options, signal));
   channel.handle('doctor', async () => {
     await pool.assertThere(); // another directory may stand in its place, which is not ours to judge
     return { findings: await pool.findings() };
@@ -143,6 +152,12 @@ function probe(source: SourceInputs, options: AnswerOptions, asked: AbortSignal)
   return looks.probes.ask(JSON.stringify(source), signal, (wanted) =>
     probeSource(source, { config, programs, signal: wanted }),
   );
+}
+
+function version(source: SourceInputs, options: AnswerOptions, asked: AbortSignal): Promise<SourceVersion> {
+  const { config, looks } = options;
+  const signal = AbortSignal.any([options.signal, asked]);
+  return looks.versions.ask(JSON.stringify(source), signal, (wanted) => versionOfSource(source, config, wanted));
 }
 
 function openUpload(

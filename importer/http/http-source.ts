@@ -89,6 +89,10 @@ export class HttpSource implements ImageSource, SourceRanges {
     return ifRangeOf(this.#validator);
   }
 
+  get version(): SourceVersion {
+    return { ...this.#validator, ...(this.totalBytes === undefined ? {} : { bytes: this.totalBytes }) };
+  }
+
   head(bytes: number): Promise<Buffer> {
     this.#headWantedBytes = Math.max(this.#headWantedBytes, bytes);
     return this.#bytes.head(bytes);

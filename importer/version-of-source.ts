@@ -1,0 +1,34 @@
+// What version a source has now, told by its first answer: nothing of the content is kept. What a schedule looks at.
+import { Fault, toFault } from '../domain/fault.ts';
+import { isTold, type SourceVersion } from '../domain/source-version.ts';
+import type { Config } from '../runtime/config.ts';
+import type { ImageSource } from './image-source.ts';
+import { openSource, type SourceLocation } from './open-source.ts';
+
+/** @throws Fault of the group source, UnsupportedSource where it tells no version, or the reason of the abort; leaves no connection */
+export async function versionOfSource(
+  location: SourceLocation,
+  config: Config,
+  signal: AbortSignal,
+): Promise<SourceVersion> {
+  try {
+    const source = await openSource(location, config, signal);
+    try {
+      const version = source.version ?? versionOfValidator(source);
+      if (isTold(version)) return version;
+      const missing = 'neither a digest, nor an ETag, nor Last-Modified, so nobody can see whether it changes';
+      throw new Fault('UnsupportedSource', `the source tells ${missing}`);
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    throw toFault(error, { signal });
+  }
+}
+
+function versionOfValidator({ validator, totalBytes }: ImageSource): SourceVersion {
+  const length = totalBytes === undefined ? {} : { bytes: totalBytes };
+  if (validator === undefined) return length;
+  if (/^sha\d+:/.test(validator)) return { digest: validator, ...length };
+  return { ...(/^(W\/)?"/.test(validator) ? { etag: validator } : { lastModified: validator }), ...length };
+}
