@@ -3,7 +3,7 @@ import { Fault } from '../domain/fault.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { RedisFixture } from '../test/redis-fixture.ts';
-import { openRedis, refuseEviction } from './connection.ts';
+import { awaitRedis, openRedis, refuseEviction } from './connection.ts';
 
 let server: RedisFixture;
 beforeAll(async () => {
@@ -27,40 +27,6 @@ describe('openRedis', () => {
     },
   );
 
-  test('waits for a Redis that is not there yet where it is told to', async () => {
-    const own = await RedisFixture.start();
-    await own.halt();
-    const lines: string[] = [];
-    const logger = createLogger({ logLevel: 'info' }, 'test', { write: (line) => lines.push(line) });
-    const opening = openRedis(own.url, { logger, until: new AbortController().signal });
-    await vi.waitFor(() => expect(lines.join('')).toContain('Redis cannot be reached'));
-    await own.resume();
-    const redis = await opening;
-    expect(await redis.ping()).toBe('PONG');
-    expect(lines).toHaveLength(2);
-    redis.disconnect();
-    await own.close();
-  });
-
-  test('waits no longer than it is told to, and dials no more then', async () => {
-    const own = await RedisFixture.start();
-    await own.halt();
-    const stop = new AbortController();
-    const opening = openRedis(own.url, { until: stop.signal });
-    stop.abort(new Fault('Interrupted', 'the process was asked to stop'));
-    await expect(opening).rejects.toMatchObject({ code: 'Interrupted' });
-    await expect(openRedis(own.url, { until: stop.signal })).rejects.toMatchObject({ code: 'Interrupted' });
-    await own.resume();
-    const redis = await openRedis(own.url);
-    expect(
-      String(await redis.client('LIST'))
-        .trim()
-        .split('\n'),
-    ).toHaveLength(1);
-    redis.disconnect();
-    await own.close();
-  });
-
   test.each(['', 'http://localhost', 'redis'])('%j is an invalid setting', async (url) => {
     await expect(openRedis(url)).rejects.toMatchObject({ code: 'InvalidSetting' });
   });
@@ -73,6 +39,51 @@ describe('openRedis', () => {
     await expect(redis.ping()).rejects.toThrow();
     expect(performance.now() - started).toBeLessThan(5_000);
     redis.disconnect();
+    await own.close();
+  });
+});
+
+describe('awaitRedis', () => {
+  const noted = () => {
+    const lines: string[] = [];
+    const write = (line: string) => lines.push(line);
+    return { lines, logger: createLogger({ logLevel: 'info' }, 'test', { write }) };
+  };
+  const clientsOf = async ({ url }: RedisFixture) => {
+    const redis = await openRedis(url);
+    const clients = String(await redis.client('LIST'))
+      .trim()
+      .split('\n');
+    redis.disconnect();
+    return clients.length - 1;
+  };
+
+  test('waits for one that is not there yet, tells it once, and leaves no connection', async () => {
+    const own = await RedisFixture.start();
+    await own.halt();
+    const { lines, logger } = noted();
+    const waiting = awaitRedis(own.url, new AbortController().signal, logger);
+    await vi.waitFor(() => expect(lines.join('')).toContain('Redis cannot be reached'));
+    await own.resume();
+    await waiting;
+    expect(lines).toHaveLength(2);
+    await vi.waitFor(async () => expect(await clientsOf(own)).toBe(0));
+    await own.close();
+  });
+
+  test('waits no longer than it is told to', async () => {
+    const own = await RedisFixture.start();
+    await own.halt();
+    const { lines, logger } = noted();
+    const stop = new AbortController();
+    const waiting = awaitRedis(own.url, stop.signal, logger);
+    await vi.waitFor(() => expect(lines).toHaveLength(1));
+    stop.abort(new Fault('Interrupted', 'the process was asked to stop'));
+    await expect(waiting).rejects.toMatchObject({ code: 'Interrupted' });
+    await expect(awaitRedis(own.url, stop.signal, logger)).rejects.toMatchObject({ code: 'Interrupted' });
+    await own.resume();
+    expect(await clientsOf(own)).toBe(0);
+    expect(lines).toHaveLength(1);
     await own.close();
   });
 });

@@ -12,8 +12,6 @@ export interface RedisOpening {
   patient?: boolean;
   /** How long the first connection may take. */
   withinMs?: number;
-  /** Waits for a Redis that is not there yet, as long as it takes, until this aborts. Default: the first refusal ends it. */
-  until?: AbortSignal | undefined;
   logger?: Logger;
 }
 
@@ -79,12 +77,11 @@ function watchTrouble(redis: Redis, logger: Logger | undefined): void {
 
 /**
  * A connection that has answered once. The caller ends it with `redis.disconnect()`.
- * @throws Fault InvalidSetting, RedisUnavailable, the reason of `until`; no connection is left then
+ * @throws Fault InvalidSetting, RedisUnavailable; no connection is left then
  */
 export async function openRedis(url: string, options: RedisOpening = {}): Promise<RedisConnection> {
   const redis = new Redis({ ...addressOf(url), ...behaviourOf(options.patient ?? false), lazyConnect: true });
   watchTrouble(redis, options.logger);
-  if (options.until !== undefined) return awaited(redis, options.until);
   // What a failed connection says: the promise of connect() only tells that it was closed.
   let trouble: Error | undefined;
   redis.on('error', (error) => {
@@ -102,21 +99,23 @@ export async function openRedis(url: string, options: RedisOpening = {}): Promis
   }
 }
 
-/** It dials again by itself until it is ready. @throws Fault the signal's reason; no connection is left then */
-async function awaited(redis: Redis, signal: AbortSignal): Promise<RedisConnection> {
+/**
+ * Waits for a Redis that may only be about to start, however long that takes. No connection is left.
+ * @throws Fault InvalidSetting, the signal's reason
+ */
+export async function awaitRedis(url: string, signal: AbortSignal, logger: Logger): Promise<void> {
+  const redis = new Redis({ ...addressOf(url), ...behaviourOf(false), lazyConnect: true });
+  watchTrouble(redis, logger);
   const ready = Promise.withResolvers<void>();
   const give = () => ready.reject(toFault(signal.reason, { signal }));
   redis.once('ready', ready.resolve);
   signal.addEventListener('abort', give, { once: true });
   if (signal.aborted) give();
-  else redis.connect().catch(() => undefined); // told to the log; only the first of its dials ends so
+  else redis.connect().catch(() => undefined); // told to the log; it dials again by itself
   try {
     await ready.promise;
-    return redis;
-  } catch (error) {
-    redis.disconnect();
-    throw error;
   } finally {
+    redis.disconnect();
     signal.removeEventListener('abort', give);
   }
 }

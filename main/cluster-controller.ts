@@ -10,7 +10,7 @@ import type { KubeClient } from '../cluster/kube-client.ts';
 import { KubeObjectStore } from '../cluster/kube-object-store.ts';
 import { acquireLease, type Leadership } from '../cluster/leader-lease.ts';
 import { startController } from '../controller/start-controller.ts';
-import { openRedis, refuseEviction } from '../jobs/connection.ts';
+import { awaitRedis, openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobQueues } from '../jobs/job-queues.ts';
 import { parseAddress } from '../runtime/listen.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
@@ -45,7 +45,7 @@ async function start(tools: ServiceTools): Promise<RunningService> {
  * @returns addresses by name
  */
 async function lead(
-  { config, layout, logger, undo }: ServiceTools,
+  { config, layout, logger, signal, undo }: ServiceTools,
   client: KubeClient,
   lease: Leadership,
 ): Promise<RunningService['addresses']> {
@@ -60,6 +60,7 @@ async function lead(
     serviceAccount: { namespace, name: config.workerAccount },
   });
   undo.defer(() => enrolment.close());
+  await awaitRedis(config.redisUrl, signal, logger);
   const redis = await openRedis(config.redisUrl, { logger });
   undo.defer(() => redis.disconnect());
   await refuseEviction(redis, config, logger);

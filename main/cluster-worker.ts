@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { connectToCluster } from '../cluster/connect.ts';
 import { keepEnrolled } from '../cluster/worker-enrolment.ts';
 import { startCsiDriver } from '../csi/start-csi-driver.ts';
+import { awaitRedis } from '../jobs/connection.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
@@ -14,7 +15,7 @@ import { workerPrograms } from '../worker/worker-programs.ts';
 
 const stopMarginMs = 15_000;
 
-async function start({ config, layout, logger, signal, undo }: ServiceTools): Promise<RunningService> {
+async function start({ config, layout, logger, signal, undo, meanwhile }: ServiceTools): Promise<RunningService> {
   const programs = findPrograms([...workerPrograms, 'mount', 'umount'], process.env['PATH']);
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
@@ -27,6 +28,9 @@ async function start({ config, layout, logger, signal, undo }: ServiceTools): Pr
     signal,
   );
   const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
+  meanwhile('waits for Redis');
+  await awaitRedis(config.redisUrl, signal, logger);
+  meanwhile('starts');
   const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool, tellsVolumes: true });
   undo.defer(() => worker.stop());
   const plugin = join(config.kubeletDirectory, 'plugins', config.csiDriver, 'csi.sock');
