@@ -15,6 +15,8 @@ export interface DiskWriterOptions {
   capBytes: number;
   /** Allocate all blocks up to capBytes first. */
   preallocation: boolean;
+  /** Told the last sector and the length when all has come, says how many of the bytes are the disk's: a trailer may follow. What it throws is the failure. */
+  withoutTrailer?: (lastSector: Buffer, totalBytes: number) => number;
 }
 
 export interface WrittenDisk {
@@ -23,6 +25,8 @@ export interface WrittenDisk {
 }
 
 const blocksInFlight = 8;
+/** Longest trailer. */
+const sectorBytes = 512;
 /** Zeros are left out in pieces of this size. */
 const pieceBytes = 65_536;
 /** Without direct I/O: bytes after which the file is synced in the background. */
@@ -32,6 +36,7 @@ export class DiskWriter extends Writable {
   readonly #file: FileHandle;
   readonly #direct: boolean;
   readonly #capBytes: number;
+  readonly #withoutTrailer: DiskWriterOptions['withoutTrailer'];
   readonly #memory = AlignedMemory.take(blocksInFlight);
   readonly #free: Buffer[];
   readonly #hasher = new BlockHasher();
@@ -44,22 +49,23 @@ export class DiskWriter extends Writable {
   #syncing: Promise<void> | undefined;
   #failure: Fault | undefined;
 
-  private constructor(file: FileHandle, direct: boolean, capBytes: number) {
+  private constructor(file: FileHandle, direct: boolean, { capBytes, withoutTrailer }: DiskWriterOptions) {
     // The file stays open until finish(), which the caller owes after the stream has ended well.
     // With a mark of 1 each chunk has been copied before a pipeline asks for the next, so that a source may use its memory again.
     super({ autoDestroy: false, highWaterMark: 1 });
     this.#file = file;
     this.#direct = direct;
     this.#capBytes = capBytes;
+    this.#withoutTrailer = withoutTrailer;
     this.#free = [...this.#memory.blocks];
   }
 
   /** @throws Fault NoSpace where preallocation does not fit, or the file is there already */
-  static async open(path: string, { capBytes, preallocation }: DiskWriterOptions): Promise<DiskWriter> {
+  static async open(path: string, options: DiskWriterOptions): Promise<DiskWriter> {
     const { file, direct } = await createDirect(path);
     try {
-      if (preallocation) await allocate(path, capBytes);
-      return new DiskWriter(file, direct, capBytes);
+      if (options.preallocation) await allocate(path, options.capBytes);
+      return new DiskWriter(file, direct, options);
     } catch (error) {
       await file.close();
       throw toFault(error);
@@ -134,14 +140,16 @@ export class DiskWriter extends Writable {
 
   async #take(chunk: Buffer): Promise<void> {
     const total = this.#bytesWritten + chunk.byteLength;
-    if (total > this.#capBytes) throw tooLarge(total, this.#capBytes);
+    const trailerBytes = this.#withoutTrailer === undefined ? 0 : sectorBytes;
+    if (total > this.#capBytes + trailerBytes) throw tooLarge(total, this.#capBytes);
     for (let taken = 0; taken < chunk.byteLength; ) {
+      // Not before more comes: the last block is looked at when all has come.
+      if (this.#block !== undefined && this.#filled === blockBytes) this.#dispatch(this.#block);
       const block = this.#block ?? (await this.#nextBlock());
       const part = chunk.subarray(taken, taken + blockBytes - this.#filled);
       block.set(part, this.#filled);
       this.#filled += part.byteLength;
       taken += part.byteLength;
-      if (this.#filled === blockBytes) this.#dispatch(block);
     }
     this.#bytesWritten = total;
   }
@@ -211,8 +219,18 @@ export class DiskWriter extends Writable {
     await before;
   }
 
+  /** Sectors and blocks begin together, so that of a disk in whole sectors the last one lies in the last block. */
+  #leaveTrailerOut(last: Buffer): void {
+    if (this.#withoutTrailer === undefined || this.#filled < sectorBytes) return;
+    const total = this.#bytesWritten;
+    this.#bytesWritten = this.#withoutTrailer(last.subarray(this.#filled - sectorBytes, this.#filled), total);
+    this.#filled -= total - this.#bytesWritten;
+  }
+
   async #drain(): Promise<void> {
     const last = this.#block;
+    if (last !== undefined) this.#leaveTrailerOut(last);
+    if (this.#bytesWritten > this.#capBytes) throw tooLarge(this.#bytesWritten, this.#capBytes);
     if (last !== undefined && this.#filled > 0) {
       last.fill(0, this.#filled);
       this.#dispatch(last);
