@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { hashBlock, TreeHasher } from '../domain/digest.ts';
+import { AlignedMemory } from './aligned-memory.ts';
 import { contentDigestOfFile, sha256OfFile } from './content-digest.ts';
 import { DiskWriter } from './disk-writer.ts';
 
@@ -40,6 +42,16 @@ function digestOf(content: Buffer): string {
   const tree = new TreeHasher();
   for (const block of inChunks(content, mib)) tree.addLeaf(hashBlock(block));
   return tree.finish(content.byteLength);
+}
+
+/** As another writer would take it, at the first moment when it may. */
+async function takeAgain(memory: AlignedMemory): Promise<AlignedMemory> {
+  for (;;) {
+    const taken = AlignedMemory.take(memory.blocks.length);
+    if (taken.whole.buffer === memory.whole.buffer) return taken;
+    taken.giveBack();
+    await nextTurn();
+  }
 }
 
 /** Data, a long hole, data that begins and ends within blocks, short stretches of zeros. */
@@ -135,6 +147,22 @@ describe('writing', () => {
     await expect(pipeline(Readable.from(endless()), writer, { signal: stop.signal })).rejects.toThrow();
     await expect.poll(() => openDescriptorsOf(place.disk)).toBe(0);
     expect(await readdir(place.root)).toEqual(['disk.img']);
+  });
+
+  test('a destroyed writer leaves its memory alone, in the middle of a write and of zeros too', async () => {
+    await using place = await Place.make();
+    const memory = AlignedMemory.take(8);
+    memory.giveBack();
+    const writer = await DiskWriter.open(place.disk, { capBytes: 64 * mib, ...plain });
+    writer.on('error', () => undefined); // it was destroyed while it was written to
+    writer.write(randomBytes(32 * mib));
+    writer.destroy();
+    const next = await takeAgain(memory);
+    next.whole.fill(0xab);
+    await once(writer, 'close');
+    expect(next.whole.equals(Buffer.alloc(8 * mib, 0xab))).toBe(true);
+    await expect(writer.skip(4096)).rejects.toMatchObject({ code: 'Cancelled' });
+    next.giveBack();
   });
 
   test('a file that is there already is not overwritten', async () => {

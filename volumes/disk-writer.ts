@@ -79,6 +79,7 @@ export class DiskWriter extends Writable {
 
   /** The next bytes are that many zeros. Only between two writes, when the one before has been taken. */
   async skip(bytes: number): Promise<void> {
+    this.#assertNotGivenUp();
     const total = this.#bytesWritten + bytes;
     if (total > this.#capBytes) throw tooLarge(total, this.#capBytes);
     let left = bytes;
@@ -167,11 +168,17 @@ export class DiskWriter extends Writable {
   /** A block that nobody uses; waits for one where all are in flight. */
   async #nextBlock(): Promise<Buffer> {
     while (this.#free.length === 0) await Promise.race(this.#running);
+    this.#assertNotGivenUp();
     if (this.#failure !== undefined) throw this.#failure;
     this.#block = this.#free.pop();
     this.#filled = 0;
     if (this.#block === undefined) throw new Fault('Internal', 'no block of memory is free');
     return this.#block;
+  }
+
+  /** What was under way when the writer was destroyed goes no further: its blocks may be another writer's by then. */
+  #assertNotGivenUp(): void {
+    if (this.destroyed) throw new Fault('Cancelled', 'the disk was given up');
   }
 
   /** Hashes and writes a full block; both at once, and beside those before it. */
