@@ -81,7 +81,7 @@ async function openAndProbe(
   { target, hooks, signal }: Pick<Transfer, 'target' | 'hooks' | 'signal'>,
   timer: StepTimer,
 ): Promise<{ source: ImageSource; probe: ImageProbe }> {
-  const source = await openSource(location, hooks.config, signal);
+  const source = await openSource(location, { ...hooks, signal });
   source.onFetched = (bytes) => timer.advance({ bytesFetched: bytes });
   try {
     const probe = await probeImage(source, target.sizeBytes, { ...hooks, signal });

@@ -1,5 +1,5 @@
 // From where an image is, to its bytes: one case for each kind of source.
-import type { Config } from '../runtime/config.ts';
+import type { DecoderSurroundings } from './decode/decompressor.ts';
 import { HttpConnection, type HttpLocation } from './http/http-connection.ts';
 import { type ContentPlace, HttpSource } from './http/http-source.ts';
 import type { ImageSource } from './image-source.ts';
@@ -8,10 +8,11 @@ import type { ImageSource } from './image-source.ts';
 export type SourceLocation = { kind: 'http' } & HttpLocation & Pick<ContentPlace, 'onePass'>;
 
 /**
- * @param signal ends the source and all its connections
+ * @param surroundings whose signal ends the source with all its connections and children
  * @throws Fault of the group source; then no connection is left
  */
-export function openSource(location: SourceLocation, config: Config, signal: AbortSignal): Promise<ImageSource> {
+export function openSource(location: SourceLocation, surroundings: DecoderSurroundings): Promise<ImageSource> {
+  const { config, signal } = surroundings;
   switch (location.kind) {
     case 'http':
       return HttpSource.open(new HttpConnection(location, config, signal), location, signal);

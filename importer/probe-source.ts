@@ -16,9 +16,9 @@ export async function probeSource(
   location: SourceLocation,
   hooks: Pick<TransferHooks, 'config' | 'programs' | 'signal'>,
 ): Promise<SourceFacts> {
-  const { config, signal } = hooks;
+  const { signal } = hooks;
   try {
-    const source = await openSource(location, config, signal);
+    const source = await openSource(location, hooks);
     try {
       const probe = await probeImage(source, Number.MAX_SAFE_INTEGER, hooks);
       return {

@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../runtime/config.ts';
+import { findPrograms } from '../runtime/programs.ts';
 import { versionOfSource } from './version-of-source.ts';
 
 const content = Buffer.alloc(100_000, 7);
@@ -47,7 +48,8 @@ afterAll(() => {
 
 function look(path: string, signal = new AbortController().signal) {
   const location = { kind: 'http' as const, url: `${origin}${path}` };
-  return versionOfSource({ ...location, headers: [], certificates: [], insecureSkipVerify: false }, config, signal);
+  const source = { ...location, headers: [], certificates: [], insecureSkipVerify: false };
+  return versionOfSource(source, { config, programs: findPrograms([]), signal });
 }
 
 const bytes = content.length;

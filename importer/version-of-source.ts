@@ -1,18 +1,18 @@
 // What version a source has now, told by its first answer: nothing of the content is kept. What a schedule looks at.
 import { Fault, toFault } from '../domain/fault.ts';
 import { isTold, type SourceVersion } from '../domain/source-version.ts';
-import type { Config } from '../runtime/config.ts';
+import type { DecoderSurroundings } from './decode/decompressor.ts';
 import type { ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
 
 /** @throws Fault of the group source, UnsupportedSource where it tells no version, or the reason of the abort; leaves no connection */
 export async function versionOfSource(
   location: SourceLocation,
-  config: Config,
-  signal: AbortSignal,
+  surroundings: DecoderSurroundings,
 ): Promise<SourceVersion> {
+  const { signal } = surroundings;
   try {
-    const source = await openSource(location, config, signal);
+    const source = await openSource(location, surroundings);
     try {
       const version = source.version ?? versionOfValidator(source);
       if (isTold(version)) return version;

@@ -155,9 +155,11 @@ function probe(source: SourceInputs, options: AnswerOptions, asked: AbortSignal)
 }
 
 function version(source: SourceInputs, options: AnswerOptions, asked: AbortSignal): Promise<SourceVersion> {
-  const { config, looks } = options;
+  const { config, programs, looks } = options;
   const signal = AbortSignal.any([options.signal, asked]);
-  return looks.versions.ask(JSON.stringify(source), signal, (wanted) => versionOfSource(source, config, wanted));
+  return looks.versions.ask(JSON.stringify(source), signal, (wanted) =>
+    versionOfSource(source, { config, programs, signal: wanted }),
+  );
 }
 
 function openUpload(
