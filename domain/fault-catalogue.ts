@@ -81,6 +81,7 @@ export const faultCatalogue = {
   SourceRefused: row('source', 422, 'FAILED_PRECONDITION', false, 'The source answered with a status that will not change.', 'Check the URL and its headers; try it with curl.'),
   SourceUnavailable: row('source', 503, 'UNAVAILABLE', true, 'The source cannot serve at the moment (5xx or 429).', 'It is tried again by itself; check the server if it stays so.'),
   SourceUnreachable: row('source', 503, 'UNAVAILABLE', true, 'No connection to the source can be made.', 'It is tried again by itself; check host, port and network.'),
+  SourceAddressRefused: row('source', 403, 'PERMISSION_DENIED', false, 'The source lies at an address that users may not read from.', 'Use a source elsewhere; whoever runs the service can allow the network in LONGSHORE_SOURCE_ALLOW.'),
   SourceNameUnknown: row('source', 503, 'UNAVAILABLE', true, 'The host name of the source is not known.', 'It is tried again by itself; check the host name in the URL and the DNS of this machine.'),
   SourceUntrusted: row('source', 422, 'FAILED_PRECONDITION', false, 'The certificate of the source is not trusted.', 'Put the CA into a config map and name it in certConfigMap.'),
   SourceInterrupted: row('source', 503, 'UNAVAILABLE', true, 'The source ended the connection before all bytes had come.', 'It is tried again by itself, from where it stopped if the source allows it.'),

@@ -2,6 +2,7 @@
 // is made from the table. Tests pass their own environment.
 import { provisionerName } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
+import { commaSeparated, parseNetworks } from './networks.ts';
 
 interface Setting<T> {
   readonly variable: string;
@@ -36,6 +37,11 @@ function decimal(variable: string, fallback: number, meaning: string): Setting<n
       return Number.isFinite(parsed) && parsed > 0 ? parsed : undefined;
     },
   };
+}
+
+function networks(variable: string, meaning: string): Setting<string> {
+  const parse = (value: string) => (parseNetworks(commaSeparated(value)) === undefined ? undefined : value);
+  return { variable, fallback: '', meaning, parse };
 }
 
 export const settings = {
@@ -84,6 +90,14 @@ export const settings = {
   ),
   logLevel: text('LONGSHORE_LOG_LEVEL', 'info', 'trace, debug, info, warn, error or silent.'),
   importConcurrency: whole('LONGSHORE_IMPORT_CONCURRENCY', 4, 'Jobs that a worker runs at once.', 1),
+  sourceAllow: networks(
+    'LONGSHORE_SOURCE_ALLOW',
+    'Networks, with commas, that a source may lie in although they are refused by default: loopback, link-local, multicast, metadata services. `longshore up` allows loopback (127.0.0.0/8,::1) where this is not set.',
+  ),
+  sourceRefuse: networks(
+    'LONGSHORE_SOURCE_REFUSE',
+    'Further networks, with commas, that no source may lie in, such as those of machines that users are not to reach through the service.',
+  ),
   attemptLimit: whole('LONGSHORE_ATTEMPT_LIMIT', 10, 'Attempts for failures that may pass by themselves.', 1),
   backoffBaseMs: whole('LONGSHORE_BACKOFF_BASE_MS', 2_000, 'First delay between attempts; doubles up to the cap.', 1),
   backoffCapMs: whole('LONGSHORE_BACKOFF_CAP_MS', 300_000, 'Longest delay between attempts.', 1),

@@ -120,6 +120,8 @@ async function startPart(
 function environmentOf(options: SupervisorOptions, redisUrl: string): Record<string, string | undefined> {
   const { layout, addresses } = options;
   return {
+    // Who may ask this service may usually reach what listens on this machine, too.
+    LONGSHORE_SOURCE_ALLOW: '127.0.0.0/8,::1',
     ...options.environment,
     LONGSHORE_DATA: layout.root,
     LONGSHORE_POOL: layout.pool,

@@ -71,7 +71,7 @@ const intro = `<!-- Made by \`npm run docs\` from values.yaml. Do not edit. -->
     npm run image
     helm install longshore charts/longshore --namespace longshore --create-namespace --values my-values.yaml
 
-It brings Longshore to a Kubernetes cluster (1.30 or later) in the place of CDI: the kinds of the group \`cdi.kubevirt.io\`, the Services \`cdi-api\` and \`cdi-uploadproxy\`, a CSI
+It brings Longshore to a Kubernetes cluster (1.30 or later; tried with 1.34) in the place of CDI: the kinds of the group \`cdi.kubevirt.io\`, the Services \`cdi-api\` and \`cdi-uploadproxy\`, a CSI
 driver for pools on the nodes' own disks with the class \`longshore\`, and Redis. It refuses to be installed where CDI is. There is one Longshore on a cluster.
 
 The image is to be where the nodes find it: pushed to a registry that \`imageRegistry\` names, or loaded into each node.

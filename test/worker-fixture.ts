@@ -153,7 +153,7 @@ export class WorkerFixture {
     );
     undo.defer(() => controller.close());
     const config: Config = {
-      ...loadConfig({}),
+      ...loadConfig({ LONGSHORE_SOURCE_ALLOW: '127.0.0.0/8' }),
       ...{ node, redisUrl: redisServer.url, channelAddress: await controller.listen(), drainSeconds: 1 },
       ...{ backoffBaseMs: 10, idleTimeoutMs: 5_000, lockDurationMs: 3_000 },
       ...settings,

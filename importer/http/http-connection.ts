@@ -1,10 +1,12 @@
 // The connections of one attempt to a web server: trust, proxy, credentials, time limits and redirects. Nothing is shared between attempts.
 // Credentials and extra headers go to the origin that the user named and to no other.
-import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { Fault } from '../../domain/fault.ts';
-import { cameAfterTheEnd, faultOfHttpError, placeOf } from './http-faults.ts';
-import { trustedContext } from './http-trust.ts';
-import type { Limits } from './plain-connection.ts';
+import type { Config } from '../../runtime/config.ts';
+import { AddressGuard } from './address-guard.ts';
+import { Dispatchers, type ProxyAddress } from './dispatchers.ts';
+import { faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
+import type { Surroundings } from './plain-connection.ts';
 import { PlainConnections } from './plain-connections.ts';
 import { chooseProxy, type ProxySettings } from './proxy-choice.ts';
 
@@ -53,54 +55,68 @@ const ownHeaders = [
 export class HttpConnection {
   readonly #location: HttpLocation;
   readonly #start: URL;
-  readonly #limits: Limits;
-  readonly #signal: AbortSignal;
-  readonly #dispatchers = new Map<string, Dispatcher>();
+  readonly #surroundings: Surroundings;
+  readonly #dispatchers: Dispatchers;
   readonly #plain: PlainConnections;
   #resolved: URL | undefined;
-  #sentTooMuch = false;
 
   /** @throws Fault SourceRefused for what is no http or https URL */
-  constructor(location: HttpLocation, limits: Limits, signal: AbortSignal) {
+  constructor(location: HttpLocation, config: Config, signal: AbortSignal) {
     this.#location = location;
     this.#start = parseUrl(location.url);
     refuseUnreadableUser(this.#start);
-    this.#limits = limits;
-    this.#signal = signal;
-    this.#plain = new PlainConnections(limits, signal);
+    this.#surroundings = { limits: config, guard: new AddressGuard(config), signal };
+    this.#dispatchers = new Dispatchers(location, this.#surroundings);
+    this.#plain = new PlainConnections(this.#surroundings);
   }
 
   /** True once a server sent bytes after the end that it had declared. */
   get sentTooMuch(): boolean {
-    return this.#sentTooMuch || this.#plain.sentTooMuch;
+    return this.#dispatchers.sentTooMuch || this.#plain.sentTooMuch;
   }
 
-  /** One GET with redirects followed; they are followed once, later requests go to where they led. Any status is an answer. */
+  /**
+   * One GET with redirects followed. They are followed once: later requests go to where they led, until that place fails or leads on, as one of many
+   * mirrors may. Any status is an answer.
+   */
   async get(headers: Record<string, string>): Promise<HttpAnswer> {
-    if (this.#resolved !== undefined && this.#resolved.href !== this.#start.href) {
-      const answer = await this.#ask(this.#resolved, headers);
-      if (!expiredStatuses.includes(answer.status)) return answer;
-      await discard(answer);
-    }
-    return this.#follow(headers);
+    const url = this.#resolved;
+    if (url === undefined || !this.#wasLed(url)) return this.#follow(headers);
+    return (await this.#askAgain(url, () => this.#ask(url, headers))) ?? this.#follow(headers);
   }
 
   /** As `get`, for a range of the content once `get` has found it: the quickest way that there is to the place. */
   async getRange(headers: Record<string, string>): Promise<HttpAnswer> {
     const url = this.#resolved;
     if (url?.protocol !== 'http:' || chooseProxy(url, this.#location.proxy) !== undefined) return this.get(headers);
-    const answer = await this.#askPlainly(url, headers);
-    const expired = url.href !== this.#start.href && answer !== undefined && expiredStatuses.includes(answer.status);
-    if (answer !== undefined && !expired) return answer;
-    answer?.body.destroy();
-    return expired ? this.#follow(headers) : this.get(headers);
+    return (await this.#askAgain(url, () => this.#askPlainly(url, headers))) ?? this.get(headers);
+  }
+
+  #wasLed(url: URL): boolean {
+    return url.href !== this.#start.href;
+  }
+
+  /** @returns undefined where it is to be asked from the beginning */
+  async #askAgain(url: URL, ask: () => Promise<HttpAnswer | undefined>): Promise<HttpAnswer | undefined> {
+    try {
+      const answer = await ask();
+      if (answer === undefined || !this.#leadsOn(answer.status, url)) return answer;
+      await discard(answer);
+    } catch (error) {
+      if (!this.#wasLed(url) || !(error instanceof Fault) || !isPassingFault(error)) throw error;
+    }
+    this.#resolved = undefined;
+    return undefined;
+  }
+
+  #leadsOn(status: number, url: URL): boolean {
+    if (redirectStatuses.includes(status)) return true;
+    return this.#wasLed(url) && (expiredStatuses.includes(status) || status >= 500);
   }
 
   async close(): Promise<void> {
     this.#plain.close();
-    const closing = [...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy());
-    this.#dispatchers.clear();
-    await Promise.all(closing);
+    await this.#dispatchers.close();
   }
 
   async #follow(headers: Record<string, string>): Promise<HttpAnswer> {
@@ -118,6 +134,8 @@ export class HttpConnection {
   }
 
   async #ask(url: URL, headers: Record<string, string>): Promise<HttpAnswer> {
+    const { limits, guard, signal } = this.#surroundings;
+    guard.assertLiteral(url.hostname);
     try {
       const {
         statusCode,
@@ -125,18 +143,18 @@ export class HttpConnection {
         body,
       } = await request(url, {
         method: 'GET',
-        dispatcher: this.#dispatcherFor(url),
+        dispatcher: this.#dispatchers.for(url, this.#proxyOf(url)),
         headers: this.#allHeaders(url, headers),
-        headersTimeout: this.#limits.firstByteTimeoutMs,
-        bodyTimeout: this.#limits.idleTimeoutMs,
-        signal: this.#signal,
+        headersTimeout: limits.firstByteTimeoutMs,
+        bodyTimeout: limits.idleTimeoutMs,
+        signal,
         highWaterMark: bodyBufferBytes,
       });
       // Errors reach whoever reads the body; one that nobody reads any more must not end the process.
       body.on('error', () => undefined);
       return { status: statusCode, headers: answered, body, url: url.href };
     } catch (error) {
-      throw faultOfHttpError(error, url.href, { signal: this.#signal, bodyBegan: false });
+      throw faultOfHttpError(error, url.href, { signal, bodyBegan: false });
     }
   }
 
@@ -145,7 +163,7 @@ export class HttpConnection {
       const answer = await this.#plain.ask(url, this.#allHeaders(url, headers));
       return answer === undefined ? undefined : { ...answer, url: url.href };
     } catch (error) {
-      throw faultOfHttpError(error, url.href, { signal: this.#signal, bodyBegan: false });
+      throw faultOfHttpError(error, url.href, { signal: this.#surroundings.signal, bodyBegan: false });
     }
   }
 
@@ -155,10 +173,8 @@ export class HttpConnection {
 
   #privateHeaders(url: URL): Record<string, string> {
     if (url.origin !== this.#start.origin) return {};
-    const { username, password } = this.#location.credentials ?? userOf(this.#start);
-    const basic = Buffer.from(`${username}:${password}`).toString('base64');
-    const headers: Record<string, string> =
-      username === '' && password === '' ? {} : { authorization: `Basic ${basic}` };
+    const authorization = basicOf(this.#location.credentials ?? userOf(this.#start));
+    const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
     for (const [name, value] of this.#location.headers) {
       const key = name.trim().toLowerCase();
       if (!ownHeaders.includes(key)) headers[key] = value.trim();
@@ -166,37 +182,12 @@ export class HttpConnection {
     return headers;
   }
 
-  #dispatcherFor(url: URL): Dispatcher {
+  #proxyOf(url: URL): ProxyAddress | undefined {
     const proxy = chooseProxy(url, this.#location.proxy);
-    const key = `${url.protocol} ${proxy ?? ''}`;
-    const known = this.#dispatchers.get(key);
-    if (known !== undefined) return known;
-    const made = this.#makeDispatcher(url, proxy);
-    made.on('disconnect', (_origin, _targets, error) => {
-      if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
-    });
-    this.#dispatchers.set(key, made);
-    return made;
-  }
-
-  #makeDispatcher(url: URL, proxy: string | undefined): Dispatcher {
-    const secure = url.protocol === 'https:' || proxy?.startsWith('https:') === true;
-    const secureContext = secure ? trustedContext(this.#location.certificates) : undefined;
-    const timeout = this.#limits.connectTimeoutMs;
-    const trust = secureContext === undefined ? {} : { secureContext };
-    const tls = { ...trust, rejectUnauthorized: !this.#location.insecureSkipVerify, timeout };
-    if (proxy === undefined) return new Agent({ allowH2: false, connect: tls });
-    const proxyUrl = parseUrl(proxy);
-    const { username, password } = userOf(proxyUrl);
-    const token = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-    return new ProxyAgent({
-      uri: `${proxyUrl.protocol}//${proxyUrl.host}`,
-      ...(username === '' ? {} : { token }),
-      allowH2: false,
-      requestTls: tls,
-      proxyTls: { ...trust, timeout },
-      connect: { timeout },
-    });
+    if (proxy === undefined) return undefined;
+    const parsed = parseUrl(proxy);
+    const token = basicOf(userOf(parsed));
+    return { url: parsed, ...(token === undefined ? {} : { token }) };
   }
 }
 
@@ -239,6 +230,12 @@ function refuseUnreadableUser(url: URL): void {
   } catch (cause) {
     throw new Fault('SourceRefused', `${placeOf(url.href)}: user or password is not percent-encoded`, { cause });
   }
+}
+
+/** Value of a header for basic authentication; undefined where there is no user. */
+function basicOf({ username, password }: { username: string; password: string }): string | undefined {
+  if (username === '' && password === '') return undefined;
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
 function userOf(url: URL): { username: string; password: string } {

@@ -4,8 +4,10 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { setImmediate as turn } from 'node:timers/promises';
 import { errors } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AddressGuard } from './address-guard.ts';
 import { PlainConnection } from './plain-connection.ts';
 
+const guard = new AddressGuard({ sourceAllow: '127.0.0.0/8', sourceRefuse: '' });
 /** So long that a test which runs into the wrong one fails. */
 const limits = { connectTimeoutMs: 600_000, firstByteTimeoutMs: 600_000, idleTimeoutMs: 600_000 };
 const body = Buffer.from(Array.from({ length: 2_000_000 }, (_, index) => (index * 7 + (index >> 8)) & 0xff));
@@ -49,7 +51,7 @@ function place(): URL {
 }
 
 function open(changed: Partial<typeof limits> = {}): Promise<PlainConnection> {
-  return PlainConnection.open(place(), { ...limits, ...changed }, abort.signal);
+  return PlainConnection.open(place(), { limits: { ...limits, ...changed }, guard, signal: abort.signal });
 }
 
 function headFor(lengthBytes: number, more = ''): string {

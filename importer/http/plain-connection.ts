@@ -4,10 +4,19 @@
 import { connect, type Socket } from 'node:net';
 import { errors } from 'undici';
 import type { Config } from '../../runtime/config.ts';
+import type { AddressGuard } from './address-guard.ts';
 import { Landing } from './landing.ts';
 import { type PlainHead, parsePlainHead } from './plain-head.ts';
 
 export type Limits = Pick<Config, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'idleTimeoutMs'>;
+
+/** What all connections of one attempt share. */
+export interface Surroundings {
+  limits: Limits;
+  guard: AddressGuard;
+  /** Ends them. */
+  signal: AbortSignal;
+}
 
 /** An answer whose body, for 206, has a known length. */
 export interface PlainAnswer {
@@ -47,12 +56,14 @@ export class PlainConnection {
   #left = 0;
   #limitMs: number;
 
-  private constructor(url: URL, limits: Limits, signal: AbortSignal) {
+  private constructor(url: URL, { limits, guard, signal }: Surroundings) {
+    guard.assertLiteral(url.hostname);
     this.#limits = limits;
     this.#limitMs = limits.firstByteTimeoutMs;
     this.#socket = connect({
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? 80 : Number(url.port),
+      lookup: guard.lookup,
       onread: { buffer: () => this.#nextMemory(), callback: (bytes, memory) => this.#came(bytes, memory) },
     });
     const onAbort = (): void => this.destroy();
@@ -68,11 +79,11 @@ export class PlainConnection {
     this.#opened.promise.catch(() => undefined); // whoever opens it awaits it
   }
 
-  /** Taken for a first request. @throws the error of the socket or of undici for a time limit */
-  static async open(url: URL, limits: Limits, signal: AbortSignal): Promise<PlainConnection> {
-    const connection = new PlainConnection(url, limits, signal);
-    if (signal.aborted) connection.destroy();
-    connection.#socket.setTimeout(limits.connectTimeoutMs);
+  /** Taken for a first request. @throws Fault SourceAddressRefused, the error of the socket, or of undici for a time limit */
+  static async open(url: URL, surroundings: Surroundings): Promise<PlainConnection> {
+    const connection = new PlainConnection(url, surroundings);
+    if (surroundings.signal.aborted) connection.destroy();
+    connection.#socket.setTimeout(surroundings.limits.connectTimeoutMs);
     await connection.#opened.promise;
     connection.#socket.setNoDelay();
     return connection;

@@ -1,18 +1,16 @@
 // The plain connections of one attempt: one is used again when its answer was read to the end. Gives up for good where a server answers otherwise
 // than plainly.
-import { type Limits, type PlainAnswer, PlainConnection } from './plain-connection.ts';
+import { type PlainAnswer, PlainConnection, type Surroundings } from './plain-connection.ts';
 
 export class PlainConnections {
-  readonly #limits: Limits;
-  readonly #signal: AbortSignal;
+  readonly #surroundings: Surroundings;
   readonly #connections = new Map<PlainConnection, string>();
   #unfit = false;
   #closed = false;
   #sentTooMuch = false;
 
-  constructor(limits: Limits, signal: AbortSignal) {
-    this.#limits = limits;
-    this.#signal = signal;
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings;
   }
 
   /** True once a server sent bytes after the end that it had declared. */
@@ -40,7 +38,7 @@ export class PlainConnections {
     for (const [connection, to] of this.#connections) {
       if (to === url.host && connection.tryTake()) return connection;
     }
-    const connection = await PlainConnection.open(url, this.#limits, this.#signal);
+    const connection = await PlainConnection.open(url, this.#surroundings);
     if (this.#closed) connection.destroy();
     this.#connections.set(connection, url.host);
     return connection;

@@ -1,10 +1,11 @@
 // Chooses the proxy of a request in the way curl and Go read HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Pure.
 import { isIP } from 'node:net';
+import { isWithin, parseNetworks } from '../../runtime/networks.ts';
 
 export interface ProxySettings {
   http?: string;
   https?: string;
-  /** Comma-separated hosts, domains (`example.org`, `.example.org`), addresses, IPv4 networks (`10.0.0.0/8`), each with an optional port, or `*`. */
+  /** Comma-separated hosts, domains (`example.org`, `.example.org`), addresses, networks (`10.0.0.0/8`), each with an optional port, or `*`. */
   no?: string;
 }
 
@@ -20,7 +21,10 @@ export function chooseProxy(target: URL, settings: ProxySettings | undefined): s
 function exempts(rule: string, target: URL): boolean {
   if (rule === '*') return true;
   const host = target.hostname.replace(/^\[|\]$/g, '').toLowerCase();
-  if (rule.includes('/')) return isInNetwork(host, rule);
+  if (rule.includes('/')) {
+    const network = parseNetworks([rule]);
+    return network !== undefined && isIP(host) !== 0 && isWithin(network, host);
+  }
   const { name, port } = splitPort(rule);
   const targetPort = target.port === '' ? (target.protocol === 'https:' ? '443' : '80') : target.port;
   if (port !== undefined && port !== targetPort) return false;
@@ -32,16 +36,4 @@ function splitPort(rule: string): { name: string; port?: string } {
   if (isIP(rule) === 6) return { name: rule };
   const match = /^\[?([^\]]*?)\]?:(\d+)$/.exec(rule);
   return match?.[1] === undefined || match[2] === undefined ? { name: rule } : { name: match[1], port: match[2] };
-}
-
-function isInNetwork(host: string, rule: string): boolean {
-  const [network, prefixText] = rule.split('/');
-  const prefix = Number(prefixText);
-  if (network === undefined || isIP(host) !== 4 || isIP(network) !== 4 || !(prefix >= 0 && prefix <= 32)) return false;
-  const shift = 2 ** (32 - prefix);
-  return Math.floor(numberOf(host) / shift) === Math.floor(numberOf(network) / shift);
-}
-
-function numberOf(address: string): number {
-  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }

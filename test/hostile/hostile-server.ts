@@ -211,6 +211,10 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
   },
   'never-answers': () => undefined,
   redirect: (_content, _request, response, server) => response.writeHead(302, { location: server.redirectTo }).end(),
+  'redirects-later': (content, request, response, server) => {
+    if (server.seen.length === 1) return ranged(content, request, response, server);
+    response.writeHead(302, { location: server.redirectTo }).end();
+  },
   'redirect-loop': (_content, request, response) => response.writeHead(302, { location: request.url ?? '/' }).end(),
   'redirect-file': (_content, _request, response) => response.writeHead(301, { location: 'file:///etc/passwd' }).end(),
   'redirect-nowhere': (_content, _request, response) => response.writeHead(301).end(),

@@ -1,0 +1,72 @@
+// undici's clients of one attempt: one for each way to go, made when first needed, with the trust and the time limits of the attempt.
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { cameAfterTheEnd } from './http-faults.ts';
+import { trustedContext } from './http-trust.ts';
+import type { Surroundings } from './plain-connection.ts';
+
+export interface Trust {
+  /** PEM certificates trusted besides the system's. */
+  certificates: readonly string[];
+  insecureSkipVerify: boolean;
+}
+
+/** A proxy, and who we are to it. */
+export interface ProxyAddress {
+  url: URL;
+  /** Value of Proxy-Authorization. */
+  token?: string;
+}
+
+export class Dispatchers {
+  readonly #trust: Trust;
+  readonly #surroundings: Pick<Surroundings, 'limits' | 'guard'>;
+  readonly #made = new Map<string, Dispatcher>();
+  #sentTooMuch = false;
+
+  constructor(trust: Trust, surroundings: Pick<Surroundings, 'limits' | 'guard'>) {
+    this.#trust = trust;
+    this.#surroundings = surroundings;
+  }
+
+  /** True once a server sent bytes after the end that it had declared. */
+  get sentTooMuch(): boolean {
+    return this.#sentTooMuch;
+  }
+
+  /** @throws Fault SourceUntrusted for certificates that are none */
+  for(url: URL, proxy: ProxyAddress | undefined): Dispatcher {
+    const key = `${url.protocol} ${proxy?.url.href ?? ''}`;
+    const known = this.#made.get(key);
+    if (known !== undefined) return known;
+    const made = this.#make(url, proxy);
+    made.on('disconnect', (_origin, _targets, error) => {
+      if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
+    });
+    this.#made.set(key, made);
+    return made;
+  }
+
+  async close(): Promise<void> {
+    const closing = [...this.#made.values()].map((dispatcher) => dispatcher.destroy());
+    this.#made.clear();
+    await Promise.all(closing);
+  }
+
+  #make(url: URL, proxy: ProxyAddress | undefined): Dispatcher {
+    const secure = url.protocol === 'https:' || proxy?.url.protocol === 'https:';
+    const trust = secure ? { secureContext: trustedContext(this.#trust.certificates) } : {};
+    const { limits, guard } = this.#surroundings;
+    const timeout = limits.connectTimeoutMs;
+    const tls = { ...trust, rejectUnauthorized: !this.#trust.insecureSkipVerify, timeout };
+    if (proxy === undefined) return new Agent({ allowH2: false, connect: { ...tls, lookup: guard.lookup } });
+    return new ProxyAgent({
+      uri: `${proxy.url.protocol}//${proxy.url.host}`,
+      ...(proxy.token === undefined ? {} : { token: proxy.token }),
+      allowH2: false,
+      requestTls: tls,
+      // The operator chose the proxy: it may lie where a source may not.
+      proxyTls: { ...trust, timeout },
+      connect: { timeout },
+    });
+  }
+}
