@@ -18,11 +18,19 @@ const ofKind: Readonly<Record<string, readonly string[]>> = {
   secrets: ['type'],
 };
 
-/** @throws Fault MalformedRequest where the selector cannot be read or names a field that the kind is not selected by */
-export function requireFieldLabels({ ref, custom }: ServedKind, selector: string): void {
+/** Where a field lies whose label is another. */
+const fields: Readonly<Record<string, string>> = { source: 'source.component' };
+
+/**
+ * The selector by the fields of the stored object.
+ * @throws Fault MalformedRequest where it cannot be read or names a field that the kind is not selected by
+ */
+export function selectorByFields({ ref, custom }: ServedKind, selector: string): string {
   const known = new Set([...ofAll, ...(custom ? [] : (ofKind[ref.plural] ?? []))]);
-  for (const { path } of parseFieldSelector(selector)) {
+  const requirements = parseFieldSelector(selector).map(({ path, equal, value }) => {
     const label = path.join('.');
     if (!known.has(label)) throw badRequest(`field label not supported: ${label}`);
-  }
+    return `${fields[label] ?? label}${equal ? '=' : '!='}${value}`;
+  });
+  return requirements.join(',');
 }

@@ -16,7 +16,7 @@ import {
 } from './api-request.ts';
 import { authenticate } from './authentication.ts';
 import { readDeleteOptions } from './delete-options.ts';
-import { requireFieldLabels } from './field-labels.ts';
+import { selectorByFields } from './field-labels.ts';
 import { deletedStatus } from './kube-status.ts';
 import { pageOf } from './list-page.ts';
 import { acceptedType } from './media-type.ts';
@@ -74,18 +74,11 @@ class KindRoutes {
   async listOrWatch(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const query = queryOf(request);
     const namespace = paramOf(request, 'namespace');
-    const { labelSelector, fieldSelector } = query;
-    const options: ListOptions = {
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(labelSelector ? { labelSelector } : {}),
-      ...(fieldSelector ? { fieldSelector } : {}),
-    };
+    const options = this.#selected(query, namespace);
     const watches = isTrue(query['watch']);
     const name = pinnedName(options);
     const target = { resource: this.#kind.ref, ...(namespace === undefined ? {} : { namespace }) };
     requireAllowed(request, watches ? 'watch' : 'list', name === undefined ? target : { ...target, name });
-    // A selector that cannot be read is told before a stream begins.
-    if (fieldSelector) requireFieldLabels(this.#kind, fieldSelector);
     const entries = this.#context.store.entries(this.#kind.ref, options);
     if (watches) {
       const { store, users } = this.#context;
@@ -144,14 +137,8 @@ class KindRoutes {
 
   async deleteAll(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const namespace = paramOf(request, 'namespace');
-    const { labelSelector, fieldSelector } = queryOf(request);
     const wish = readDeleteOptions(request.body, queryOf(request));
-    if (fieldSelector) requireFieldLabels(this.#kind, fieldSelector);
-    const entries = this.#context.store.entries(this.#kind.ref, {
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(labelSelector ? { labelSelector } : {}),
-      ...(fieldSelector ? { fieldSelector } : {}),
-    });
+    const entries = this.#context.store.entries(this.#kind.ref, this.#selected(queryOf(request), namespace));
     const deleted: KubeObject[] = [];
     for (const { name, namespace: within } of entries) {
       const { object } = await this.#service.delete(this.#kind, { name, namespace: within }, wish);
@@ -165,6 +152,15 @@ class KindRoutes {
       metadata,
       items: deleted,
     });
+  }
+
+  /** A selector that cannot be read is told before anything else. @throws Fault MalformedRequest */
+  #selected({ labelSelector, fieldSelector }: ReturnType<typeof queryOf>, namespace: string | undefined): ListOptions {
+    return {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labelSelector ? { labelSelector } : {}),
+      ...(fieldSelector ? { fieldSelector: selectorByFields(this.#kind, fieldSelector) } : {}),
+    };
   }
 
   /** For routes of the collection: no single object is named. */

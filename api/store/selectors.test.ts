@@ -31,5 +31,6 @@ test('field selectors', () => {
   const object = { metadata: { name: 'a' } };
   expect(matchesFields(object, parseFieldSelector('metadata.name=a,metadata.namespace!=b'))).toBe(true);
   expect(matchesFields(object, parseFieldSelector('metadata.name==b'))).toBe(false);
+  expect(matchesFields(object, parseFieldSelector('metadata.name==a'))).toBe(true);
   expect(() => parseFieldSelector('=')).toThrow(expect.objectContaining({ code: 'MalformedRequest' }));
 });

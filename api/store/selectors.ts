@@ -68,7 +68,7 @@ export interface FieldRequirement {
 /** @throws Fault MalformedRequest */
 export function parseFieldSelector(selector: string): FieldRequirement[] {
   return requirementsOf(selector).map((text) => {
-    const match = /^([A-Za-z][A-Za-z0-9_.]*)\s*(=|==|!=)\s*(.*)$/.exec(text);
+    const match = /^([A-Za-z][A-Za-z0-9_.]*)\s*(==|!=|=)\s*(.*)$/.exec(text);
     if (match === null) throw new Fault('MalformedRequest', `invalid field selector: ${text}`);
     const [, path = '', operator, value = ''] = match;
     return { path: path.split('.'), equal: operator !== '!=', value };
