@@ -95,6 +95,8 @@ export const faultCatalogue = {
 
   // Images
   NotADiskImage: row('image', 422, 'INVALID_ARGUMENT', false, 'This is not a disk image.', 'Give the file or the URL of the image itself, not of a page or a text about it.'),
+  NotAContainerDisk: row('image', 422, 'INVALID_ARGUMENT', false, 'The container image holds no disk that can be taken.', 'Build it with exactly one disk image under /disk; docs/guide-registry.md shows how.'),
+  ArchitectureMissing: row('image', 422, 'INVALID_ARGUMENT', false, 'There is no container image of that architecture.', 'Name one of those that the detail lists in platform.architecture.'),
   UnsupportedFormat: row('image', 422, 'UNIMPLEMENTED', false, 'The format of the image is not supported.', 'Convert it to raw or qcow2 (`qemu-img convert`) and try again.'),
   CorruptImage: row('image', 422, 'DATA_LOSS', false, 'The image is damaged.', 'Check it with `qemu-img check` and export it again.'),
   HostileImage: row('image', 422, 'INVALID_ARGUMENT', false, 'The image refers to other files or has features that are not allowed.', 'Flatten it where its other files are (`qemu-img convert -O qcow2`) and try again.'),

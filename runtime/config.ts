@@ -98,6 +98,11 @@ export const settings = {
     'LONGSHORE_SOURCE_REFUSE',
     'Further networks, with commas, that no source may lie in, such as those of machines that users are not to reach through the service.',
   ),
+  ociArchives: text(
+    'LONGSHORE_OCI_ARCHIVES',
+    '',
+    'Directory on the machine of the worker whose files a source `oci-archive:` may name. Unset: none may be read.',
+  ),
   attemptLimit: whole('LONGSHORE_ATTEMPT_LIMIT', 10, 'Attempts for failures that may pass by themselves.', 1),
   backoffBaseMs: whole('LONGSHORE_BACKOFF_BASE_MS', 2_000, 'First delay between attempts; doubles up to the cap.', 1),
   backoffCapMs: whole('LONGSHORE_BACKOFF_CAP_MS', 300_000, 'Longest delay between attempts.', 1),
