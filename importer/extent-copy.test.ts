@@ -1,6 +1,7 @@
 // What qemu-img says where an image's content lies is not believed: maps that are wrong, endless or cut off, and readers that fail.
 import { chmod, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import { loadConfig } from '../runtime/config.ts';
@@ -37,11 +38,19 @@ afterEach(async () => {
   await home[Symbol.asyncDispose]();
 });
 
+async function descriptors(): Promise<string[]> {
+  const names = await readdir('/proc/self/fd');
+  return Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+}
+
 /** Files of the test that this process has open. */
 async function openFiles(): Promise<string[]> {
-  const names = await readdir('/proc/self/fd');
-  const links = await Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
-  return links.filter((link) => link.startsWith(staging.directory));
+  return (await descriptors()).filter((link) => link.startsWith(staging.directory));
+}
+
+/** What it reads from its children, among others. */
+async function openSockets(): Promise<string[]> {
+  return (await descriptors()).filter((link) => link.startsWith('socket:'));
 }
 
 async function adopted(): Promise<number[]> {
@@ -162,6 +171,36 @@ describe('what qemu-img maps', () => {
   test('is not waited for where the attempt has lost its volume', async () => {
     await staging.end(new Fault('StaleAttempt', 'another has it'));
     await expect(find(inOrder(1, mib, 0), 'exec sleep 600')).rejects.toMatchObject({ code: 'StaleAttempt' });
+  });
+
+  async function mapOf(lines: readonly Line[], onSpawn: () => Promise<void>) {
+    const { qemuImg } = await scripted(lines);
+    await writeFile(staging.diskPath, '');
+    const ended = async (pid: number) => {
+      await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'));
+      await onSpawn();
+    };
+    const source = { path: staging.diskPath };
+    return qemuImg.map({ source, format: 'qcow2', signal: stop.signal, onSpawn: ended });
+  }
+
+  test('does not fail before who was told of its child has done what that takes', async () => {
+    let done = false;
+    const map = await mapOf([{ start: 2 ** 53, length: 512 }], async () => {
+      for (let turn = 0; turn < 50; turn += 1) await nextTurn();
+      done = true;
+    });
+    await expect(map.next()).rejects.toMatchObject({ code: 'ConversionFailed' });
+    expect(done).toBe(true);
+  });
+
+  test('is let go where its child is refused after it has spoken', async () => {
+    const before = await openSockets();
+    const map = await mapOf(inOrder(1000, 512), async () => {
+      throw new Fault('StaleAttempt', 'another has it');
+    });
+    await expect(map.next()).rejects.toMatchObject({ code: 'StaleAttempt' });
+    await expect.poll(openSockets).toEqual(before);
   });
 
   test('fails with what the reader fails with', async () => {

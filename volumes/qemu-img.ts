@@ -101,7 +101,7 @@ export class QemuImg {
     try {
       const child = spawnLimited({
         program: this.#program,
-        args: ['map', '--output=json', '-f', image.format, source.name],
+        args: ['map', '--output=json', ...sourceArguments(image.format, source)],
         signal,
         limits: this.#limits,
         isolate: true,
@@ -115,6 +115,7 @@ export class QemuImg {
         await child.done;
       } finally {
         await child.kill(new Fault('Cancelled', 'no more of the map is wanted'));
+        child.stdout?.destroy();
       }
     } finally {
       await source.file.close();
@@ -189,7 +190,10 @@ export async function* dataExtents(
 /** Reads from the start, since what a child has said that is gone is lost to who listens later; yields once the work is done. */
 async function* readWhile(output: Readable, work: () => Promise<void>): AsyncGenerator<MappedExtent> {
   const extents = parseExtents(output);
-  const [first] = await Promise.all([extents.next(), work()]);
+  const reading = extents.next();
+  reading.catch(() => undefined); // told when the work is done, which nobody may leave behind
+  await work();
+  const first = await reading;
   try {
     if (first.done !== true) yield first.value;
     yield* extents;
@@ -225,7 +229,17 @@ function convertArguments(format: ImageFormat, source: OpenSource, target: OpenT
   const existing = target.sizeBytes > 0 ? ['-n', '--target-is-zero'] : [];
   // Reads 8 parts at once and writes in order, on which FollowingDigest relies (so never -W). 64 KiB of zeros become a hole.
   const speed = ['-m', '8', '-S', '64k', '-t', target.direct ? 'none' : 'writeback'];
-  return ['convert', '-p', '-f', format, '-O', 'raw', ...speed, ...existing, source.name, '/proc/self/fd/4'];
+  return ['convert', '-p', '-O', 'raw', ...speed, ...existing, ...sourceArguments(format, source), '/proc/self/fd/4'];
+}
+
+/**
+ * A VHD has two sizes. qemu-img believes its geometry of cylinders where it does not know who wrote the image, and would cut what is larger: here the
+ * size counts that the guest sees.
+ */
+function sourceArguments(format: ImageFormat, { name, options }: OpenSource): string[] {
+  if (format !== 'vpc') return ['-f', format, name];
+  const file = Object.entries(options).map(([option, value]) => `file.${option}=${value}`);
+  return ['--image-opts', ['driver=vpc', 'force_size_calc=current_size', ...file].join(',')];
 }
 
 interface OpenSource {
@@ -233,18 +247,23 @@ interface OpenSource {
   file: FileHandle;
   /** How the child names the source. */
   name: string;
+  /** The same as options of a block driver. */
+  options: Readonly<Record<string, string>>;
 }
 
 async function openSource(source: ConvertRequest['source']): Promise<OpenSource> {
   if ('path' in source) {
     await new FileOwnership().giveFile(source.path);
     const file = await open(source.path, constants.O_RDONLY);
-    return { file, name: '/proc/self/fd/3' };
+    const name = '/proc/self/fd/3';
+    return { file, name, options: { driver: 'file', filename: name } };
   }
   // Through the descriptor of its directory: no right on the path, and no limit of 107 characters.
   await new FileOwnership().giveFile(source.nbdSocket);
   const file = await open(dirname(source.nbdSocket), constants.O_RDONLY | constants.O_DIRECTORY);
-  return { file, name: `nbd+unix:///?socket=/proc/self/fd/3/${basename(source.nbdSocket)}` };
+  const socket = `/proc/self/fd/3/${basename(source.nbdSocket)}`;
+  const options = { driver: 'nbd', 'server.type': 'unix', 'server.path': socket };
+  return { file, name: `nbd+unix:///?socket=${socket}`, options };
 }
 
 interface OpenTarget {
