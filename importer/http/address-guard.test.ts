@@ -2,7 +2,8 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { AddressGuard } from './address-guard.ts';
 
-const guardOf = (sourceAllow = '', sourceRefuse = '') => new AddressGuard({ sourceAllow, sourceRefuse });
+const guardOf = (sourceAllow = '', sourceRefuse = '', kubeHost = '') =>
+  new AddressGuard({ sourceAllow, sourceRefuse, kubeHost });
 
 describe('an address', () => {
   test.each([
@@ -32,6 +33,13 @@ describe('an address', () => {
     expect(guard.allows('::ffff:10.97.3.4')).toBe(false);
     expect(guard.allows('10.112.0.1')).toBe(true);
   });
+});
+
+test('kube-apiserver is refused to a pod, unless it is allowed', () => {
+  expect(guardOf('', '', '10.96.0.1').allows('10.96.0.1')).toBe(false);
+  expect(guardOf('', '', '10.96.0.1').allows('10.96.0.2')).toBe(true);
+  expect(guardOf('10.96.0.1', '', '10.96.0.1').allows('10.96.0.1')).toBe(true);
+  expect(guardOf('', '', 'api.example').allows('10.96.0.1')).toBe(true);
 });
 
 describe('a host', () => {

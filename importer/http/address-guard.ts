@@ -31,9 +31,11 @@ export class AddressGuard {
   readonly #allowed: ReturnType<typeof networksOf>;
   readonly #refused: ReturnType<typeof networksOf>;
 
-  constructor({ sourceAllow, sourceRefuse }: Pick<Config, 'sourceAllow' | 'sourceRefuse'>) {
+  constructor({ sourceAllow, sourceRefuse, kubeHost }: Pick<Config, 'sourceAllow' | 'sourceRefuse' | 'kubeHost'>) {
     this.#allowed = networksOf(commaSeparated(sourceAllow));
-    this.#refused = networksOf([...refusedByDefault, ...commaSeparated(sourceRefuse)]);
+    // Where the worker is a pod: kube-apiserver would take it for somebody of the cluster.
+    const ofCluster = isIP(kubeHost) === 0 ? [] : [kubeHost];
+    this.#refused = networksOf([...refusedByDefault, ...ofCluster, ...commaSeparated(sourceRefuse)]);
   }
 
   allows(address: string): boolean {

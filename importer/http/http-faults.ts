@@ -2,6 +2,7 @@
 import { errors } from 'undici';
 import { Fault, toFault } from '../../domain/fault.ts';
 import type { FaultCode } from '../../domain/fault-catalogue.ts';
+import type { HttpAnswer } from './http-transport.ts';
 
 const byCode: Readonly<Record<string, FaultCode>> = {
   ENOTFOUND: 'SourceNameUnknown',
@@ -43,13 +44,28 @@ const wordsFor: Readonly<Record<string, string>> = {
 const tlsCodes =
   /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|CRL_|EPROTO$)/;
 
-/** Fault for a status that is not the content; undefined for 200 and 206. */
-export function faultOfStatus(status: number, url: string): Fault | undefined {
+/** Fault for a status that is not the content, with the pause that the server asks for; undefined for 200 and 206. */
+export function faultOfAnswer(answer: Pick<HttpAnswer, 'status' | 'headers' | 'url'>): Fault | undefined {
+  const { status, url } = answer;
   if (status === 200 || status === 206) return undefined;
-  return new Fault(codeOfStatus(status), `${placeOf(url)} answered ${status}`, { facts: { status } });
+  const code = codeOfStatus(status);
+  const retryAfterSeconds = code === 'SourceUnavailable' ? pauseOf(answer) : undefined;
+  const wish = retryAfterSeconds === undefined ? '' : ` and asks for a pause of ${retryAfterSeconds} s`;
+  const facts = { status, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) };
+  return new Fault(code, `${placeOf(url)} answered ${status}${wish}`, { facts });
 }
 
-function codeOfStatus(status: number): FaultCode {
+/** Retry-After (RFC 9110, 10.2.3) in seconds: a number, or a date. */
+function pauseOf({ headers }: Pick<HttpAnswer, 'headers'>): number | undefined {
+  const value = headers['retry-after'];
+  const text = (Array.isArray(value) ? value[0] : value)?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  const seconds = Math.ceil((Date.parse(text) - Date.now()) / 1_000);
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
+}
+
+/** Of a status that is neither 200 nor 206. */
+export function codeOfStatus(status: number): FaultCode {
   if (status === 401) return 'SourceUnauthorized';
   if (status === 403) return 'SourceForbidden';
   if (status === 404 || status === 410) return 'SourceNotFound';

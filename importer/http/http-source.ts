@@ -2,10 +2,11 @@
 // rest from where the first answer ended, one that ignores them is simply read on. No byte is fetched twice unless a connection drops.
 // A dropped connection goes on from the last byte if the server proves with its validator that the content is still the same.
 import { setTimeout as delay } from 'node:timers/promises';
-import { Fault } from '../../domain/fault.ts';
+import { Fault, retryAfterOf } from '../../domain/fault.ts';
 import type { SourceVersion } from '../../domain/source-version.ts';
 import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
 import { PeekedStream } from '../peeked-stream.ts';
+import { chunksOf, type Pace } from './answer-chunks.ts';
 import {
   agree,
   contentLengthOf,
@@ -15,11 +16,13 @@ import {
   type Validator,
   validatorOf,
 } from './answer-headers.ts';
-import type { HttpAnswer } from './http-connection.ts';
-import { faultOfHttpError, faultOfStatus, isPassingFault, placeOf } from './http-faults.ts';
+import { faultOfAnswer, faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
+import type { HttpAnswer } from './http-transport.ts';
 
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;
+/** A server that wants a longer pause than this is asked again by the next attempt: another import may have the place of this one meanwhile. */
+const longestResumeDelayMs = 10_000;
 
 /** One content on a server, whatever it takes to be let in. A status is an answer, not an error. */
 export interface ContentServer {
@@ -41,7 +44,7 @@ export interface ContentPlace {
 export class HttpSource implements ImageSource, SourceRanges {
   readonly #server: ContentServer;
   readonly #url: string;
-  readonly #signal: AbortSignal;
+  readonly #pace: Pace;
   readonly #first: HttpAnswer;
   readonly #bytes: PeekedStream;
   readonly #validator: Validator;
@@ -54,11 +57,11 @@ export class HttpSource implements ImageSource, SourceRanges {
   #fetchedBytes = 0;
   onFetched: (bytes: number) => void = () => undefined;
 
-  private constructor(server: ContentServer, first: HttpAnswer, url: string, signal: AbortSignal) {
+  private constructor(server: ContentServer, first: HttpAnswer, url: string, pace: Pace) {
     this.#server = server;
     this.#first = first;
     this.#url = url;
-    this.#signal = signal;
+    this.#pace = pace;
     this.#validator = validatorOf(first);
     this.ranges = first.status === 206 ? this : undefined;
     this.totalBytes = first.status === 206 ? contentRangeOf(first)?.total : contentLengthOf(first);
@@ -69,12 +72,12 @@ export class HttpSource implements ImageSource, SourceRanges {
    * Sends the first request. Faults: SourceNotFound, SourceUnauthorized, SourceForbidden, SourceRefused, SourceUnavailable, SourceUnreachable,
    * SourceNameUnknown, SourceUntrusted, SourceStalled, RedirectRefused, NotADiskImage (empty).
    * @param server is this source's own from here on, and closed with it
-   * @param signal ends this source
+   * @param pace its signal ends this source
    */
-  static async open(server: ContentServer, place: ContentPlace, signal: AbortSignal): Promise<HttpSource> {
+  static async open(server: ContentServer, place: ContentPlace, pace: Pace): Promise<HttpSource> {
     try {
       const first = place.onePass === true ? accept(await server.get({})) : await firstAnswer(server);
-      return new HttpSource(server, first, place.url, signal);
+      return new HttpSource(server, first, place.url, pace);
     } catch (error) {
       await server.close();
       throw error;
@@ -126,7 +129,7 @@ export class HttpSource implements ImageSource, SourceRanges {
     for (let failures = 0; offset < end; ) {
       try {
         const answer = await this.#askRange(offset, end);
-        for await (const chunk of chunksOf(answer, this.#signal, memory?.subarray(offset - start))) {
+        for await (const chunk of this.#chunksOf(answer, memory?.subarray(offset - start))) {
           offset += chunk.byteLength;
           this.#count(chunk);
           failures = 0;
@@ -166,7 +169,7 @@ export class HttpSource implements ImageSource, SourceRanges {
   async *#read(): AsyncGenerator<Buffer, void, undefined> {
     let offset = 0;
     try {
-      for await (const chunk of chunksOf(this.#first, this.#signal)) {
+      for await (const chunk of this.#chunksOf(this.#first)) {
         offset += chunk.byteLength;
         this.#count(chunk);
         yield chunk;
@@ -202,18 +205,18 @@ export class HttpSource implements ImageSource, SourceRanges {
    * short, and asking for it again and again would only cost.
    */
   async #whyItEnded(error: unknown, endedAt: number): Promise<Fault> {
-    const fault = faultOfHttpError(error, this.#url, { signal: this.#signal, bodyBegan: true });
+    const fault = faultOfHttpError(error, this.#url, { signal: this.#pace.signal, bodyBegan: true });
     if (fault.code !== 'SourceInterrupted') return fault;
     let again = 0;
     try {
       const answer = accept(await this.#server.get({}));
-      for await (const chunk of chunksOf(answer, this.#signal)) {
+      for await (const chunk of this.#chunksOf(answer)) {
         again += chunk.byteLength;
         this.#count(chunk);
         if (again > endedAt) break;
       }
     } catch (second) {
-      const code = faultOfHttpError(second, this.#url, { signal: this.#signal, bodyBegan: true }).code;
+      const code = faultOfHttpError(second, this.#url, { signal: this.#pace.signal, bodyBegan: true }).code;
       if (code !== 'SourceInterrupted' || again !== endedAt) return fault;
       const total = this.totalBytes === undefined ? '' : ` of ${this.totalBytes}`;
       return new Fault('SourceTruncated', `${placeOf(this.#url)} ended twice at byte ${endedAt}${total}`, {
@@ -221,6 +224,10 @@ export class HttpSource implements ImageSource, SourceRanges {
       });
     }
     return fault;
+  }
+
+  #chunksOf(answer: HttpAnswer, memory?: Buffer): AsyncGenerator<Buffer, void, undefined> {
+    return chunksOf(answer, this.#pace, memory);
   }
 
   #count(chunk: Buffer): void {
@@ -254,34 +261,17 @@ export class HttpSource implements ImageSource, SourceRanges {
     if (answer.status === 206 && !agree(this.#validator, validatorOf(answer))) {
       return new Fault('SourceChanged', `${place} changed while it was read`);
     }
-    return faultOfStatus(answer.status, answer.url);
+    return faultOfAnswer(answer);
   }
 
   /** Waits a little where going on may help, else throws what happened. */
   async #pauseBeforeResume(error: unknown, failures: number): Promise<void> {
-    const fault = faultOfHttpError(error, this.#url, { signal: this.#signal, bodyBegan: true });
+    const fault = faultOfHttpError(error, this.#url, { signal: this.#pace.signal, bodyBegan: true });
     const mayGoOn = isPassingFault(fault) && this.validator !== undefined && failures < resumeLimit;
-    if (!mayGoOn || this.#signal.aborted) throw fault;
-    await delay(firstResumeDelayMs * 2 ** (failures - 1), undefined, { signal: this.#signal });
-  }
-}
-
-/** @param memory into which they are put, by the connection itself where it can */
-async function* chunksOf(
-  { body, url }: HttpAnswer,
-  signal: AbortSignal,
-  memory?: Buffer,
-): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    const landing = memory === undefined ? body : body.landIn?.(memory);
-    if (landing !== undefined) return yield* landing;
-    let filled = 0;
-    for await (const chunk of body) {
-      if (memory !== undefined) filled += chunk.copy(memory, filled);
-      yield chunk;
-    }
-  } catch (error) {
-    throw faultOfHttpError(error, url, { signal, bodyBegan: true });
+    const wishedMs = 1_000 * (retryAfterOf(fault) ?? 0);
+    if (!mayGoOn || wishedMs > longestResumeDelayMs || this.#pace.signal.aborted) throw fault;
+    const delayMs = Math.max(wishedMs, firstResumeDelayMs * 2 ** (failures - 1));
+    await delay(delayMs, undefined, { signal: this.#pace.signal });
   }
 }
 
@@ -304,7 +294,7 @@ async function firstAnswer(server: ContentServer): Promise<HttpAnswer> {
 }
 
 function accept(answer: HttpAnswer): HttpAnswer {
-  const fault = faultOfStatus(answer.status, answer.url);
+  const fault = faultOfAnswer(answer);
   if (fault === undefined) return answer;
   answer.body.destroy();
   throw fault;

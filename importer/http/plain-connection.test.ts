@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AddressGuard } from './address-guard.ts';
 import { PlainConnection } from './plain-connection.ts';
 
-const guard = new AddressGuard({ sourceAllow: '127.0.0.0/8', sourceRefuse: '' });
+const guard = new AddressGuard({ sourceAllow: '127.0.0.0/8', sourceRefuse: '', kubeHost: '' });
 /** So long that a test which runs into the wrong one fails. */
 const limits = { connectTimeoutMs: 600_000, firstByteTimeoutMs: 600_000, idleTimeoutMs: 600_000 };
 const body = Buffer.from(Array.from({ length: 2_000_000 }, (_, index) => (index * 7 + (index >> 8)) & 0xff));
