@@ -56,6 +56,8 @@ export const TransferReport = Type.Object({
   contentDigest: Type.Optional(Type.String()),
   /** `sha256:hex`, or `rangeRead:validator`. */
   sourceDigest: Type.Optional(Type.String()),
+  /** Sentences about what may be wrong with the image, though it was brought as it is. */
+  warnings: Type.Optional(Type.Array(Type.String())),
   /** Bytes of the source as stored there; absent where never told. */
   sourceBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Bytes that this attempt read from the source. */

@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { toFault } from '../domain/fault.ts';
 import { FollowingDigest } from '../volumes/following-digest.ts';
+import type { ImageFormat } from '../volumes/qemu-img.ts';
 import type { Staging } from '../volumes/staging.ts';
-import type { ImageFormat } from './image/content-kind.ts';
 import { NbdServer } from './nbd/nbd-server.ts';
 import type { RandomReader } from './nbd/random-reader.ts';
 import type { TransferHooks } from './transfer-hooks.ts';

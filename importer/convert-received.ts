@@ -1,11 +1,8 @@
 // The second half of an upload that needed random access: the bytes lie in staging's `source`, durable and marked; this turns them into the disk.
-import { open } from 'node:fs/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
-import { probeImage } from './image/probe-image.ts';
-import type { ReadAt } from './image/qcow2-tables.ts';
-import { PeekedStream } from './peeked-stream.ts';
+import { probeStagedFile } from './probe-staged-file.ts';
 import { StepTimer } from './step-timer.ts';
 import { convertReceivedFile, type Transfer } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
@@ -34,10 +31,12 @@ export async function convertReceived(
   const target = { path: staging.diskPath, sizeBytes: inputs.sizeBytes, preallocation: inputs.preallocation };
   try {
     const probe = await timer.run('probe', () =>
-      probeFile(staging.sourcePath, received.bytes, { hooks, signal, target }),
+      probeStagedFile(staging.sourcePath, received.bytes, target.sizeBytes, { ...hooks, signal }),
     );
     const transfer: Transfer = { probe, target, staging, hooks, signal, timer };
-    await using brought = await timer.run('convert', () => convertReceivedFile(transfer, received.bytes));
+    const onPercent = (percent: number): void =>
+      timer.advance({ bytesDone: Math.floor((received.bytes * percent) / 100), bytesTotal: received.bytes });
+    await using brought = await timer.run('convert', () => convertReceivedFile(transfer, received.bytes, onPercent));
     const disk = await timer.run('resize', () => brought.settle());
     return {
       virtualSizeBytes: inputs.sizeBytes,
@@ -52,35 +51,5 @@ export async function convertReceived(
     };
   } catch (error) {
     throw toFault(error, { signal });
-  }
-}
-
-/** The same strict look as on the way in: what lies on disk may have been changed since. */
-async function probeFile(path: string, fileBytes: number, transfer: Pick<Transfer, 'hooks' | 'signal' | 'target'>) {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    if (size !== fileBytes) throw new Fault('CorruptImage', `the received file has ${size} bytes and had ${fileBytes}`);
-    const readAt: ReadAt = async (offset, length) => {
-      const buffer = Buffer.alloc(length);
-      const { bytesRead } = await file.read(buffer, 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    };
-    const beginning = async function* (): AsyncGenerator<Buffer> {
-      yield await readAt(0, Math.min(size, 524_288));
-    };
-    const stream = new PeekedStream(beginning());
-    const source = {
-      head: (bytes: number) => stream.head(bytes),
-      stream: () => stream.stream(),
-      pieces: () => stream.pieces(),
-      totalBytes: size,
-      ranges: { readAt },
-    };
-    const probe = await probeImage(source, transfer.target.sizeBytes, { ...transfer.hooks, signal: transfer.signal });
-    if (probe.format === 'raw') throw new Fault('CorruptImage', 'the received file is no image that needs conversion');
-    return probe;
-  } finally {
-    await file.close();
   }
 }

@@ -6,11 +6,20 @@ import type { Staging } from '../volumes/staging.ts';
 import { type ImageProbe, probeImage } from './image/probe-image.ts';
 import type { ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
-import { type ImportPlan, planImport } from './plan.ts';
+import { type ImportPlan, planImport, reportOfFound } from './plan.ts';
+import { probeStagedFile } from './probe-staged-file.ts';
 import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
 import { SourceDigest } from './source-digest.ts';
 import { StepTimer } from './step-timer.ts';
-import { type BroughtDisk, convertByRanges, convertStaged, streamToDisk, type Transfer } from './transfer.ts';
+import {
+  type BroughtDisk,
+  bringToScratch,
+  convertByRanges,
+  convertReceivedFile,
+  convertStaged,
+  streamToDisk,
+  type Transfer,
+} from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
 /** The inputs of an import; those of jobs/channel-protocol.ts fit. */
@@ -61,7 +70,7 @@ async function importFrom(
     return {
       virtualSizeBytes: target.sizeBytes,
       allocatedBytes: disk.allocatedBytes,
-      format: plan.formatName,
+      ...reportOfFound(probe, brought.found),
       strategy: plan.strategy,
       verified,
       contentDigest: disk.contentDigest,
@@ -111,8 +120,28 @@ function bringBytes(
     case 'nbd':
       return timer.run('convert', () => convertByRanges(source, transfer));
     case 'staged':
+      if (plan.steps.includes('transfer')) return bringWhole(plan, source, digest, transfer);
       return timer.run('convert', () => convertStaged(source, digest, plan.scratchBytes, transfer));
   }
+}
+
+/** All of the image comes first, and is right; then all of it can be looked at. */
+async function bringWhole(
+  { scratchBytes }: ImportPlan,
+  source: ImageSource,
+  digest: SourceDigest,
+  transfer: Transfer,
+): Promise<BroughtDisk> {
+  const { timer, staging, target, hooks, signal, probe } = transfer;
+  const fileBytes = await timer.run('transfer', () => bringToScratch(source, digest, scratchBytes, transfer));
+  digest.verify();
+  return timer.run('convert', async () => {
+    const { shown } = await probeStagedFile(staging.sourcePath, fileBytes, target.sizeBytes, { ...hooks, signal });
+    return convertReceivedFile(
+      { ...transfer, probe: { ...probe, ...(shown === undefined ? {} : { shown }) } },
+      fileBytes,
+    );
+  });
 }
 
 /** @throws Fault ChecksumMismatch, SourceTooLong, SourceInterrupted */

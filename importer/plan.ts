@@ -1,8 +1,9 @@
 // Chooses how the bytes go, from what the probe found and what the target is. Pure: the same facts always give the same plan.
 import { Fault } from '../domain/fault.ts';
 import type { TransferReport, TransferStep } from '../domain/volume-record.ts';
-import type { ImageProbe } from './image/probe-image.ts';
+import { type ImageProbe, isInOrder } from './image/probe-image.ts';
 import { imageTooLarge } from './image/too-large.ts';
+import type { FoundDisk } from './transfer.ts';
 
 /** How the bytes can come. */
 export interface SourceAbilities {
@@ -18,8 +19,12 @@ export interface PlanTarget {
 }
 
 export interface ImportPlan {
-  /** stream: straight into the disk; nbd: qemu-img reads ranges of the source; staged: one pass into a scratch file, which qemu-img reads while it grows. */
+  /** stream: straight into the disk; nbd: qemu-img reads ranges of the source; staged: one pass into a scratch file, which qemu-img reads. */
   strategy: Extract<TransferReport['strategy'], 'stream' | 'nbd' | 'staged'>;
+  /**
+   * A staged image has a step `transfer` before `convert` where it has to be there as a whole first: some of its tables stand at its end, or its
+   * inspector needs them all. A qcow2 has not: it is converted while it comes.
+   */
   steps: readonly TransferStep[];
   /** Most that the disk may take beside the volume itself. */
   scratchBytes: number;
@@ -35,12 +40,12 @@ const scratchAllowanceBytes = 64 * 1024 * 1024;
 
 /** @throws Fault ImageTooLarge with the numbers, before anything more is fetched */
 export function planImport(probe: ImageProbe, source: SourceAbilities, target: PlanTarget): ImportPlan {
-  const { virtualSizeBytes, compressions, format } = probe;
+  const { virtualSizeBytes, compressions } = probe;
   if (virtualSizeBytes !== undefined && virtualSizeBytes > target.sizeBytes) {
     throw imageTooLarge(virtualSizeBytes, target.sizeBytes);
   }
   const formatName = formatNameOf(probe);
-  if (format === 'raw') {
+  if (isInOrder(probe)) {
     const steps = ['probe', 'plan', 'transfer', 'verify', 'resize'] as const;
     return { strategy: 'stream', steps, scratchBytes: 0, peakBytes: target.sizeBytes, formatName };
   }
@@ -49,12 +54,33 @@ export function planImport(probe: ImageProbe, source: SourceAbilities, target: P
     return { strategy: 'nbd', steps, scratchBytes: 0, peakBytes: target.sizeBytes, formatName };
   }
   const scratchBytes = scratchOf(probe, source, target);
-  return { strategy: 'staged', steps, scratchBytes, peakBytes: target.sizeBytes + scratchBytes, formatName };
+  const peakBytes = target.sizeBytes + scratchBytes;
+  const wholeFirst = ['probe', 'plan', 'transfer', 'convert', 'verify', 'resize'] as const;
+  return {
+    strategy: 'staged',
+    steps: isConvertedWhileItComes(probe) ? steps : wholeFirst,
+    scratchBytes,
+    peakBytes,
+    formatName,
+  };
+}
+
+/** Of a qcow2 the beginning names all other files that there could be, and the NBD view checks its clusters. */
+function isConvertedWhileItComes({ format }: ImageProbe): boolean {
+  return format === 'qcow2';
 }
 
 /** Such as raw, qcow2 or raw.gz. */
-export function formatNameOf({ format, compressions }: ImageProbe): string {
+export function formatNameOf({ format, compressions }: Pick<ImageProbe, 'format' | 'compressions'>): string {
   return [format, ...compressions.toReversed()].join('.');
+}
+
+/** What a report tells of the image, now that all of its bytes have come. */
+export function reportOfFound(
+  { compressions }: ImageProbe,
+  { format, warnings }: FoundDisk,
+): Pick<TransferReport, 'format' | 'warnings'> {
+  return { format: formatNameOf({ format, compressions }), ...(warnings.length === 0 ? {} : { warnings }) };
 }
 
 /** @throws Fault ImageTooLarge where the file itself is far larger than anything that fits into the volume could need */

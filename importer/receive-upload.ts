@@ -5,14 +5,12 @@ import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { BodyPieces } from './body-pieces.ts';
-import { decompressInto } from './decode/decompressor.ts';
 import { probeImage } from './image/probe-image.ts';
 import { PeekedStream } from './peeked-stream.ts';
-import { type ImportPlan, planImport } from './plan.ts';
-import { ScratchWriter } from './scratch-writer.ts';
+import { type ImportPlan, planImport, reportOfFound } from './plan.ts';
 import { SourceDigest } from './source-digest.ts';
 import { StepTimer } from './step-timer.ts';
-import { streamToDisk, type Transfer } from './transfer.ts';
+import { bringToScratch, streamToDisk, type Transfer } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
 export interface UploadTarget {
@@ -63,7 +61,7 @@ export async function receiveUpload(
     const report: TransferReport = {
       virtualSizeBytes: sizeBytes,
       ...settled,
-      format: plan.formatName,
+      ...reportOfFound(probe, brought.found),
       strategy: 'stream',
       verified: checked ? 'digest' : declaredBytes === undefined ? 'none' : 'length',
       sourceDigest: digest.finish(),
@@ -84,15 +82,10 @@ async function stageUpload(
   source: PeekedStream,
   digest: SourceDigest,
   plan: ImportPlan,
-  { staging, probe, hooks, signal, timer }: Transfer,
+  transfer: Transfer,
 ): Promise<ReceivedResult> {
-  staging.reserveScratch(plan.scratchBytes);
-  const bytes = await timer.run('transfer', async () => {
-    const writer = await ScratchWriter.open(staging.sourcePath, plan.scratchBytes);
-    const passing = digest.through(source.stream(), (done) => timer.advance({ bytesDone: done }));
-    await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
-    return writer.bytesWritten;
-  });
+  const { staging, timer } = transfer;
+  const bytes = await timer.run('transfer', () => bringToScratch(source, digest, plan.scratchBytes, transfer));
   await timer.run('verify', () => digest.verify());
   const sourceDigest = digest.finish();
   await staging.markReceived({ bytes, sourceDigest });

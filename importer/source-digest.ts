@@ -9,6 +9,7 @@ export class SourceDigest {
   readonly #other: Hash | undefined;
   #bytes = 0;
   #finished: string | undefined;
+  #found: string | undefined;
 
   /** @throws Fault InvalidRequest where the checksum is not well formed */
   constructor(checksum: string | undefined) {
@@ -45,7 +46,8 @@ export class SourceDigest {
   verify(): boolean {
     const sha256 = this.finish();
     if (this.#asked === undefined) return false;
-    const found = this.#other === undefined ? sha256 : `${this.#asked.algorithm}:${this.#other.digest('hex')}`;
+    this.#found ??= this.#other === undefined ? sha256 : `${this.#asked.algorithm}:${this.#other.digest('hex')}`;
+    const found = this.#found;
     const asked = formatChecksum(this.#asked);
     if (found === asked) return true;
     throw new Fault('ChecksumMismatch', `checksum mismatch: asked ${asked}, found ${found}`, {

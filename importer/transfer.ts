@@ -1,17 +1,22 @@
 // How bytes get from a source into the disk: straight through, by ranges, or by way of a scratch file. Each leaves the disk unfinished in
 // the staging; a failure or abort leaves no child, socket or open file, and whatever lies in the staging is discarded with it.
 import { Fault } from '../domain/fault.ts';
-import { DiskWriter } from '../volumes/disk-writer.ts';
+import { DiskWriter, type DiskWriterOptions } from '../volumes/disk-writer.ts';
 import type { FollowingDigest } from '../volumes/following-digest.ts';
+import type { ImageFormat } from '../volumes/qemu-img.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { type Conversion, convertFromReader } from './conversion.ts';
 import { decompressInto } from './decode/decompressor.ts';
 import { copyExtents, findPlainExtents, type PlainExtent } from './extent-copy.ts';
+import { diskEndOf } from './image/disk-end.ts';
+import { partitionWarning } from './image/partition-table.ts';
 import type { ImageProbe } from './image/probe-image.ts';
 import { imageTooLarge } from './image/too-large.ts';
 import { firstRequestBytes, type ImageSource } from './image-source.ts';
 import { GrowingFile } from './nbd/growing-file.ts';
+import type { RandomReader } from './nbd/random-reader.ts';
 import { RangeReader } from './nbd/range-reader.ts';
+import { ShownReader } from './nbd/shown-reader.ts';
 import type { ByteStream } from './peeked-stream.ts';
 import { ScratchWriter } from './scratch-writer.ts';
 import { type DiskTarget, type SettledDisk, settleConvertedDisk } from './settled-disk.ts';
@@ -31,17 +36,35 @@ export interface Transfer {
 
 /** A disk whose bytes are all there. Disposing gives up what was not settled: its file is closed. */
 export interface BroughtDisk extends AsyncDisposable {
+  /** What only the bytes told. */
+  readonly found: FoundDisk;
   /** Grows the disk to its size, makes it durable and tells its digest. */
   settle(): Promise<SettledDisk>;
 }
 
-/** Raw content: decompressed by native children, zeros left out, digests made on the way. */
+export interface FoundDisk {
+  format: ImageFormat;
+  /** Sentences for a person: the disk is as the source has it, and may not be what was meant. */
+  warnings: string[];
+}
+
+/** Content in order: decompressed by native children, zeros and the footer of a VHD left out, digests made on the way. */
 export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<BroughtDisk> {
   const { target, signal, hooks, timer, probe } = transfer;
   // The writer copies a piece before it wants the next; a pipe to a child does not.
   const bytes = probe.compressions.length === 0 ? source.pieces() : source.stream();
   const passing = digest.through(bytes, (done) => timer.advance({ bytesDone: done }));
-  return writeDisk(target, (writer) => decompressInto(passing, probe.compressions, writer, { ...hooks, signal }));
+  const found: FoundDisk = { format: probe.format, warnings: [] };
+  const withoutTrailer = (lastSector: Buffer, totalBytes: number): number => {
+    const { format, diskBytes } = diskEndOf(lastSector, totalBytes);
+    found.format = format;
+    return diskBytes;
+  };
+  return writeDisk({ ...target, withoutTrailer }, found, async (writer) => {
+    await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
+    const warning = partitionWarning(probe.partitions, writer.bytesWritten);
+    if (warning !== undefined) found.warnings.push(warning);
+  });
 }
 
 /** An image that is read by ranges, only where it has data: copied from where its clusters lie, or converted by qemu-img. */
@@ -50,33 +73,36 @@ export async function convertByRanges(source: ImageSource, transfer: Transfer): 
   if (totalBytes === undefined || ranges === undefined)
     throw new Fault('Internal', 'ranges of a source of unknown length');
   const head = await source.head(firstRequestBytes);
-  const reader = new RangeReader({
+  const rangeReader = new RangeReader({
     totalBytes,
     head,
     parts: ranges.parts,
     fill: (start, memory, onFilled) => ranges.fill(start, memory, onFilled),
   });
   const { timer, staging, hooks, probe } = transfer;
+  const reader = shownBy(rangeReader, probe, totalBytes);
   const onPercent = (percent: number): void => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) });
   const conversion = { ...conversionOf(transfer), reader, onPercent };
   try {
     const plain = { ...conversion, totalBytes };
-    const extents = probe.format === 'qcow2' ? await findPlainExtents(plain, staging, hooks) : undefined;
+    // Of a VHDX qemu-img does not tell where its content lies.
+    const extents = probe.format === 'vhdx' ? undefined : await findPlainExtents(plain, staging, hooks);
     if (extents !== undefined) return await copyPlainly(extents, conversion, transfer);
     return convertedDisk(transfer, await convertFromReader(conversion, staging, hooks));
   } finally {
     await source.close();
-    await reader.close();
+    await rangeReader.close();
   }
 }
 
 async function copyPlainly(
   extents: readonly PlainExtent[],
   { reader, onPercent }: Pick<Conversion, 'reader' | 'onPercent'>,
-  { target, signal }: Transfer,
+  { target, signal, probe }: Transfer,
 ): Promise<BroughtDisk> {
   const onCopied = (bytes: number): void => onPercent((100 * bytes) / target.sizeBytes);
-  return writeDisk(target, (writer) => copyExtents(extents, reader, writer, { signal, onCopied }));
+  const found = { format: probe.format, warnings: [] };
+  return writeDisk(target, found, (writer) => copyExtents(extents, reader, writer, { signal, onCopied }));
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -115,11 +141,28 @@ export async function convertStaged(
   return convertedDisk(transfer, await converting);
 }
 
-/** An image that lies in the staging already. */
-export async function convertReceivedFile(transfer: Transfer, fileBytes: number): Promise<BroughtDisk> {
-  const reader = await GrowingFile.open(transfer.staging.sourcePath, true);
-  const onPercent = (percent: number): void =>
-    transfer.timer.advance({ bytesDone: Math.floor((fileBytes * percent) / 100), bytesTotal: fileBytes });
+/** One pass into the scratch file. @returns how many bytes are in it then, unpacked and durable */
+export async function bringToScratch(
+  source: ByteStream,
+  digest: SourceDigest,
+  scratchBytes: number,
+  { staging, hooks, timer, probe, signal }: Transfer,
+): Promise<number> {
+  staging.reserveScratch(scratchBytes);
+  const writer = await ScratchWriter.open(staging.sourcePath, scratchBytes);
+  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
+  return writer.bytesWritten;
+}
+
+/** An image that lies in the staging already. @param transfer with the probe of that very file */
+export async function convertReceivedFile(
+  transfer: Transfer,
+  fileBytes: number,
+  onPercent: (percent: number) => void = () => undefined,
+): Promise<BroughtDisk> {
+  const file = await GrowingFile.open(transfer.staging.sourcePath, true);
+  const reader = shownBy(file, transfer.probe, fileBytes);
   let digest: FollowingDigest;
   try {
     digest = await convertFromReader(
@@ -128,22 +171,30 @@ export async function convertReceivedFile(transfer: Transfer, fileBytes: number)
       transfer.hooks,
     );
   } finally {
-    await reader.close();
+    await file.close();
   }
   return convertedDisk(transfer, digest);
 }
 
+function shownBy(reader: RandomReader, { shown }: ImageProbe, fileBytes: number): RandomReader {
+  return shown === undefined ? reader : new ShownReader(reader, shown, fileBytes);
+}
+
 /** A new disk, to which `write` gives all that it has. Where that fails, its file is closed when this rejects. */
-async function writeDisk(target: DiskTarget, write: (writer: DiskWriter) => Promise<void>): Promise<BroughtDisk> {
-  const { path, sizeBytes, preallocation } = target;
-  const writer = await DiskWriter.open(path, { capBytes: sizeBytes, preallocation });
+async function writeDisk(
+  target: DiskTarget & Pick<DiskWriterOptions, 'withoutTrailer'>,
+  found: FoundDisk,
+  write: (writer: DiskWriter) => Promise<void>,
+): Promise<BroughtDisk> {
+  const { path, sizeBytes, ...options } = target;
+  const writer = await DiskWriter.open(path, { capBytes: sizeBytes, ...options });
   try {
     await write(writer);
   } catch (error) {
     await giveUp(writer);
     throw isTooLarge(error) ? imageTooLarge(undefined, sizeBytes) : error;
   }
-  return { settle: () => writer.finish(sizeBytes), [Symbol.asyncDispose]: () => giveUp(writer) };
+  return { found, settle: () => writer.finish(sizeBytes), [Symbol.asyncDispose]: () => giveUp(writer) };
 }
 
 /** Returns when the file is closed; who destroyed the writer before does not wait for that. */
@@ -157,8 +208,9 @@ async function giveUp(writer: DiskWriter): Promise<void> {
 }
 
 /** qemu-img has closed it already. */
-function convertedDisk({ target, signal }: Transfer, digest: FollowingDigest): BroughtDisk {
+function convertedDisk({ target, signal, probe }: Transfer, digest: FollowingDigest): BroughtDisk {
   return {
+    found: { format: probe.format, warnings: [] },
     settle: () => settleConvertedDisk(target, digest, signal),
     [Symbol.asyncDispose]: () => digest[Symbol.asyncDispose](),
   };

@@ -53,6 +53,7 @@ note_missing_packages() {
   need xz-utils xz
   need zstd zstd
   need bzip2 bzip2
+  need lbzip2 lbzip2
   need pigz pigz
   [ "$(uname -m)" != x86_64 ] || need isal igzip
   need util-linux setpriv

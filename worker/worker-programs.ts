@@ -5,4 +5,5 @@ import type { ProgramName } from '../runtime/programs.ts';
 export const workerPrograms = [
   ...(['qemu-img', 'prlimit', 'setpriv', 'unshare', 'cp', 'rm', 'xz', 'zstd'] as const),
   ['igzip', 'pigz', 'gzip'] as const,
+  ['lbzip2', 'bzip2'] as const,
 ] satisfies (ProgramName | readonly ProgramName[])[];

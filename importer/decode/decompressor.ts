@@ -1,4 +1,5 @@
-// Native decompressors as limited children: igzip, pigz or gzip; xz with all cores; zstd. Their speed is why no byte is decompressed in JavaScript.
+// Native decompressors as limited children: igzip, pigz or gzip; xz with all cores; zstd; lbzip2 or bzip2. Their speed is why no byte is decompressed in JavaScript.
+import { availableParallelism } from 'node:os';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Fault } from '../../domain/fault.ts';
@@ -17,6 +18,8 @@ export interface DecoderSurroundings {
 
 /** Memory for xz with several threads; an image that wants more is decoded with one. */
 const xzThreadsMiB = 192;
+/** Memory of one thread of lbzip2; it takes all cores that this allows. */
+const bzip2ThreadMiB = 32;
 /** What the program itself takes of its address space. */
 const ownMiB = 64;
 
@@ -59,6 +62,12 @@ function commandOf(
     }
     case 'zst':
       return { program: programs.path('zstd'), args: ['-dcq', '--no-progress', `--memory=${memoryMiB}MiB`] };
+    case 'bz2': {
+      const { name, path } = programs.oneOf('lbzip2', 'bzip2');
+      if (name === 'bzip2') return { program: path, args: ['-dc'] };
+      const most = Math.min(availableParallelism(), Math.max(1, Math.floor(memoryMiB / bzip2ThreadMiB)));
+      return { program: path, args: ['-dc', '-n', String(threads ? most : 1)] };
+    }
   }
 }
 

@@ -1,21 +1,33 @@
 // Finds out what the content is from its beginning: what it is compressed with, its format, its virtual size. Everything that makes an
-// import impossible and can be known from the beginning is refused here, with far less than 1 MiB fetched.
-import { Fault } from '../../domain/fault.ts';
-import { decompressedHead } from '../decode/decompressed-head.ts';
+// import impossible and can be known from the beginning is refused here, with far less than 1 MiB fetched (of bzip2, whose blocks are long, 2 MiB).
+import type { ImageFormat } from '../../volumes/qemu-img.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
 import type { ByteStream } from '../peeked-stream.ts';
-import { type Compression, contentKindOf, type ImageFormat } from './content-kind.ts';
-import { parseQcow2Header, type Qcow2Header, qcow2HeadBytes } from './qcow2-header.ts';
-import { checkQcow2Tables, type ReadAt } from './qcow2-tables.ts';
+import type { Compression } from './content-kind.ts';
+import { type DiskEnd, diskEndOf } from './disk-end.ts';
+import { inspectImage, readImageHead } from './inspect-image.ts';
+import { type ImageFile, type ReadAt, type ShownFile, sectorBytes } from './inspection.ts';
+import { type InsideContent, lookInside } from './look-inside.ts';
+import { type PartitionTable, partitionTableOf } from './partition-table.ts';
 import { imageTooLarge } from './too-large.ts';
-import { zstdContentBytes } from './zstd-frame.ts';
 
 export interface ImageProbe {
   /** Outermost first. */
   compressions: Compression[];
   format: ImageFormat;
-  /** What the guest will see; undefined where only the end of the content tells. */
+  /** True for a VHD that is a raw disk with a footer at its end. */
+  fixed?: boolean;
+  /** What the guest will see; undefined where the beginning does not tell. */
   virtualSizeBytes: number | undefined;
+  /** How qemu-img has to be shown the file; undefined: as it is, or not looked at as a whole yet. */
+  shown?: ShownFile;
+  /** Of a raw disk. */
+  partitions?: PartitionTable;
+}
+
+/** True where the bytes of the disk come one after the other, as in a raw file. */
+export function isInOrder({ format, fixed }: Pick<ImageProbe, 'format' | 'fixed'>): boolean {
+  return format === 'raw' || fixed === true;
 }
 
 export interface ProbedSource extends ByteStream {
@@ -25,11 +37,8 @@ export interface ProbedSource extends ByteStream {
   readonly ranges?: { readAt: ReadAt } | undefined;
 }
 
-/** As much as the header of any format wants. */
-const headBytes = 65_536;
-/** A zstd block has up to 128 KiB, an xz header is small: this much always yields something. */
-const longHeadBytes = 524_288;
-const deepestCompression = 2;
+/** A disk of a whole number of these has hardly ever a footer behind it; one that has is found when all of it has come. */
+const usualDiskUnitBytes = 1_048_576;
 
 /**
  * @param claimBytes size of the volume
@@ -40,78 +49,66 @@ export async function probeImage(
   claimBytes: number,
   surroundings: DecoderSurroundings,
 ): Promise<ImageProbe> {
-  const { compressions, head, whole, format, declaredBytes } = await lookInside(source, surroundings);
-  const plain = compressions.length === 0;
-  if (format === 'qcow2') {
-    const fileBytes = plain ? source.totalBytes : whole ? head.byteLength : undefined;
-    const header = parseQcow2Header(head.subarray(0, qcow2HeadBytes), fileBytes);
-    refuseLarger(header.virtualSizeBytes, claimBytes);
-    if (plain) await checkTables(header, source);
-    return { compressions, format, virtualSizeBytes: header.virtualSizeBytes };
+  const inside = await lookInside(source, surroundings);
+  const { compressions, format, head } = inside;
+  const file = fileOf(inside, source);
+  if (format === 'raw') return probeRaw(inside, file, claimBytes);
+  const told = readImageHead(format, head, file.fileBytes);
+  refuseLarger(told.virtualSizeBytes, claimBytes);
+  const { readAt, fileBytes } = file;
+  if (readAt === undefined || fileBytes === undefined) return { compressions, format, ...told };
+  const { virtualSizeBytes, shown } = await inspectImage(format, { readAt, fileBytes });
+  refuseLarger(virtualSizeBytes, claimBytes);
+  return { compressions, format, virtualSizeBytes, ...(shown === undefined ? {} : { shown }) };
+}
+
+/** The innermost content, as far as it can be read. */
+type PartlyKnownFile = { [K in keyof ImageFile]: ImageFile[K] | undefined };
+
+function fileOf({ compressions, head, whole }: InsideContent, { totalBytes, ranges }: ProbedSource): PartlyKnownFile {
+  if (whole) {
+    const readAt: ReadAt = async (offset, length) => head.subarray(offset, offset + length);
+    return { fileBytes: head.byteLength, readAt };
   }
-  const virtualSizeBytes = plain ? source.totalBytes : declaredBytes;
-  if (virtualSizeBytes !== undefined) refuseLarger(virtualSizeBytes, claimBytes);
-  return { compressions, format, virtualSizeBytes: plain ? source.totalBytes : undefined };
+  if (compressions.length > 0) return { fileBytes: undefined, readAt: undefined };
+  return { fileBytes: totalBytes, readAt: ranges?.readAt.bind(ranges) };
 }
 
-interface Inside {
-  compressions: Compression[];
-  format: ImageFormat;
-  head: Buffer;
-  whole: boolean;
-  /** Length of the innermost content as a compressed header declares it. */
-  declaredBytes: number | undefined;
+async function probeRaw(
+  { compressions, head, declaredBytes }: InsideContent,
+  file: PartlyKnownFile,
+  claimBytes: number,
+): Promise<ImageProbe> {
+  const contentBytes = file.fileBytes ?? declaredBytes;
+  const end = await lookAtEnd(file, claimBytes);
+  if (end !== undefined) refuseLarger(end.diskBytes, claimBytes);
+  // Where the end cannot be read yet, a footer may still make it fit.
+  else if (!isDiskAndFooter(contentBytes, claimBytes)) refuseLarger(contentBytes, claimBytes);
+  const partitions = partitionTableOf(head);
+  const plainBytes = end?.diskBytes ?? file.fileBytes;
+  return {
+    compressions,
+    format: end?.format ?? 'raw',
+    virtualSizeBytes: compressions.length === 0 ? plainBytes : undefined,
+    ...(end?.format === 'vpc' ? { fixed: true } : {}),
+    ...(partitions === undefined ? {} : { partitions }),
+  };
 }
 
-async function lookInside(source: ProbedSource, surroundings: DecoderSurroundings): Promise<Inside> {
-  const first = await source.head(headBytes);
-  const kind = contentKindOf(first, first.byteLength < headBytes || first.byteLength === source.totalBytes);
-  if (kind.kind === 'image') {
-    const whole = first.byteLength < headBytes;
-    return { compressions: [], format: kind.format, head: first, whole, declaredBytes: undefined };
-  }
-  return (
-    (await unpack(first, first.byteLength < headBytes, surroundings)) ?? (await unpackLonger(source, surroundings))
-  );
+/** @returns undefined where the end cannot be read, or is hardly more than that of a raw disk */
+async function lookAtEnd({ readAt, fileBytes }: PartlyKnownFile, claimBytes: number): Promise<DiskEnd | undefined> {
+  if (readAt === undefined || fileBytes === undefined || fileBytes % sectorBytes !== 0) return undefined;
+  if (fileBytes % usualDiskUnitBytes === 0 && !isDiskAndFooter(fileBytes, claimBytes)) return undefined;
+  if (fileBytes < sectorBytes || fileBytes > claimBytes + sectorBytes) return undefined;
+  return diskEndOf(await readAt(fileBytes - sectorBytes, sectorBytes), fileBytes);
 }
 
-async function unpackLonger(source: ProbedSource, surroundings: DecoderSurroundings): Promise<Inside> {
-  const longer = await source.head(longHeadBytes);
-  const found = await unpack(longer, longer.byteLength < longHeadBytes, surroundings);
-  if (found === undefined) throw new Fault('CorruptCompression', 'its beginning cannot be decompressed');
-  return found;
+/** True for content that does not fit as it is, and would without its last sector. */
+function isDiskAndFooter(contentBytes: number | undefined, claimBytes: number): boolean {
+  if (contentBytes === undefined || contentBytes % sectorBytes !== 0) return false;
+  return contentBytes > claimBytes && contentBytes <= claimBytes + sectorBytes;
 }
 
-/** @returns undefined where the beginning is too short to see what is inside */
-async function unpack(
-  outer: Buffer,
-  complete: boolean,
-  surroundings: DecoderSurroundings,
-): Promise<Inside | undefined> {
-  const compressions: Compression[] = [];
-  let inside = { bytes: outer, whole: complete };
-  let declaredBytes: number | undefined;
-  for (;;) {
-    if (inside.bytes.byteLength < 4096 && !inside.whole) return undefined;
-    const kind = contentKindOf(inside.bytes, inside.whole);
-    if (kind.kind === 'image') {
-      return { compressions, format: kind.format, head: inside.bytes, whole: inside.whole, declaredBytes };
-    }
-    if (compressions.length === deepestCompression) {
-      throw new Fault('UnsupportedFormat', `it is compressed more than ${deepestCompression} times`);
-    }
-    compressions.push(kind.compression);
-    declaredBytes = kind.compression === 'zst' ? zstdContentBytes(inside.bytes) : undefined;
-    inside = await decompressedHead(kind.compression, inside.bytes, headBytes, inside.whole, surroundings);
-  }
-}
-
-async function checkTables(header: Qcow2Header, source: ProbedSource): Promise<void> {
-  const { ranges, totalBytes } = source;
-  if (ranges === undefined || totalBytes === undefined) return;
-  await checkQcow2Tables(header, totalBytes, (offset, length) => ranges.readAt(offset, length));
-}
-
-function refuseLarger(neededBytes: number, claimBytes: number): void {
-  if (neededBytes > claimBytes) throw imageTooLarge(neededBytes, claimBytes);
+function refuseLarger(neededBytes: number | undefined, claimBytes: number): void {
+  if (neededBytes !== undefined && neededBytes > claimBytes) throw imageTooLarge(neededBytes, claimBytes);
 }

@@ -1,12 +1,9 @@
 // Looks through the tables of a qcow2 image before qemu-img does, as far as they are small: every cluster that they name must lie in the file,
 // so that an image that was cut is refused and not filled up with zeros. Larger tables are checked by the NBD view while qemu-img reads them.
 import { Fault } from '../../domain/fault.ts';
+import { mostTableBytes, type ReadAt } from './inspection.ts';
 import { bytesOfL1Entry, type Qcow2Header } from './qcow2-header.ts';
 
-/** Reads a part of the image; both numbers in bytes. The result is as long as asked, or shorter at the end of the file. */
-export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
-
-const mostTableBytes = 4 * 1024 * 1024;
 const parallelReads = 4;
 const offsetMask = 0x00fffffffffffe00n;
 const compressedFlag = 1n << 62n;
