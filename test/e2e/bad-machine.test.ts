@@ -65,7 +65,7 @@ function runningBelow(directory: string): string[] {
 /** Directory with links to every program of the PATH but those. */
 async function searchPathWithout(...missing: string[]): Promise<string> {
   const directory = await mkdtemp(join(work, 'path-'));
-  const wanted = ['setpriv', 'prlimit', 'unshare', 'redis-server', 'cp', 'xz', 'zstd', 'gzip', 'bzip2', 'qemu-img', 'node'];
+  const wanted = 'setpriv prlimit unshare redis-server cp xz zstd gzip bzip2 qemu-img node'.split(' ');
   for (const name of wanted.filter((program) => !missing.includes(program))) {
     const found = ['/usr/local/bin', '/usr/bin', '/bin'].map((place) => join(place, name)).find(isThere);
     if (found !== undefined) await symlink(found, join(directory, name));
