@@ -1,12 +1,14 @@
 // Reviews as kube-apiserver sends them, answered with the rules of one machine.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
 import type { KubeObject } from '../domain/object-store.ts';
 import { byChannel } from '../domain/provisioning.ts';
 import { answerReview } from './admission-review.ts';
-import { webhooks } from './admission-webhooks.ts';
+import { type AdmissionTools, webhooks } from './admission-webhooks.ts';
 
-const nothingThere = { get: async () => undefined, list: async () => ({ items: [], resourceVersion: '1' }) };
+type Reader = AdmissionTools['reader'];
+
+const nothingThere: Reader = { get: async () => undefined, list: async () => ({ items: [], resourceVersion: '1' }) };
 const blank = { source: { blank: {} }, storage: { resources: { requests: { storage: '1Gi' } } } };
 const clone = { ...blank, source: { pvc: { namespace: 'golden', name: 'image' } } };
 
@@ -31,11 +33,16 @@ interface Answer {
   };
 }
 
-async function answerTo(path: string, request: object, client = granting()): Promise<Answer['response']> {
+async function answerTo(
+  path: string,
+  request: object,
+  client = granting(),
+  reader: Reader = nothingThere,
+): Promise<Answer['response']> {
   const decide = webhooks[path];
   if (decide === undefined) throw new Error(`no webhook ${path}`);
   const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
-  const tools = { reader: nothingThere, client, provisioning: byChannel };
+  const tools = { reader, client, provisioning: byChannel };
   // Safe: this is the shape that the function documents.
   return ((await answerReview((asked) => decide(asked, tools), body)) as Answer).response;
 }
@@ -47,7 +54,8 @@ async function review(
     told,
     former,
     client,
-  }: { spec: object; told?: object; former?: object; client?: ReturnType<typeof granting> },
+    reader,
+  }: { spec: object; told?: object; former?: object; client?: ReturnType<typeof granting>; reader?: Reader },
 ): Promise<Answer['response']> {
   const objectOf = (given: object, notes: object | undefined) => ({
     ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', spec: given },
@@ -62,6 +70,7 @@ async function review(
       oldObject: former === undefined ? null : objectOf(spec, former),
     },
     client,
+    reader,
   );
 }
 
@@ -93,6 +102,38 @@ test('nobody names a requester themselves', async () => {
   expect(patchOf(kept.patch)).toEqual([
     { op: 'add', path: '/metadata/annotations', value: { [annotations.requester]: 'jane' } },
   ]);
+});
+
+describe('a DataVolume of a DataSource', () => {
+  const source = { pvc: { namespace: 'golden', name: 'image' } };
+  const dataSource = {
+    ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataSource' },
+    ...{ metadata: { namespace: 'vms', name: 'newest' }, spec: { source } },
+  };
+  // Safe: only DataSources are asked for.
+  const reader = { ...nothingThere, get: async () => dataSource as never };
+  const spec = { sourceRef: { kind: 'DataSource', name: 'newest' }, storage: {} };
+  const path = '/datavolume-mutate';
+
+  test('needs the right to clone from where that points, and keeps what that was', async () => {
+    const refused = await review(path, { spec, reader });
+    expect(refused.status?.message).toContain('insufficient permissions in clone source namespace golden');
+    const allowed = await review(path, { spec, reader, client: granting('jane golden datavolumes/source') });
+    const value = { [annotations.requester]: 'jane', [annotations.cloneSource]: 'pvc/golden/image' };
+    expect(patchOf(allowed.patch)).toEqual([{ op: 'add', path: '/metadata/annotations', value }]);
+  });
+
+  test('keeps both, whatever a change says', async () => {
+    const former = { [annotations.requester]: 'jane', [annotations.cloneSource]: 'pvc/golden/image' };
+    const told = { ...former, [annotations.cloneSource]: 'pvc/secrets/image' };
+    const changed = await review(path, { spec, told, former });
+    expect(patchOf(changed.patch)).toEqual([{ op: 'add', path: '/metadata/annotations', value: former }]);
+  });
+
+  test('is refused where there is none', async () => {
+    const refused = await review(path, { spec });
+    expect(refused.status?.message).toBe(' SourceRef DataSource/vms/newest not found');
+  });
 });
 
 test('what cannot be looked up is refused', async () => {

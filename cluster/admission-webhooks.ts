@@ -3,10 +3,17 @@
 // label are completed from the profile of their class.
 import { adoptsClaims, validateDataVolume } from '../domain/admission.ts';
 import { annotations } from '../domain/annotations.ts';
-import { cloneAuthorization, cloneRefusal, needsNoClone, withRequester } from '../domain/clone-authorization.ts';
+import {
+  cloneAuthorization,
+  cloneRefusal,
+  needsNoClone,
+  withCloneSource,
+  withRequester,
+} from '../domain/clone-authorization.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { readDataVolume } from '../domain/data-volume-shape.ts';
 import { Fault } from '../domain/fault.ts';
+import { formatNamedSource, lookUpSourceRef, type Place, withSource } from '../domain/named-source.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
@@ -66,21 +73,31 @@ async function validate(
   return causes.length > 0 ? refusal(causes) : { allowed: true };
 }
 
-/** Who may clone, for the annotation that says so: kept from the stored object once it is there. */
-async function authorize({ dataVolume, former, user }: AskedDataVolume, tools: AdmissionTools): Promise<Verdict> {
-  const kept = former?.metadata.annotations?.[annotations.requester];
-  const needed = cloneAuthorization(dataVolume);
+/** Who may clone and what, for the annotations that say so: kept from the stored object once they are there. */
+async function authorize(
+  { isCreate, dataVolume, former, user }: AskedDataVolume,
+  tools: AdmissionTools,
+): Promise<Verdict> {
+  const { [annotations.requester]: kept, [annotations.cloneSource]: source } = former?.metadata.annotations ?? {};
+  const find = (place: Place) => tools.reader.get(resources.dataSources, place);
+  const named = isCreate ? await lookUpSourceRef(dataVolume, find) : undefined;
+  if (named !== undefined && 'causes' in named) return refusal(named.causes);
+  const needed = cloneAuthorization(named === undefined ? dataVolume : withSource(dataVolume, named.source));
+  const told = named === undefined ? source : formatNamedSource(named.source);
   if (kept === undefined && needed !== undefined && !(await mayClone(tools.client, user, needed))) {
     if (!needsNoClone(dataVolume)) return refusal([cloneRefusal(needed, user.username)]);
-    return withPatch(dataVolume, undefined);
+    return withPatch(dataVolume, { source: told });
   }
-  return withPatch(dataVolume, kept ?? (needed === undefined ? undefined : user.username));
+  return withPatch(dataVolume, { requester: kept ?? (needed === undefined ? undefined : user.username), source: told });
 }
 
-function withPatch(dataVolume: DataVolume, requester: string | undefined): Verdict {
-  const before = dataVolume.metadata.annotations;
-  const after = withRequester(dataVolume, requester).metadata.annotations;
-  if (before?.[annotations.requester] === after?.[annotations.requester]) return { allowed: true };
+function withPatch(
+  dataVolume: DataVolume,
+  { requester, source }: { requester?: string | undefined; source: string | undefined },
+): Verdict {
+  const changed = withCloneSource(withRequester(dataVolume, requester), source);
+  if (changed === dataVolume) return { allowed: true };
+  const { annotations: after } = changed.metadata;
   const path = '/metadata/annotations';
   const patch = after === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value: after }];
   return { allowed: true, patch };

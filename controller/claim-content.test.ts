@@ -35,7 +35,7 @@ describe('by its DataVolume', () => {
     ],
     [{ source: { s3: { url: 'https://s3/x' } } }, 'import unsupported: source s3 is not supported yet'],
     [{ source: { registry: { url: 'docker://x' } } }, 'import unsupported: source registry is not supported yet'],
-    [{ sourceRef: { kind: 'DataSource', name: 'x' } }, 'import unsupported: sourceRef is not supported yet'],
+    [{ sourceRef: { kind: 'DataSource', name: 'x' } }, 'unknown'],
     [{}, 'none'],
     [{ source: { blank: {} }, contentType: 'archive' }, 'import unsupported: contentType archive is not supported yet'],
   ])('%j', (spec, expected) => {
@@ -46,6 +46,13 @@ describe('by its DataVolume', () => {
     const claim = owned({ [annotations.importEndpoint]: 'http://evil/x', [annotations.importSource]: 'http' });
     const content = contentOfClaim(claim, dataVolumeOf({ source: { http: { url: 'http://good/x', secretRef: 's' } } }));
     expect(content).toMatchObject({ kind: 'image', source: { kind: 'http', url: 'http://good/x', secretRef: 's' } });
+  });
+
+  test('what its DataSource stood for is cloned', () => {
+    const named = dataVolumeOf({ sourceRef: { kind: 'DataSource', name: 'x' } });
+    const metadata = { ...named.metadata, annotations: { [annotations.cloneSource]: 'pvc/images/golden' } };
+    const content = contentOfClaim(owned(), { ...named, metadata });
+    expect(content).toEqual({ kind: 'clone', source: { namespace: 'images', name: 'golden' } });
   });
 
   test('one that was taken over keeps what is in it', () => {

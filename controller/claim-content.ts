@@ -3,6 +3,7 @@ import { annotations } from '../domain/annotations.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { withFoundSource } from '../domain/named-source.ts';
 import type { ObjectKey } from '../domain/object-store.ts';
 import type { Operation } from '../domain/phases.ts';
 import { type SourceContent, sourceContent, sourceContentByAnnotations } from './source-content.ts';
@@ -14,7 +15,7 @@ export type ClaimContent =
   | { kind: 'clone'; source: Required<ObjectKey> }
   /** Nobody fills it: a user's own files, or content that was there before. */
   | { kind: 'none' }
-  /** Its DataVolume has not been seen yet, or is gone: nothing is begun. */
+  /** Its DataVolume has not been seen yet, or is gone, or names a DataSource that nobody looked up: nothing is begun. */
   | { kind: 'unknown' }
   | { kind: 'unsupported'; operation: Operation; fault: Fault };
 
@@ -68,12 +69,8 @@ export function contentOfClaim(claim: Claim, dataVolume: DataVolume | undefined)
 }
 
 function contentByDataVolume(dataVolume: DataVolume): ClaimContent {
-  const source = dataVolume.spec.source;
-  if (source === undefined) {
-    return dataVolume.spec.sourceRef === undefined
-      ? { kind: 'none' }
-      : unsupported('import', 'sourceRef is not supported yet');
-  }
+  const { source, sourceRef } = withFoundSource(dataVolume).spec;
+  if (source === undefined) return sourceRef === undefined ? { kind: 'none' } : { kind: 'unknown' };
   const image = sourceContent(source);
   if (image !== undefined) return { kind: 'image', source: image };
   if (source.blank !== undefined) return { kind: 'blank' };

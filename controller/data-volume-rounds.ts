@@ -6,6 +6,7 @@ import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
 import { type Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { withFoundSource } from '../domain/named-source.ts';
 import { renderClaim } from '../domain/render-claim.ts';
 import { resources } from '../domain/resources.ts';
 import {
@@ -43,12 +44,13 @@ export class DataVolumeRounds {
   async work(place: Place): Promise<number | undefined> {
     let refusal: Fault | undefined;
     for (let pass = 0; pass < mostPasses; pass += 1) {
-      const dataVolume = this.#context.caches.dataVolumes.get(place);
-      if (dataVolume === undefined) {
+      const stored = this.#context.caches.dataVolumes.get(place);
+      if (stored === undefined) {
         this.#writtenAt.delete(nameOf(place));
         this.#refused.forget(nameOf(place));
         return undefined;
       }
+      const dataVolume = withFoundSource(stored);
       const actions = reconcileDataVolume(dataVolume, { ...this.#facts(dataVolume), refusal });
       const wait = this.#waitForProgress(dataVolume, actions);
       if (wait !== undefined) return wait;
@@ -173,11 +175,12 @@ export class DataVolumeRounds {
     );
   }
 
-  async #annotate(dataVolume: DataVolume, added: Record<string, string>): Promise<void> {
+  async #annotate({ metadata: { namespace = '', name } }: DataVolume, added: Record<string, string>): Promise<void> {
     const { store, caches } = this.#context;
-    const annotations = { ...dataVolume.metadata.annotations, ...added };
-    const metadata = { ...dataVolume.metadata, annotations };
-    caches.dataVolumes.put(await store.update(resources.dataVolumes, { ...dataVolume, metadata }));
+    const stored = caches.dataVolumes.get({ namespace, name });
+    if (stored === undefined) return;
+    const metadata = { ...stored.metadata, annotations: { ...stored.metadata.annotations, ...added } };
+    caches.dataVolumes.put(await store.update(resources.dataVolumes, { ...stored, metadata }));
   }
 
   /** The status alone is ours, so it is written whatever the version of the rest; but the known one is mostly the current one, and saves a question. */

@@ -7,6 +7,7 @@ import type { ClaimProblem } from '../domain/complete-claim.ts';
 import type { DataVolume, DataVolumeStatus } from '../domain/data-volume.ts';
 import { Fault, faultRecord } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { sourceRefOf } from '../domain/named-source.ts';
 import type { OwnerReference } from '../domain/object-store.ts';
 import { isPhase, operationOf, type Phase } from '../domain/phases.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
@@ -116,6 +117,11 @@ function ended(reason: string, fault: Fault): Outlook {
 }
 
 function waitForSource(dataVolume: DataVolume, { cloneSource }: DataVolumeFacts): Outlook | undefined {
+  const named = sourceRefOf(dataVolume);
+  if (named !== undefined) {
+    const message = `DataSource ${named.name} was not looked up when this was created; create it again`;
+    return hindered({ reason: 'CloneWithoutSource', message }, 'Pending');
+  }
   const source = dataVolume.spec.source?.pvc;
   if (source === undefined) return undefined;
   if (cloneSource === undefined || cloneSource.metadata.deletionTimestamp !== undefined) {

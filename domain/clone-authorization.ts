@@ -86,9 +86,18 @@ export function cloneOfClaim(claim: Claim): DataVolume | undefined {
 
 /** The object with the given requester, or with none: who asked for a clone is kept in an annotation that users cannot set themselves. */
 export function withRequester<T extends KubeObject>(object: T, requester: string | undefined): T {
-  const { [annotations.requester]: given, ...others } = object.metadata.annotations ?? {};
-  if (requester === undefined && given === undefined) return object;
-  const kept = requester === undefined ? others : { ...others, [annotations.requester]: requester };
+  return withOwnAnnotation(object, annotations.requester, requester);
+}
+
+/** The object with what its DataSource stood for, or without: what was authorised is kept in an annotation that users cannot set themselves. */
+export function withCloneSource<T extends KubeObject>(object: T, source: string | undefined): T {
+  return withOwnAnnotation(object, annotations.cloneSource, source);
+}
+
+function withOwnAnnotation<T extends KubeObject>(object: T, name: string, value: string | undefined): T {
+  const { [name]: given, ...others } = object.metadata.annotations ?? {};
+  if (value === given) return object;
+  const kept = value === undefined ? others : { ...others, [name]: value };
   const { annotations: _all, ...metadata } = object.metadata;
   return { ...object, metadata: Object.keys(kept).length === 0 ? metadata : { ...metadata, annotations: kept } };
 }

@@ -2,9 +2,10 @@
 
 import { adoptsClaims, validateDataVolume } from '../../domain/admission.ts';
 import { annotations } from '../../domain/annotations.ts';
-import { withRequester } from '../../domain/clone-authorization.ts';
+import { withCloneSource, withRequester } from '../../domain/clone-authorization.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { readDataVolume } from '../../domain/data-volume-shape.ts';
+import { formatNamedSource, lookUpSourceRef, withSource } from '../../domain/named-source.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
 import { authorizeClone } from './clone-requester.ts';
@@ -20,11 +21,11 @@ function read(asked: KubeObject): DataVolume {
 
 /** @throws Fault InvalidRequest */
 export async function admitDataVolume(
-  asked: KubeObject,
+  given: KubeObject,
   context: ApiContext,
   options: WriteOptions,
 ): Promise<KubeObject> {
-  const dataVolume = keepStated(read(asked), undefined, options.identity);
+  const dataVolume = keepStated(read(given), undefined, options.identity);
   const { namespace = '', name } = dataVolume.metadata;
   const causes = validateDataVolume(dataVolume, {
     operation: 'create',
@@ -32,7 +33,11 @@ export async function admitDataVolume(
     adoptsClaims: adoptsClaims(await context.store.get(resources.cdiConfigs, { name: 'config' })),
   });
   if (causes.length > 0) throw refusedAdmission(causes);
-  return withRequester(dataVolume, authorizeClone(dataVolume, { ...options, ...context }));
+  const named = await lookUpSourceRef(dataVolume, (place) => context.store.get(resources.dataSources, place));
+  if (named !== undefined && 'causes' in named) throw refusedAdmission(named.causes);
+  const asked = named === undefined ? dataVolume : withSource(dataVolume, named.source);
+  const requester = authorizeClone(asked, { ...options, ...context });
+  return withCloneSource(withRequester(dataVolume, requester), named && formatNamedSource(named.source));
 }
 
 /** @throws Fault InvalidRequest */
@@ -47,6 +52,7 @@ export function admitDataVolumeUpdate(
   const causes = validateDataVolume(dataVolume, { operation: 'update', former: former as DataVolume });
   if (causes.length > 0) throw refusedAdmission(causes);
   // A clone that was let in unauthorised, because nothing was to be copied, is asked again: the reason may be gone with this update.
-  const kept = former.metadata.annotations?.[annotations.requester];
-  return withRequester(dataVolume, kept ?? authorizeClone(dataVolume, { ...options, ...context }));
+  const { [annotations.requester]: kept, [annotations.cloneSource]: source } = former.metadata.annotations ?? {};
+  const requester = kept ?? authorizeClone(dataVolume, { ...options, ...context });
+  return withCloneSource(withRequester(dataVolume, requester), source);
 }

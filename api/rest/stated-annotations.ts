@@ -5,6 +5,8 @@ import type { KubeObject } from '../../domain/object-store.ts';
 import type { Identity } from '../authorizer.ts';
 
 const everyStated: ReadonlySet<string> = new Set(statedAnnotations);
+/** What was found about a clone when it was asked for. */
+const found: ReadonlySet<string> = new Set([annotations.requester, annotations.cloneSource]);
 const withNode: ReadonlySet<string> = new Set([...statedAnnotations, annotations.selectedNode]);
 
 /**
@@ -32,7 +34,7 @@ export function withoutStated(
   const { annotations: given, ...metadata } = configuration.metadata;
   if (identity.role === 'everything' || given === undefined) return configuration;
   const kept = statedOf(stored);
-  const own = Object.entries(given).filter(([name]) => !kept.has(name) && name !== annotations.requester);
+  const own = Object.entries(given).filter(([name]) => !kept.has(name) && !found.has(name));
   return { ...configuration, metadata: { ...metadata, annotations: Object.fromEntries(own) } };
 }
 
