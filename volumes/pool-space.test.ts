@@ -35,6 +35,15 @@ test('what is not there has nothing, and an aborted look ends', async () => {
   await expect(measureTree(place.path, AbortSignal.abort(new Error('no more')))).rejects.toThrow('no more');
 });
 
+test('names that are no text are counted, and so is what lies below them', async () => {
+  await using place = await temporaryDirectory();
+  const path = (name: string): Buffer => Buffer.from(join(place.path, name), 'latin1');
+  await mkdir(path('tree/\xff/below'), { recursive: true });
+  await writeFile(path('tree/\xff/below/file'), Buffer.alloc(4096, 1));
+  await writeFile(path('tree/\xfe'), Buffer.alloc(4096, 1));
+  expect(await measureTree(join(place.path, 'tree'))).toEqual({ allocatedBytes: 8192, entries: 5 });
+});
+
 test.each(['above', 'above/below'])('a link that takes the place of %s meanwhile is not followed', async (name) => {
   await using place = await temporaryDirectory();
   const [tree, outside] = [join(place.path, 'tree'), join(place.path, 'outside')];

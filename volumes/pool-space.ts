@@ -8,6 +8,8 @@ const blockUnit = 512; // of st_blocks, whatever the file system's own is
 
 const absences: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 
+const slash = Buffer.from('/');
+
 /** Directories looked at together: a pool may hold ten thousand volumes. */
 const lookedAtOnce = 16;
 
@@ -54,7 +56,7 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
   const sum: TreeMeasure = { allocatedBytes: 0, entries: own === undefined ? 0 : 1 };
   if (own !== undefined && !own.isDirectory()) sum.allocatedBytes = own.blocks * blockUnit;
   const above = own?.isDirectory() === true ? await unlessAbsent(realpath(dirname(path))) : undefined;
-  const pending = above === undefined ? [] : [join(above, basename(path))];
+  const pending = above === undefined ? [] : [Buffer.from(join(above, basename(path)))];
   while (pending.length > 0) {
     signal?.throwIfAborted();
     const some = pending.splice(-lookedAtOnce);
@@ -64,21 +66,23 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
 }
 
 /** Adds the files of one directory to the sum, and its directories to what is pending. */
-async function measureDirectory(directory: string, sum: TreeMeasure, pending: string[]): Promise<void> {
+async function measureDirectory(directory: Buffer, sum: TreeMeasure, pending: Buffer[]): Promise<void> {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
   const handle = await unlessAbsent(open(directory, flags));
   if (handle === undefined) return;
   try {
     const itself = `/proc/self/fd/${handle.fd}`;
     // Opened through a link, it is not what it was.
-    if ((await unlessAbsent(readlink(itself))) !== directory) return;
-    // A part at a time: a pod may have made millions of files.
-    for await (const entry of await opendir(itself, { bufferSize: 1024 })) {
+    if ((await unlessAbsent(readlink(itself, { encoding: 'buffer' })))?.equals(directory) !== true) return;
+    // A part at a time: a pod may have made millions of files. Names as bytes: it may have made such as are no text.
+    const encoding = 'buffer' as BufferEncoding; // Node takes it here as for readdir, and its types do not know
+    for await (const entry of await opendir(itself, { bufferSize: 1024, encoding })) {
+      const name = Buffer.concat([slash, Buffer.from(entry.name)]);
       sum.entries += 1;
       if (entry.isDirectory()) {
-        pending.push(join(directory, entry.name));
+        pending.push(Buffer.concat([directory, name]));
       } else {
-        const { blocks } = (await unlessAbsent(lstat(join(itself, entry.name)))) ?? { blocks: 0 };
+        const { blocks } = (await unlessAbsent(lstat(Buffer.concat([Buffer.from(itself), name])))) ?? { blocks: 0 };
         sum.allocatedBytes += blocks * blockUnit;
       }
     }
