@@ -3,6 +3,7 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../domain/fault.ts';
+import { TypedObjectReference } from '../domain/kube-shapes.ts';
 import type { ObjectStore } from '../domain/object-store.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
 import { completeLabelledClaim } from '../runtime/labelled-claim.ts';
@@ -13,12 +14,13 @@ const texts = Type.Optional(Type.Record(Type.String(), Type.String()));
 /** As far as it is read; the rest is kube-apiserver's. */
 const ClaimShape = Compile(
   Type.Object({
-    metadata: Type.Object({ labels: texts, annotations: texts }),
+    metadata: Type.Object({ namespace: Type.Optional(Type.String()), labels: texts, annotations: texts }),
     spec: Type.Object({
       accessModes: Type.Optional(Type.Array(Type.String())),
       storageClassName: Type.Optional(Type.String()),
       volumeMode: Type.Optional(Type.String()),
       resources: Type.Optional(Type.Object({ requests: texts })),
+      dataSourceRef: Type.Optional(TypedObjectReference),
     }),
   }),
 );

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { annotations, provisionerName } from './annotations.ts';
-import { asksForCompletion, completeClaim, type StorageContext } from './complete-claim.ts';
+import { asksForCompletion, type CompletionContext, cloneSourceNameOf, completeClaim } from './complete-claim.ts';
 import type { CdiConfig } from './custom-resources/cdi-config.ts';
-import type { ClaimSpec, StorageClass } from './kube-shapes.ts';
+import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 
 const storageClass = (name: string, provisioner: string, mark?: string): StorageClass => ({
   ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', provisioner },
@@ -20,7 +20,7 @@ const storageClasses = [
 ];
 const requests = (storage: string) => ({ resources: { requests: { storage } } });
 
-function complete(spec: ClaimSpec, around: Partial<StorageContext> = {}, notes = {}): unknown {
+function complete(spec: ClaimSpec, around: Partial<CompletionContext> = {}, notes = {}): unknown {
   const completed = completeClaim({ metadata: { annotations: notes }, spec }, { storageClasses, ...around });
   return 'problem' in completed ? completed.problem.message : completed.spec;
 }
@@ -65,6 +65,42 @@ describe('a claim that asks to be completed', () => {
     );
     expect(complete({})).toBe('PVC Spec is not valid - missing storage size');
     expect(complete(requests('1k'))).toBe('PVC Spec is not valid - storage size should be at least 1MiB');
+  });
+
+  describe('and is to be filled by a VolumeCloneSource', () => {
+    const dataSourceRef = { apiGroup: 'cdi.kubevirt.io', kind: 'VolumeCloneSource', name: 'golden' };
+    const cloneSource: Claim = {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'golden' } },
+      spec: { ...requests('1Gi'), storageClassName: 'ceph', volumeMode: 'Block' },
+      status: { capacity: { storage: '3Gi' } },
+    };
+
+    test('has the size of its source, without an overhead of its own', () => {
+      const spec = { dataSourceRef, volumeMode: 'Block' };
+      expect(complete(spec, { cloneSource })).toMatchObject(requests('1Gi'));
+      expect(complete({ ...spec, ...requests('0') }, { cloneSource })).toMatchObject(requests('1Gi'));
+    });
+
+    test('has the size of its source’s volume where that is of another class or mode', () => {
+      expect(complete({ dataSourceRef }, { cloneSource })).toMatchObject(requests('3Gi'));
+      const own = { dataSourceRef, storageClassName: 'own', volumeMode: 'Block' };
+      expect(complete(own, { cloneSource })).toMatchObject(requests('3Gi'));
+      const { status: _, ...unbound } = cloneSource;
+      expect(complete(own, { cloneSource: unbound })).toMatchObject(requests('1Gi'));
+    });
+
+    test('keeps a size that it says, and gets none where there is no such source', () => {
+      expect(complete({ dataSourceRef, ...requests('1k') }, { cloneSource })).toMatchObject(requests('1k'));
+      expect(complete({ dataSourceRef })).toMatchObject({ accessModes: ['ReadWriteOnce'] });
+      expect(complete({ dataSourceRef })).not.toHaveProperty('resources');
+    });
+
+    test('names it by group, kind and name, in its own namespace', () => {
+      expect(cloneSourceNameOf({ dataSourceRef })).toBe('golden');
+      for (const other of [{ apiGroup: 'x.io' }, { kind: 'VolumeImportSource' }, { name: '' }, { namespace: 'b' }]) {
+        expect(cloneSourceNameOf({ dataSourceRef: { ...dataSourceRef, ...other } })).toBeUndefined();
+      }
+    });
   });
 
   test('is left alone where CDIConfig says so, or where its size is none', () => {

@@ -6,7 +6,7 @@ import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
 import { claimBytes, filesystemOverheadOf } from './filesystem-overhead.ts';
 import type { VolumeMode } from './known-provisioners.ts';
-import type { ClaimSpec, StorageClass } from './kube-shapes.ts';
+import type { Claim, ClaimSpec, StorageClass } from './kube-shapes.ts';
 import type { ObjectMeta } from './object-store.ts';
 import type { Provisioning } from './provisioning.ts';
 import { formatBytes, quantityBytes } from './quantity.ts';
@@ -20,6 +20,11 @@ export interface StorageContext {
   readonly cdiConfig?: CdiConfig | undefined;
   /** Default: by the channel. */
   readonly provisioning?: Provisioning;
+}
+
+export interface CompletionContext extends StorageContext {
+  /** The claim that the VolumeCloneSource of the claim names; see cloneSourceNameOf. */
+  readonly cloneSource?: Claim | undefined;
 }
 
 /** Why no claim can be made: reason and message of the Warning event, in CDI's words. */
@@ -44,14 +49,27 @@ export function asksForCompletion({ labels: own }: Pick<ObjectMeta, 'labels'>): 
   return own?.[labels.applyStorageProfile] === 'true';
 }
 
+/** The VolumeCloneSource of its own namespace that fills the claim; undefined where something else does. */
+export function cloneSourceNameOf({ dataSourceRef }: Pick<ClaimSpec, 'dataSourceRef'>): string | undefined {
+  const { apiGroup, kind, name = '', namespace = '' } = dataSourceRef ?? {};
+  const isClone = apiGroup === 'cdi.kubevirt.io' && kind === 'VolumeCloneSource' && name !== '' && namespace === '';
+  return isClone ? name : undefined;
+}
+
+/** Whether it leaves the size to its source. */
+export function asksForNoSize({ resources }: Pick<ClaimSpec, 'resources'>): boolean {
+  return (quantityBytes(resources?.requests?.['storage'] ?? 0) ?? 0) === 0;
+}
+
 /**
  * The spec of a claim that asks to be completed. Whoever leaves the volume mode to the class writes `FromStorageProfile`: where none stands, kube-apiserver
- * makes it Filesystem before it asks anybody.
+ * makes it Filesystem before it asks anybody. A clone keeps the size that it says, and gets that of its source where it says none; where there is no
+ * such source, Kubernetes refuses it for the missing size.
  * @returns the spec as it is where CDIConfig wants no claims completed
  */
 export function completeClaim(
   { metadata, spec }: { metadata: Pick<ObjectMeta, 'annotations'>; spec: ClaimSpec },
-  context: StorageContext,
+  context: CompletionContext,
 ): RenderedSpec {
   if (context.cdiConfig?.spec.webhookPvcRendering === 'Disabled') return { spec };
   const size = spec.resources?.requests?.['storage'];
@@ -60,7 +78,19 @@ export function completeClaim(
   const contentType = metadata.annotations?.[annotations.contentType] === 'archive' ? 'archive' : 'kubevirt';
   const wish = { ...spec, volumeMode: spec.volumeMode ?? 'Filesystem' };
   const shaped = completeModes(wish, contentType, context);
-  return 'problem' in shaped ? shaped : completeSize(shaped.spec, context);
+  if ('problem' in shaped) return shaped;
+  if (cloneSourceNameOf(spec) === undefined) return completeSize(shaped.spec, context);
+  return { spec: asksForNoSize(spec) ? withSizeOf(shaped.spec, context.cloneSource) : shaped.spec };
+}
+
+/** What the source asked for, where the target is of the same class and mode; else what the source was given. */
+function withSizeOf(spec: ClaimSpec, source: Claim | undefined): ClaimSpec {
+  if (source === undefined) return spec;
+  const isAlike =
+    source.spec.storageClassName === spec.storageClassName && volumeModeOf(source.spec) === volumeModeOf(spec);
+  const asked = source.spec.resources?.requests?.['storage'];
+  const sizeBytes = quantityBytes((isAlike ? undefined : source.status?.capacity?.['storage']) ?? asked ?? 0) ?? 0;
+  return sizeBytes === 0 ? spec : withSize(spec, sizeBytes);
 }
 
 /** @param wish a volume mode that is missing or FromStorageProfile: any */

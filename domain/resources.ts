@@ -3,6 +3,7 @@ import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { DataImportCron } from './custom-resources/data-import-cron.ts';
 import type { DataSource } from './custom-resources/data-source.ts';
 import type { StorageProfile } from './custom-resources/storage-profile.ts';
+import type { VolumeCloneSource } from './custom-resources/volume-sources.ts';
 import type { DataVolume } from './data-volume.ts';
 import type { Claim, ConfigMap, KubeEvent, Namespace, Secret, StorageClass } from './kube-shapes.ts';
 import type { KubeObject, ResourceRef } from './object-store.ts';
@@ -23,6 +24,9 @@ export const resources = {
   storageProfiles: resource<StorageProfile>('cdi.kubevirt.io', 'v1beta1', 'storageprofiles', 'StorageProfile', false),
   dataSources: resource<DataSource>('cdi.kubevirt.io', 'v1beta1', 'datasources', 'DataSource', true),
   dataImportCrons: resource<DataImportCron>('cdi.kubevirt.io', 'v1beta1', 'dataimportcrons', 'DataImportCron', true),
+  volumeCloneSources: resource<VolumeCloneSource>(
+    ...(['cdi.kubevirt.io', 'v1beta1', 'volumeclonesources', 'VolumeCloneSource', true] as const),
+  ),
   claims: resource<Claim>('', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim', true),
   events: resource<KubeEvent>('', 'v1', 'events', 'Event', true),
   namespaces: resource<Namespace>('', 'v1', 'namespaces', 'Namespace', false),

@@ -130,7 +130,7 @@ export const customResources: readonly CustomResource[] = [
     status: EmptyStatus,
   },
   {
-    ref: cdiKind('volumeclonesources', 'VolumeCloneSource', true),
+    ref: resources.volumeCloneSources,
     description: 'VolumeCloneSource is named by a claim as its data source to be filled from another volume',
     spec: VolumeCloneSourceSpec,
   },

@@ -1,5 +1,5 @@
 // The objects that a claim names as its data source, so that a volume populator fills it: from a source elsewhere, from a client, from another volume.
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import {
   ImportSource,
   optionalCheckpoints,
@@ -8,6 +8,7 @@ import {
   optionalPreallocation,
 } from '../data-volume.ts';
 import { TypedLocalObjectReference } from '../kube-shapes.ts';
+import type { KubeObject } from '../object-store.ts';
 import { optionalText } from '../schema-members.ts';
 
 export const VolumeImportSourceSpec = Type.Object(
@@ -38,6 +39,10 @@ export const VolumeCloneSourceSpec = Type.Object(
   },
   { description: 'what is cloned' },
 );
+
+export interface VolumeCloneSource extends KubeObject {
+  spec: Static<typeof VolumeCloneSourceSpec>;
+}
 
 /** CDI has it, without members. */
 export const EmptyStatus = Type.Object({}, { description: 'holds nothing; the claim tells how far it is' });

@@ -21,6 +21,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'cdiconfigs.cdi.kubevirt.io: get',
     'storageclasses.storage.k8s.io: list',
     'storageprofiles.cdi.kubevirt.io: list',
+    'volumeclonesources.cdi.kubevirt.io: get',
     'subjectaccessreviews.authorization.k8s.io: create',
     'secrets named longshore-api-pki here: list watch',
   ],
@@ -69,7 +70,8 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
 
 /** What is needed only by what the tests of a running cluster do not do, and what that is. */
 const seldom: Readonly<Record<Process, readonly string[]>> = {
-  api: [],
+  // A labelled claim that leaves its size to one.
+  api: ['volumeclonesources.cdi.kubevirt.io: get'],
   controller: [
     // Where the admission plugin OwnerReferencesPermissionEnforcement is on.
     'datavolumes/finalizers.cdi.kubevirt.io: update',
