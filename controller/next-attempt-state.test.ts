@@ -44,7 +44,8 @@ const events = {
   'an upload failed, its slot waits': slotStays,
   'a user cancels': { cancelRequested: true },
   'the volume is complete': { volume: volumeOf({ state: 'complete', report, committedAt: '2026-01-01T00:00:01Z' }) },
-  'the volume holds a user’s files': { volume: volumeOf({ state: 'plain' }) },
+  'the volume was left to its user': { volume: volumeOf({ state: 'plain' }) },
+  'it holds a user’s files': { volume: volumeOf({ state: 'plain' }), obstacle: new Fault('VolumeInUse', 'said so') },
   'the volume knows attempt 3': { volume: volumeOf({ fence: 3 }) },
   'a secret is missing': missing('SecretMissing'),
   'the clone is forbidden': missing('CloneForbidden'),
@@ -91,7 +92,8 @@ const imports: Record<Event, [string, string]> = {
   'an upload failed, its slot waits': ['planned 1 HostileImage', 'running 1 HostileImage'],
   'a user cancels': ['failed 1 Cancelled', 'failed 1 Cancelled'],
   'the volume is complete': ['succeeded 1', 'succeeded 1'],
-  'the volume holds a user’s files': ['failed 1 VolumeInUse', 'failed 1 VolumeInUse'],
+  'the volume was left to its user': ['planned 1', 'planned 2 Interrupted'],
+  'it holds a user’s files': ['failed 1 VolumeInUse', 'failed 1 VolumeInUse'],
   'the volume knows attempt 3': ['planned 3', 'planned 3'],
   'a secret is missing': ['planned 1', 'planned 2 Interrupted'],
   'the clone is forbidden': ['failed 1 CloneForbidden', 'failed 1 CloneForbidden'],
@@ -119,7 +121,8 @@ const uploads: Record<Exclude<Event, 'the source is not supported'>, [string, st
   'an upload failed, its slot waits': ['planned 1 HostileImage', 'running 1 HostileImage', 'received 1 HostileImage'],
   'a user cancels': ['failed 1 Cancelled', 'failed 1 Cancelled', 'failed 1 Cancelled'],
   'the volume is complete': ['succeeded 1', 'succeeded 1', 'succeeded 1'],
-  'the volume holds a user’s files': ['failed 1 VolumeInUse', 'failed 1 VolumeInUse', 'failed 1 VolumeInUse'],
+  'the volume was left to its user': ['planned 1', 'planned 1', 'received 1'],
+  'it holds a user’s files': ['failed 1 VolumeInUse', 'failed 1 VolumeInUse', 'failed 1 VolumeInUse'],
   'the volume knows attempt 3': ['planned 3', 'planned 3', 'planned 3'],
   'a secret is missing': ['planned 1', 'planned 1', 'received 1'],
   'the clone is forbidden': ['failed 1 CloneForbidden', 'failed 1 CloneForbidden', 'failed 1 CloneForbidden'],
@@ -257,4 +260,17 @@ describe('over any sequence of events', () => {
       for (const name of eventNames) expect(step(failed, eventFor(name, failed))).toEqual(failed);
     }
   });
+});
+
+test('a source that changed once is read in one pass by all attempts that follow, whatever ends the one between', () => {
+  const stateAfter = (state: AttemptState, code: FaultCode) => {
+    const next = nextAttemptState(formatAttemptState(state), factsOf(ended(code, state.attempt)));
+    if (next === undefined) throw new Error('no state');
+    return next;
+  };
+  const dropped = stateAfter(firstAttempt('import'), 'SourceInterrupted');
+  expect(dropped.onePass).toBeUndefined();
+  const changed = stateAfter(dropped, 'SourceChanged');
+  expect(changed).toMatchObject({ attempt: 3, onePass: true });
+  expect(stateAfter(changed, 'Interrupted')).toMatchObject({ attempt: 4, onePass: true });
 });

@@ -46,7 +46,6 @@ function decided(state: AttemptState, facts: ClaimFacts): AttemptState | undefin
   if (volume?.state === 'complete') {
     return succeeded(state, volume.report, volume.committedAt ?? facts.now.toISOString());
   }
-  if (volume?.state === 'plain') return failed(state, new Fault('VolumeInUse', 'the volume holds files of a user'));
   if (obstacle !== undefined && isFinal(obstacle)) return failed(state, obstacle);
   if (!facts.readiness.ready && !facts.readiness.fault.retryable) return failed(state, facts.readiness.fault);
   return undefined;
@@ -89,6 +88,7 @@ function afterFailedAttempt(
     failures,
     ...(forgivenBytes === 0 ? {} : { forgivenBytes }),
     ...(sourceBytes === undefined ? {} : { sourceBytes }),
+    ...(fault.code === 'SourceChanged' ? { onePass: true } : {}),
   };
   const plan = facts.plan({ fault, state: known, bytesFetched: known.bytesFetched - forgivenBytes });
   if (!plan.retry) return failed(known, plan.fault);

@@ -3,7 +3,9 @@
 //   empty ──claimFence──► populating(fence n) ──commit──► complete
 //     │                       │    ▲
 //     │                       └────┘ claimFence(n+1): the former attempt's children are ended, its staging removed
-//     └──markPlain──► plain    (a claim that nobody fills; never filled later: VolumeInUse)
+//     └──markPlain──► plain ──claimFence──► populating    only while nothing lies in it and nobody got it for writing, else VolumeInUse
+//
+// A plain volume is of a claim that nobody fills; somebody may wish later that it is.
 //
 // Only complete and plain volumes are handed to a consumer.
 import { type Static, Type } from 'typebox';
@@ -92,7 +94,7 @@ export const VolumeRecord = Type.Object({
   fence: Type.Integer({ minimum: 0 }),
   createdAt: Type.String(),
   committedAt: Type.Optional(Type.String()),
-  /** When a complete volume was first handed out for writing: the digests of its report are void from then on. */
+  /** When a complete or plain volume was first handed out for writing: from then on the digests of its report are void, and it is not filled. */
   usedSince: Type.Optional(Type.String()),
   report: Type.Optional(TransferReport),
 });
@@ -102,8 +104,13 @@ const moves: Readonly<Record<VolumeState, readonly VolumeState[]>> = {
   empty: ['populating', 'plain'],
   populating: ['populating', 'complete'],
   complete: [],
-  plain: [],
+  plain: ['populating'],
 };
+
+/** Whether a consumer gets a volume in that state. */
+export function isHandedOut(state: VolumeState): boolean {
+  return state === 'complete' || state === 'plain';
+}
 
 export function canMove(from: VolumeState, to: VolumeState): boolean {
   return moves[from].includes(to);

@@ -1,9 +1,15 @@
 // Makes an empty volume on disk in one step: built privately, then renamed into volumes/. A crash leaves it there with its record, or not at all.
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
-import { type VolumeId, type VolumeOwner, type VolumeRecord, volumeRecordVersion } from '../domain/volume-record.ts';
+import {
+  canMove,
+  type VolumeId,
+  type VolumeOwner,
+  type VolumeRecord,
+  volumeRecordVersion,
+} from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
@@ -34,6 +40,20 @@ export function sameVolume(there: VolumeRecord, request: ReserveRequest): Volume
   const { owner, mode, sizeBytes } = there;
   if (owner.uid === request.owner.uid && mode === request.mode && sizeBytes === request.sizeBytes) return there;
   throw new Fault('AlreadyExists', `${there.volumeId} is there with ${sizeBytes} bytes, mode ${mode}`);
+}
+
+/**
+ * A volume is filled once. A plain one may be while it is as new: what lies in it is its user's, and who has it for writing may put something there at any
+ * time.
+ * @throws Fault VolumeInUse
+ */
+export async function assertFillable(record: VolumeRecord, dataDirectory: string): Promise<void> {
+  const { volumeId, state, usedSince } = record;
+  const inUse = (why: string) => new Fault('VolumeInUse', `${volumeId} ${why}`);
+  if (!canMove(state, 'populating')) throw inUse(`is ${state} and is not filled again`);
+  if (state !== 'plain') return;
+  if (usedSince !== undefined) throw inUse('was handed out to be written');
+  if ((await readdir(dataDirectory)).length > 0) throw inUse('holds files of a user');
 }
 
 /** Leaves nothing when it fails. */

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { isAlive } from '../runtime/process-identity.ts';
@@ -169,11 +170,11 @@ describe('the states', () => {
     expect(await place.files('volumes')).toEqual([id, `${id}/data`, `${id}/data/disk.img`, `${id}/volume.json`]);
   });
 
-  test('the first use of a complete volume for writing is dated once and outlives a restart; another volume has nothing that could become void', async () => {
+  test('the first use of a complete volume for writing is dated once and outlives a restart; one that is not filled is not used', async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();
     const id = await populatingVolume(pool, mib);
-    expect(await pool.markUsed(id)).not.toHaveProperty('usedSince');
+    await expect(pool.markUsed(id)).rejects.toMatchObject({ code: 'VolumeNotFilled' });
     const staging = await pool.openStaging(id, 1);
     await writeFile(staging.diskPath, 'disk');
     expect(await pool.commit(staging, reportOf(4))).not.toHaveProperty('usedSince');
@@ -184,13 +185,23 @@ describe('the states', () => {
     expect((await place.open()).get(id)).toMatchObject({ state: 'complete', usedSince });
   });
 
-  test('a plain volume is never filled', async () => {
+  test('a plain volume is filled while it is empty and nobody has it for writing', async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();
-    const id = newVolumeId();
-    await pool.reserve(reserveOf(id, mib));
-    expect(await pool.markPlain(id)).toMatchObject({ state: 'plain' });
-    await expect(pool.claimFence(id, { attempt: 1, generation: 1 })).rejects.toMatchObject({ code: 'VolumeInUse' });
+    const [empty, written, used] = [newVolumeId(), newVolumeId(), newVolumeId()];
+    for (const id of [empty, written, used]) {
+      await pool.reserve(reserveOf(id, mib));
+      expect(await pool.markPlain(id)).toMatchObject({ state: 'plain' });
+    }
+    await writeFile(join(pool.dataPath(written), 'notes'), 'of a user');
+    await pool.markUsed(used);
+    const fill = (id: VolumeId) => pool.claimFence(id, { attempt: 1, generation: 1 });
+    for (const id of [written, used]) {
+      await expect(fill(id)).rejects.toMatchObject({ code: 'VolumeInUse' });
+      expect(pool.get(id)).toMatchObject({ state: 'plain', fence: 0 });
+    }
+    expect(await readFile(join(pool.dataPath(written), 'notes'), 'utf8')).toBe('of a user');
+    expect(await fill(empty)).toMatchObject({ state: 'populating', fence: 1 });
   });
 
   test('a disk longer than the volume is not committed', async () => {

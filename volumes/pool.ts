@@ -3,12 +3,18 @@
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
-import { canMove, type TransferReport, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import {
+  canMove,
+  isHandedOut,
+  type TransferReport,
+  type VolumeId,
+  type VolumeRecord,
+} from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
-import { checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
+import { assertFillable, checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
 import { whyGone } from './pool-identity.ts';
@@ -138,9 +144,7 @@ export class Pool {
     return await this.#change(id, async () => {
       const record = this.#records.need(id);
       if (record.state === 'complete' && record.generation === claim.generation) return record;
-      if (!canMove(record.state, 'populating')) {
-        throw new Fault('VolumeInUse', `${id} is ${record.state} and is not filled again`);
-      }
+      await assertFillable(record, this.dataPath(id));
       if (claim.attempt < record.fence) {
         throw new Fault('StaleAttempt', `attempt ${claim.attempt} of ${id} comes after attempt ${record.fence}`);
       }
@@ -198,7 +202,7 @@ export class Pool {
     }
   }
 
-  /** Declares that nobody fills the volume: a user's own files. @throws Fault NotFound, VolumeInUse */
+  /** Declares that nobody fills the volume: it is for a user's own files. @throws Fault NotFound, VolumeInUse */
   async markPlain(id: VolumeId): Promise<VolumeRecord> {
     return await this.#change(id, async () => {
       const record = this.#records.need(id);
@@ -208,14 +212,17 @@ export class Pool {
     });
   }
 
-  /** Notes that a consumer may write to the volume from now on; only the digests of a complete one become void by it. @throws Fault NotFound */
+  /**
+   * Notes that a consumer may write to the volume from now on: the digests of a complete one become void by it, and a plain one is not filled any more.
+   * @throws Fault NotFound, VolumeNotFilled
+   */
   async markUsed(id: VolumeId): Promise<VolumeRecord> {
-    const record = this.#records.need(id);
-    if (record.state !== 'complete' || record.usedSince !== undefined) return record;
+    const known = this.#records.need(id);
+    if (known.usedSince !== undefined) return known;
     return await this.#change(id, async () => {
-      const there = this.#records.need(id);
-      if (there.usedSince !== undefined) return there;
-      return await this.#records.write({ ...there, usedSince: new Date().toISOString() });
+      const record = this.#records.need(id);
+      if (!isHandedOut(record.state)) throw new Fault('VolumeNotFilled', `${id} is ${record.state}`);
+      return await this.#records.write({ usedSince: new Date().toISOString(), ...record });
     });
   }
 
