@@ -218,6 +218,19 @@ describe('what the claim says', () => {
   });
 });
 
+describe('the event of a failure', () => {
+  const refused = { obstacle: new Fault('VolumeTooLarge', 'x') };
+  const slotOpen = held('upload', { stage: 'running' });
+  test.each<[string, Claim, Partial<ClaimFacts>, string]>([
+    ['virtctl gives up where no bytes will be taken', held('upload'), { ...upload, ...refused }, 'ProvisioningFailed'],
+    ['an upload that had its place', slotOpen, { ...upload, ...refused }, 'UploadFailed'],
+    ['an import', held('import'), refused, 'ErrImportFailed'],
+  ])('%s', (_what, claim, facts, reason) => {
+    const actions = reconcileClaim(claim, factsOf(facts));
+    expect(actions).toContainEqual(expect.objectContaining({ kind: 'event', type: 'Warning', reason }));
+  });
+});
+
 describe('a claim that is being deleted', () => {
   const leaving = held(
     'import',

@@ -142,7 +142,14 @@ function eventsOf(before: AttemptState | undefined, state: AttemptState | undefi
   }
   if (state.fault === undefined || isSameFailure(before, state)) return [];
   const message = faultMessage(faultRecord(new Fault(state.fault.code, state.fault.detail)));
-  return [{ kind: 'event', type: 'Warning', reason: failureReasons[state.operation], message }];
+  return [{ kind: 'event', type: 'Warning', reason: failureReasonOf(before, state), message }];
+}
+
+/** By this reason virtctl, which waits for the place of its upload, knows that there will be none. */
+function failureReasonOf(before: AttemptState | undefined, { operation, stage }: AttemptState): string {
+  const wasNeverReady = before === undefined || (before.stage === 'planned' && before.failures === 0);
+  const isHopeless = operation === 'upload' && stage === 'failed' && wasNeverReady;
+  return isHopeless ? 'ProvisioningFailed' : failureReasons[operation];
 }
 
 function isSameFailure(before: AttemptState | undefined, state: AttemptState): boolean {
