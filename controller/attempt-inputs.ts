@@ -30,7 +30,7 @@ export async function attemptInputs(context: InputsContext): Promise<AttemptInpu
   switch (content.kind) {
     case 'image': {
       const { reader, cdiConfig } = context;
-      const onePass = state.fault?.code === 'SourceChanged';
+      const onePass = state.onePass === true;
       const place = { reader, cdiConfig, namespace: claim.metadata.namespace ?? '', onePass };
       return { operation: 'import', source: await sourceInputs(content.source, place), ...wish };
     }

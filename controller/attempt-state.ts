@@ -40,6 +40,8 @@ const StateShape = Type.Object({
   /** Those among them that do not count against the budget, because the machine ended the attempt. */
   forgivenBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   sourceBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** An attempt found that the source does not prove its parts to be of the same content. */
+  onePass: Type.Optional(Type.Boolean()),
   /** Time before which the next try does not begin. */
   notBefore: Type.Optional(Type.String()),
   /** Why the last try failed. */
