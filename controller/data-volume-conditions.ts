@@ -3,8 +3,7 @@ import { annotations } from '../domain/annotations.ts';
 import type { Claim, Condition } from '../domain/kube-shapes.ts';
 import type { Phase } from '../domain/phases.ts';
 import type { EventText } from './data-volume-phase.ts';
-
-type Wanted = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+import { dated, type Wanted } from './dated-condition.ts';
 
 /** Why there is no claim yet; it stands in Bound and Ready. */
 export interface Hindrance {
@@ -21,24 +20,9 @@ export interface ConditionFacts {
   hindrance: Hindrance | undefined;
 }
 
-/** Kubernetes' time format: whole seconds. */
-function kubeTime(now: Date): string {
-  return now.toISOString().replace(/\.\d+Z$/, 'Z');
-}
-
 export function nextConditions(before: readonly Condition[], facts: ConditionFacts, now: Date): Condition[] {
   const running = runningCondition(facts);
   return [boundCondition(facts), readyCondition(facts, running), running].map((wanted) => dated(before, wanted, now));
-}
-
-function dated(conditions: readonly Condition[], wanted: Wanted, now: Date): Condition {
-  const before = conditions.find(({ type }) => type === wanted.type);
-  const unchanged =
-    before?.status === wanted.status && before.reason === wanted.reason && before.message === wanted.message;
-  if (before !== undefined && unchanged) return before;
-  const time = kubeTime(now);
-  const lastTransitionTime = before?.status === wanted.status ? (before.lastTransitionTime ?? time) : time;
-  return { ...wanted, lastHeartbeatTime: time, lastTransitionTime };
 }
 
 function boundCondition({ claim, claimName, missingClass, hindrance }: ConditionFacts): Wanted {
