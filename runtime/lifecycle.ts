@@ -22,7 +22,7 @@ export interface RunningProcess {
 
 export interface ProcessOptions {
   logger: Logger;
-  /** Longest time for stopping; afterwards the process ends anyway, with exit code 1. */
+  /** Longest time for stopping; afterwards the process ends anyway, with TimedOut where nothing was wrong before. */
   stopLimitMs: number;
   /** Whether the addresses are told as a JSON line on stdout; `up` speaks to a person and does not. */
   report?: boolean;
@@ -53,7 +53,7 @@ export async function runProcess(
   }
 }
 
-/** What was started is stopped whatever becomes of the lines that tell it. */
+/** What was started is stopped whatever becomes of the lines that tell it. What stopping fails with is told where nothing failed before. */
 async function runAndStop(
   start: (beginning: Beginning) => Promise<RunningProcess>,
   ending: ReturnType<typeof watchForEnd>,
@@ -66,7 +66,16 @@ async function runAndStop(
     logger.info({ addresses: running.addresses }, 'ready');
     await Promise.race([ending.asked, ending.broken, running.failed ?? ending.asked]);
     logger.info('stopping');
-  } finally {
+  } catch (error) {
+    await stop().catch((failure: unknown) => {
+      if (ending.isReason(error)) throw failure;
+      logger.error({ err: toFault(failure) }, 'stopping failed, too');
+    });
+    throw error;
+  }
+  await stop();
+
+  async function stop(): Promise<void> {
     ending.endWork();
     await withLimit(undo.disposeAsync(), stopLimitMs);
   }

@@ -10,7 +10,7 @@ const lifecycle = join(import.meta.dirname, '../../runtime/lifecycle.ts');
 async function runStart(body: string, act: (pid: number) => void): Promise<{ code: number | null; said: string }> {
   const program = `
     import { runProcess } from ${JSON.stringify(lifecycle)};
-    const logger = { info() {}, fatal() {} };
+    const logger = { info() {}, fatal() {}, error({ err }, why) { console.log(why + ':', err.code); } };
     await runProcess(async ({ signal, undo }) => {
       undo.defer(() => console.log('undone'));
       console.log('begun');
@@ -55,4 +55,21 @@ test('one that ends by the signal has its own time for it', async () => {
     process.kill(pid, 'SIGTERM');
   });
   expect({ code, said }).toEqual({ code: 0, said: 'begun\nthe later part too\nundone\n' });
+});
+
+const stuck = 'undo.defer(() => new Promise(() => setInterval(() => undefined, 1_000)));';
+
+test('SIGTERM ends it with TimedOut where stopping takes too long', async () => {
+  const { code, said } = await runStart(`${stuck} ${never}`, (pid) => process.kill(pid, 'SIGTERM'));
+  expect({ code, said }).toEqual({ code: 10, said: 'begun\nTimedOut stopping took longer than 300 ms\n' });
+});
+
+test('what ended it is told, and not that stopping took too long afterwards', async () => {
+  const body = `
+    ${stuck}
+    const lost = new Error('the disk is gone');
+    return { addresses: {}, failed: Promise.reject(lost) };`;
+  const { code, said } = await runStart(body, () => undefined);
+  expect(said).toBe('begun\nstopping failed, too: TimedOut\nInternal the disk is gone\n');
+  expect(code).toBe(1);
 });
