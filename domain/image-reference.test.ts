@@ -31,6 +31,7 @@ test.for([
   'docker://r.example/a:b/c:-',
   'docker://r.example/a/../b',
   'docker://r.example/a?b=c',
+  'docker://r.example:99999/a',
   'docker://user@r.example/a',
   'docker://r.example/a@sha256:12',
   `docker://r.example/a@${digest}@${digest}`,

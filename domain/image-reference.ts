@@ -33,7 +33,8 @@ export function parseImageReference(url: string): ImageReference | undefined {
   const repository = isHub && !path.includes('/') ? `library/${path}` : path;
   const reference = digest ?? tag ?? defaultTag;
   const isNamed = digest === undefined ? tagForm.test(reference) : digestForm.test(reference);
-  if (!isNamed || !hostForm.test(host) || repository.length > longestRepository) return undefined;
+  const isHost = hostForm.test(host) && URL.canParse(`https://${host}`);
+  if (!isNamed || !isHost || repository.length > longestRepository) return undefined;
   return repositoryForm.test(repository) ? { host: isHub ? 'docker.io' : host, repository, reference } : undefined;
 }
 

@@ -117,8 +117,8 @@ export async function decompressInto(
   if (failures.length > 0) throw explaining(failures);
 }
 
-/** A child that ends early breaks the pipe to it; why it ended is the fault then, unless the source failed first. */
-async function feed(
+/** Gives all of the source to the child. One that ends early breaks the pipe to it; why it ended is the fault then, unless the source failed first. */
+export async function feed(
   source: AsyncIterable<Buffer>,
   stdin: Writable,
   child: LimitedChild,
