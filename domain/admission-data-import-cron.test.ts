@@ -41,6 +41,7 @@ test.for([
   ['an unknown collection', { garbageCollect: 'Sometimes' }, 'Illegal GarbageCollect value'],
   ['an unknown retention', { retentionPolicy: 'Some' }, 'Illegal RetentionPolicy value'],
   ['no DataSource', { managedDataSource: '' }, 'Illegal ManagedDataSource value'],
+  ['a DataSource that no object can be called', { managedDataSource: 'Fedora_39' }, 'Illegal ManagedDataSource value'],
   ['a long DataSource', { managedDataSource: 'd'.repeat(64) }, 'Name cannot be longer than 63 characters'],
 ] as const)('%s is refused', ([, spec, message]) => {
   expect(messages(cron(spec))).toEqual([message]);

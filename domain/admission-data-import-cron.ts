@@ -6,6 +6,7 @@ import { type Cause, invalid } from './cause.ts';
 import { isCronSchedule } from './cron-schedule.ts';
 import type { DataImportCron, DataImportCronSpec } from './custom-resources/data-import-cron.ts';
 import type { DataVolume, DataVolumeSource } from './data-volume.ts';
+import { nameProblem } from './object-name.ts';
 
 /** A label holds the name. */
 const longestName = 63;
@@ -63,7 +64,8 @@ function checkSchedule(spec: DataImportCronSpec): Cause | undefined {
   if (!['All', 'None', undefined].includes(retentionPolicy)) {
     return invalid('spec.RetentionPolicy', 'Illegal RetentionPolicy value');
   }
-  if (managedDataSource === '') return invalid('spec.ManagedDataSource', 'Illegal ManagedDataSource value');
+  if (managedDataSource === '' || nameProblem(managedDataSource) !== undefined)
+    return invalid('spec.ManagedDataSource', 'Illegal ManagedDataSource value');
   return checkLength(managedDataSource)[0];
 }
 
