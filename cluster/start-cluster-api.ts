@@ -49,7 +49,11 @@ export async function startClusterApi(
     bodyLimit: bodyLimitBytes,
     logger: false,
   });
-  app.setErrorHandler((error, _request, reply) => refuse(reply, toFault(error, { otherwise: 'MalformedRequest' })));
+  app.setErrorHandler((error, request, reply) => {
+    const fault = faultOf(error);
+    logOurs(fault, request.url, options.logger);
+    return refuse(reply, fault);
+  });
   app.setNotFoundHandler((request, reply) =>
     refuse(reply, new Fault('NotFound', `unknown api endpoint ${request.url}`)),
   );
@@ -59,16 +63,20 @@ export async function startClusterApi(
   await app.ready();
   const renew = () => app.server.setSecureContext({ ...secured(options.tls), minVersion: 'TLSv1.2' });
   options.tls.onRenewal?.(renew);
+  const look = async () => {
+    try {
+      const found = await readFrontProxy(options.reader);
+      const isRenewed = found.ca !== proxy.ca;
+      proxy = found;
+      if (isRenewed) renew();
+    } catch (error) {
+      options.logger.warn({ err: toFault(error) }, 'what the front proxy is known by could not be read again');
+    }
+  };
+  // One look after another: of two at once, the one that read what was before could be the later to finish.
+  let looked = Promise.resolve();
   const looking = setInterval(() => {
-    readFrontProxy(options.reader).then(
-      (found) => {
-        const isRenewed = found.ca !== proxy.ca;
-        proxy = found;
-        if (isRenewed) renew();
-      },
-      (error: unknown) =>
-        options.logger.warn({ err: toFault(error) }, 'what the front proxy is known by could not be read again'),
-    );
+    looked = looked.then(look);
   }, options.everySeconds * 1_000);
   const bound = await listenOn(app.server, options.address);
   return {
@@ -79,6 +87,17 @@ export async function startClusterApi(
       await app.close();
     },
   };
+}
+
+/** Fastify's own errors say whose they are. */
+function faultOf(error: unknown): Fault {
+  const isClients = error instanceof Error && 'statusCode' in error && Number(error.statusCode) < 500;
+  return toFault(error, isClients ? { otherwise: 'MalformedRequest' } : {});
+}
+
+/** What is not the client's doing is told to the log too. */
+function logOurs(fault: Fault, url: string, logger: Logger): void {
+  if (fault.row.http >= 500) logger.error({ err: fault, url }, 'a request failed');
 }
 
 /** As a Status, which kubectl prints; but who may not is told so in plain words, as by CDI. */
@@ -94,7 +113,14 @@ function registerWebhooks(app: FastifyInstance<Server>, options: ClusterApiOptio
   for (const [path, decide] of Object.entries(webhooks)) {
     app.post(path, async (request) => {
       const begun = performance.now();
-      const answer = await answerReview((asked) => decide(asked, options), request.body);
+      const answer = await answerReview(
+        (asked) =>
+          decide(asked, options).catch((error: unknown) => {
+            logOurs(toFault(error), path, options.logger);
+            throw error;
+          }),
+        request.body,
+      );
       metrics.observe('longshore_admission_seconds', { path }, (performance.now() - begun) / 1_000);
       return answer;
     });
