@@ -134,7 +134,7 @@ test('stopping waits for the round that runs, refuses what waits, and begins not
   const { work, begun, go } = gated();
   const under = queueOf(work, { concurrency: 1 });
   under.add('a');
-  const refused = expect(under.run('b')).rejects.toThrow('stops');
+  const refused = expect(under.run('b')).rejects.toMatchObject({ code: 'Interrupted' });
   under.addAfter('c', 1);
   let stopped = false;
   const stopping = under.stop().then(() => {
@@ -145,6 +145,6 @@ test('stopping waits for the round that runs, refuses what waits, and begins not
   go();
   await stopping;
   under.add('d');
-  await expect(under.run('e')).rejects.toThrow('stops');
+  await expect(under.run('e')).rejects.toMatchObject({ code: 'Interrupted' });
   expect(begun).toEqual(['a']);
 });

@@ -1,5 +1,6 @@
 // Keys that have to be looked at. One round at a time for each key, a limited number at once, a key that is added while its round runs gets another
 // round after it. Rounds that fail are repeated with a delay that doubles up to a cap.
+import { Fault } from '../domain/fault.ts';
 
 export interface WorkQueueOptions {
   /** @returns milliseconds after which the key is to be looked at again, undefined: when it is added again */
@@ -18,6 +19,8 @@ interface Entry {
   /** Wait for a round that begins after they came. */
   waiters: PromiseWithResolvers<void>[];
 }
+
+const stops = () => new Fault('Interrupted', 'the controller stops');
 
 export class WorkQueue {
   readonly #options: WorkQueueOptions;
@@ -69,7 +72,7 @@ export class WorkQueue {
 
   /** Resolves when a round that begins from now on has ended well; rejects with its error. */
   run(key: string): Promise<void> {
-    if (this.#stopped) return Promise.reject(new Error('the controller stops'));
+    if (this.#stopped) return Promise.reject(stops());
     const waiter = Promise.withResolvers<void>();
     this.#entryOf(key).waiters.push(waiter);
     this.add(key);
@@ -81,7 +84,7 @@ export class WorkQueue {
     this.#stopped = true;
     for (const entry of this.#entries.values()) {
       this.#clearTimer(entry);
-      if (entry.state === 'queued') this.#settle(entry.waiters.splice(0), new Error('the controller stops'));
+      if (entry.state === 'queued') this.#settle(entry.waiters.splice(0), stops());
     }
     this.#queued.length = 0;
     if (this.#running > 0) await this.#ended.promise;
@@ -127,7 +130,7 @@ export class WorkQueue {
     const wantsMore = entry.state === 'running-again';
     entry.state = 'idle';
     if (this.#stopped) {
-      this.#settle(entry.waiters.splice(0), new Error('the controller stops'));
+      this.#settle(entry.waiters.splice(0), stops());
       if (this.#running === 0) this.#ended.resolve();
       return;
     }
