@@ -14,9 +14,8 @@ function kept(name: string, minute: number, phase = 'Succeeded'): KeptImport {
 }
 
 function collected(imports: KeptImport[], spec: Partial<DataImportCronSpec> = {}, needed: string[] = []): string[] {
-  return planCollection(imports, cronOf(spec).spec, (name) => needed.includes(name)).map(
-    ({ metadata }) => metadata.name,
-  );
+  const isNeeded = (name: string) => needed.includes(name);
+  return planCollection(imports, cronOf(spec).spec, { current: 'e', isNeeded }).map(({ metadata }) => metadata.name);
 }
 
 const five = [kept('a', 1), kept('e', 5), kept('c', 3), kept('b', 2), kept('d', 4)];
@@ -31,7 +30,12 @@ test('as many are kept as are asked for', () => {
 });
 
 test('what is needed stays, also where none is to be kept', () => {
-  expect(collected(five, { importsToKeep: 0 }, ['e', 'b'])).toEqual(['d', 'c', 'a']);
+  expect(collected(five, { importsToKeep: 0 }, ['b'])).toEqual(['d', 'c', 'a']);
+});
+
+test('the current one counts as the newest, also before anything is noted of it', () => {
+  const fresh = five.map((one) => (one.name === 'e' ? kept('e', 0) : one));
+  expect(collected(fresh, { importsToKeep: 2 })).toEqual(['c', 'b', 'a']);
 });
 
 test('nothing goes where nothing is to be collected', () => {

@@ -16,24 +16,26 @@ const keptByDefault = 3;
 
 /**
  * @param imports all that carry the label of the cron
+ * @param current name of the one that is in use now, whatever is noted of it
  * @param isNeeded whether it has to stay whatever its age
  * @returns the DataVolumes to delete. What has lost its DataVolume is left to whoever took that away.
  */
 export function planCollection(
   imports: readonly KeptImport[],
   { garbageCollect, importsToKeep = keptByDefault }: DataImportCronSpec,
-  isNeeded: (name: string) => boolean,
+  { current, isNeeded }: { current: string; isNeeded: (name: string) => boolean },
 ): DataVolume[] {
   if (garbageCollect === 'Never') return [];
   const whole = imports.filter(({ dataVolume, claim }) => {
     return dataVolume === undefined ? claim !== undefined : dataVolume.status?.phase === 'Succeeded';
   });
   const newestFirst = whole.toSorted((one, other) => compare(lastUseOf(other), lastUseOf(one)));
-  const old = newestFirst.slice(importsToKeep);
+  const others = newestFirst.filter(({ name }) => name !== current);
+  const old = others.slice(Math.max(0, importsToKeep - 1));
   const failed = imports.filter(({ dataVolume }) => dataVolume?.status?.phase === 'Failed');
   return [...old, ...failed].flatMap(({ name, dataVolume }) => {
-    if (dataVolume === undefined || dataVolume.metadata.deletionTimestamp !== undefined || isNeeded(name)) return [];
-    return [dataVolume];
+    const isLeaving = dataVolume?.metadata.deletionTimestamp !== undefined;
+    return dataVolume === undefined || isLeaving || name === current || isNeeded(name) ? [] : [dataVolume];
   });
 }
 

@@ -233,8 +233,9 @@ function withImport(
     ...(lookedAt === undefined || Number.isNaN(Date.parse(lookedAt)) ? {} : { lastExecutionTimestamp: lookedAt }),
     ...(current.state === 'ready' ? { sourceFormat: 'pvc' } : {}),
   };
-  const noted = storageClass === undefined ? {} : { [annotations.importStorageClass]: storageClass };
-  const metadata = { ...cron.metadata, annotations: { ...cron.metadata.annotations, ...noted } };
+  if (storageClass === undefined) return { ...cron, status };
+  const noted = { ...cron.metadata.annotations, [annotations.importStorageClass]: storageClass };
+  const metadata = { ...cron.metadata, annotations: noted };
   return { ...cron, metadata, status };
 }
 
@@ -246,13 +247,14 @@ function namedBy(cron: DataImportCron, { dataSource }: DataImportCronFacts): Dat
 
 function collected(cron: DataImportCron, { current }: Step, facts: DataImportCronFacts): DataImportCronAction[] {
   if (current.state !== 'ready') return [];
-  const isNeeded = (name: string) =>
-    name === current.name || name === cron.status?.lastImportedPVC?.name || facts.isCloned(name);
-  return planCollection(facts.imports, cron.spec, isNeeded).flatMap((dataVolume): DataImportCronAction[] => [
-    { kind: 'deleteImport', dataVolume },
-    {
-      ...{ kind: 'event', type: 'Normal', reason: 'ImportCollected' },
-      message: `Deleted the import ${dataVolume.metadata.name}, which is no longer kept`,
-    },
-  ]);
+  const isNeeded = (name: string) => name === cron.status?.lastImportedPVC?.name || facts.isCloned(name);
+  return planCollection(facts.imports, cron.spec, { current: current.name, isNeeded }).flatMap(
+    (dataVolume): DataImportCronAction[] => [
+      { kind: 'deleteImport', dataVolume },
+      {
+        ...{ kind: 'event', type: 'Normal', reason: 'ImportCollected' },
+        message: `Deleted the import ${dataVolume.metadata.name}, which is no longer kept`,
+      },
+    ],
+  );
 }
