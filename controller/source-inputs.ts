@@ -5,8 +5,9 @@ import { Fault } from '../domain/fault.ts';
 import type { ConfigMap, Secret } from '../domain/kube-shapes.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
-import type { HttpInputs, SourceInputs } from '../jobs/source-inputs.ts';
-import type { HttpContent, SourceContent } from './source-content.ts';
+import type { GcsInputs, HttpInputs, RegistryInputs, S3Inputs, SourceInputs } from '../jobs/source-inputs.ts';
+import { insecureRegistry, registryUser } from './registry-rights.ts';
+import type { HttpContent, ObjectContent, RegistryContent, SourceContent } from './source-content.ts';
 
 export interface SourceContext {
   reader: ObjectReader;
@@ -19,9 +20,10 @@ export interface SourceContext {
 
 /** Names of a source, by which a waiting claim is found again when they appear. */
 export function namesOf(content: SourceContent): { secrets: string[]; configMaps: string[] } {
-  const { secretRef, certConfigMap, secretExtraHeaders } = content;
+  const { secretRef, certConfigMap } = content;
+  const ofHeaders = content.kind === 'http' ? content.secretExtraHeaders : [];
   return {
-    secrets: [...(secretRef === undefined ? [] : [secretRef]), ...secretExtraHeaders],
+    secrets: [...(secretRef === undefined ? [] : [secretRef]), ...ofHeaders],
     configMaps: certConfigMap === undefined ? [] : [certConfigMap],
   };
 }
@@ -31,29 +33,87 @@ export function sourceInputs(content: SourceContent, context: SourceContext): Pr
   switch (content.kind) {
     case 'http':
       return httpInputs(content, context);
+    case 's3':
+      return s3Inputs(content, context);
+    case 'gcs':
+      return gcsInputs(content, context);
+    case 'registry':
+      return registryInputs(content, context);
   }
 }
 
 async function httpInputs(content: HttpContent, context: SourceContext): Promise<HttpInputs> {
-  const { reader, namespace, cdiConfig } = context;
-  const secret = content.secretRef === undefined ? undefined : await secretOf(reader, namespace, content.secretRef);
+  const { reader, namespace } = context;
+  const secret = await namedSecret(content, context);
   const secretHeaders = await Promise.all(
     content.secretExtraHeaders.map(async (name) => textsOf(await secretOf(reader, namespace, name))),
   );
-  const certificates =
-    content.certConfigMap === undefined ? [] : await certificatesOf(reader, namespace, content.certConfigMap);
-  const credentials = secret === undefined ? undefined : credentialsOf(secret);
-  const proxy = proxyOf(cdiConfig);
+  const [username, password] = secret === undefined ? [] : keysOf(secret, 'accessKeyId', 'secretKey');
   return {
     kind: 'http',
     url: content.url,
     headers: [...content.extraHeaders, ...secretHeaders.flat()].map(headerOf),
-    certificates,
+    ...(await wayOf(content, context)),
     insecureSkipVerify: content.insecureSkipVerify,
-    ...(credentials === undefined ? {} : { credentials }),
-    ...(proxy === undefined ? {} : { proxy }),
-    ...(context.onePass ? { onePass: true } : {}),
+    ...(username === undefined || password === undefined ? {} : { credentials: { username, password } }),
   };
+}
+
+/** Besides CDI's two keys the secret may have `sessionToken` and `region`. */
+async function s3Inputs(content: ObjectContent, context: SourceContext): Promise<S3Inputs> {
+  const inputs = { kind: 's3' as const, url: content.url, ...(await wayOf(content, context)) };
+  const secret = await namedSecret(content, context);
+  if (secret === undefined) return inputs;
+  const [accessKeyId = '', secretAccessKey = ''] = keysOf(secret, 'accessKeyId', 'secretKey');
+  const [sessionToken, region] = [textOf(secret, 'sessionToken')?.trim(), textOf(secret, 'region')?.trim()];
+  const keys = { accessKeyId: accessKeyId.trim(), secretAccessKey: secretAccessKey.trim() };
+  const credentials = { ...keys, ...(sessionToken === undefined ? {} : { sessionToken }) };
+  return { ...inputs, credentials, ...(region === undefined ? {} : { region }) };
+}
+
+async function gcsInputs(content: ObjectContent, context: SourceContext): Promise<GcsInputs> {
+  const secret = await namedSecret(content, context);
+  const [serviceAccount] = secret === undefined ? [] : keysOf(secret, 'credentials.json');
+  return {
+    kind: 'gcs',
+    url: content.url,
+    ...(await wayOf(content, context)),
+    ...(serviceAccount === undefined ? {} : { serviceAccount }),
+  };
+}
+
+async function registryInputs(content: RegistryContent, context: SourceContext): Promise<RegistryInputs> {
+  const { url, architecture } = content;
+  const secret = await namedSecret(content, context);
+  const credentials = secret === undefined ? undefined : registryUser(secret, url);
+  const { onePass: _, ...way } = await wayOf(content, context);
+  return {
+    ...{ kind: 'registry', url, ...way },
+    insecureSkipVerify: insecureRegistry(context.cdiConfig, url),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(architecture === undefined ? {} : { architecture }),
+  };
+}
+
+/** Whom to trust, which way to go, and whether in one pass. */
+async function wayOf(
+  { certConfigMap }: SourceContent,
+  { reader, namespace, cdiConfig, onePass }: SourceContext,
+): Promise<Pick<HttpInputs, 'certificates' | 'insecureSkipVerify' | 'proxy' | 'onePass'>> {
+  const proxy = proxyOf(cdiConfig);
+  return {
+    certificates: certConfigMap === undefined ? [] : await certificatesOf(reader, namespace, certConfigMap),
+    insecureSkipVerify: false,
+    ...(proxy === undefined ? {} : { proxy }),
+    ...(onePass ? { onePass: true } : {}),
+  };
+}
+
+async function namedSecret(
+  { secretRef }: SourceContent,
+  { reader, namespace }: SourceContext,
+): Promise<Secret | undefined> {
+  return secretRef === undefined ? undefined : secretOf(reader, namespace, secretRef);
 }
 
 async function secretOf(reader: ObjectReader, namespace: string, name: string): Promise<Secret> {
@@ -84,14 +144,13 @@ function textOf(secret: Secret, key: string): string | undefined {
   return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
 }
 
-/** @throws Fault SecretMissing where the secret lacks one of the two */
-function credentialsOf(secret: Secret): { username: string; password: string } {
-  const [username, password] = [textOf(secret, 'accessKeyId'), textOf(secret, 'secretKey')];
-  if (username === undefined || password === undefined) {
-    const { namespace = '', name } = secret.metadata;
-    throw new Fault('SecretMissing', `secret ${namespace}/${name} has no accessKeyId and secretKey`);
-  }
-  return { username, password };
+/** @throws Fault SecretMissing where the secret lacks one of them */
+function keysOf(secret: Secret, ...keys: string[]): string[] {
+  const texts = keys.map((key) => textOf(secret, key));
+  const found = texts.filter((text) => text !== undefined);
+  if (found.length === keys.length) return found;
+  const { namespace = '', name } = secret.metadata;
+  throw new Fault('SecretMissing', `secret ${namespace}/${name} has no ${keys.join(' and ')}`);
 }
 
 /** Split at the first colon, as CDI does. The value stays out of the fault: it may be a secret. */

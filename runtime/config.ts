@@ -103,6 +103,31 @@ export const settings = {
     '',
     'Directory on the machine of the worker whose files a source `oci-archive:` may name. Unset: none may be read.',
   ),
+  s3Endpoint: text(
+    'LONGSHORE_S3_ENDPOINT',
+    '',
+    'URL of the S3 server that `s3://bucket/key` means where it names none. Default: that of AWS.',
+  ),
+  s3RoleArn: text(
+    'LONGSHORE_S3_ROLE_ARN',
+    '',
+    'Role by which S3 sources without a secret are read, on servers of AWS and on LONGSHORE_S3_ENDPOINT, by web identity. Whoever may import may then read what the role may. Default: they are read without credentials.',
+  ),
+  s3TokenFile: text(
+    'LONGSHORE_S3_TOKEN_FILE',
+    '/var/run/secrets/eks.amazonaws.com/serviceaccount/token',
+    'File with the token that the role is given for.',
+  ),
+  s3StsEndpoint: text(
+    'LONGSHORE_S3_STS_ENDPOINT',
+    '',
+    'URL of the security token service that gives the role. Default: that of AWS in the region of the source.',
+  ),
+  gcsEndpoint: text(
+    'LONGSHORE_GCS_ENDPOINT',
+    'https://storage.googleapis.com',
+    'URL of the Google Cloud Storage that `gs://bucket/object` means.',
+  ),
   attemptLimit: whole('LONGSHORE_ATTEMPT_LIMIT', 10, 'Attempts for failures that may pass by themselves.', 1),
   backoffBaseMs: whole('LONGSHORE_BACKOFF_BASE_MS', 2_000, 'First delay between attempts; doubles up to the cap.', 1),
   backoffCapMs: whole('LONGSHORE_BACKOFF_CAP_MS', 300_000, 'Longest delay between attempts.', 1),

@@ -7,15 +7,9 @@ import type { SourceVersion } from '../../domain/source-version.ts';
 import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
 import { PeekedStream } from '../peeked-stream.ts';
 import { chunksOf, type Pace } from './answer-chunks.ts';
-import {
-  agree,
-  contentLengthOf,
-  contentRangeOf,
-  ifRangeOf,
-  totalOfUnsatisfied,
-  type Validator,
-  validatorOf,
-} from './answer-headers.ts';
+import { agree, contentLengthOf, contentRangeOf, ifRangeOf, type Validator, validatorOf } from './answer-headers.ts';
+import type { ContentPlace, ContentServer } from './content-server.ts';
+import { accept, firstAnswer } from './first-answer.ts';
 import { faultOfAnswer, faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
 import type { HttpAnswer } from './http-transport.ts';
 
@@ -23,23 +17,6 @@ const resumeLimit = 6;
 const firstResumeDelayMs = 100;
 /** A server that wants a longer pause than this is asked again by the next attempt: another import may have the place of this one meanwhile. */
 const longestResumeDelayMs = 10_000;
-
-/** One content on a server, whatever it takes to be let in. A status is an answer, not an error. */
-export interface ContentServer {
-  get(headers: Record<string, string>): Promise<HttpAnswer>;
-  /** As `get`, for a range of what `get` has found. */
-  getRange(headers: Record<string, string>): Promise<HttpAnswer>;
-  /** True once the server sent bytes after the end that it had declared. */
-  readonly sentTooMuch: boolean;
-  close(): Promise<void>;
-}
-
-export interface ContentPlace {
-  /** By which it is named to people. */
-  url: string;
-  /** No part is asked for: the content is read as one answer. For a server that does not say twice of the same content that it is the same. */
-  onePass?: boolean;
-}
 
 export class HttpSource implements ImageSource, SourceRanges {
   readonly #server: ContentServer;
@@ -273,29 +250,4 @@ export class HttpSource implements ImageSource, SourceRanges {
     const delayMs = Math.max(wishedMs, firstResumeDelayMs * 2 ** (failures - 1));
     await delay(delayMs, undefined, { signal: this.#pace.signal });
   }
-}
-
-async function firstAnswer(server: ContentServer): Promise<HttpAnswer> {
-  const answer = await server.get({ range: `bytes=0-${firstRequestBytes - 1}` });
-  if (answer.status === 416 && totalOfUnsatisfied(answer) === 0) {
-    answer.body.destroy();
-    throw new Fault('NotADiskImage', `${placeOf(answer.url)} is empty`);
-  }
-  const range = contentRangeOf(answer);
-  // Parts of content that cannot be proved to be the same are never joined: such a source is read in one answer.
-  const whole = range?.total !== undefined && range.total <= firstRequestBytes;
-  const proven = whole || ifRangeOf(validatorOf(answer)) !== undefined;
-  const usable = answer.status === 206 && range?.start === 0 && range.total !== undefined && proven;
-  if (answer.status === 416 || (answer.status === 206 && !usable)) {
-    answer.body.destroy();
-    return accept(await server.get({}));
-  }
-  return accept(answer);
-}
-
-function accept(answer: HttpAnswer): HttpAnswer {
-  const fault = faultOfAnswer(answer);
-  if (fault === undefined) return answer;
-  answer.body.destroy();
-  throw fault;
 }
