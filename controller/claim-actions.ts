@@ -42,6 +42,8 @@ export interface ClaimFacts {
 export interface ClaimPatch {
   /** null removes. */
   annotations: Record<string, string | null>;
+  /** Added where there is none of that name. */
+  labels?: Readonly<Record<string, string>>;
   volumeName?: string;
   finalizer?: 'add' | 'remove';
 }

@@ -1,7 +1,7 @@
 // What a claim's annotations are to say: CDI's, which virtctl and KubeVirt read, and ours. Pure.
 import { annotations } from '../domain/annotations.ts';
 import type { FaultRecord } from '../domain/fault.ts';
-import { faultCatalogue } from '../domain/fault-catalogue.ts';
+import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
 import { type AttemptState, formatAttemptState } from './attempt-state.ts';
@@ -29,9 +29,11 @@ export function faultMessage(fault: Pick<FaultRecord, 'code' | 'detail'>): strin
   return `${fault.code}: ${faultCatalogue[fault.code].sentence} ${fault.detail}`;
 }
 
-function faultReason(fault: FaultRecord): string {
+function faultReason(fault: FaultRecord, { content }: ClaimFacts): string {
   if (fault.code === 'ChecksumMismatch') return 'ChecksumError';
-  return fault.code === 'Cancelled' ? 'Cancelled' : 'Error';
+  if (fault.code === 'Cancelled') return 'Cancelled';
+  const isPulled = content.kind === 'image' && content.source.kind === 'registry';
+  return isPulled && faultCatalogue[fault.code].exit === exitCodes.source.code ? 'ImagePullFailed' : 'Error';
 }
 
 /** What the running condition is to say. */
@@ -39,7 +41,7 @@ function runningNote(state: AttemptState, facts: ClaimFacts): RunningNote {
   if (state.stage === 'succeeded') {
     return { running: false, reason: 'Completed', message: completeMessage[state.operation] };
   }
-  if (state.stage === 'failed' && state.fault !== undefined) return stopped(state.fault);
+  if (state.stage === 'failed' && state.fault !== undefined) return stopped(state.fault, facts);
   const waits = whatItWaitsFor(facts);
   if (waits !== undefined) return waits;
   const { live } = facts;
@@ -48,18 +50,18 @@ function runningNote(state: AttemptState, facts: ClaimFacts): RunningNote {
   if (live?.attempt === state.attempt && live.doing !== 'received' && !failedBefore) {
     return { running: true, reason: 'Pod is running', message: '' };
   }
-  if (state.fault !== undefined) return retrying(state, state.fault);
+  if (state.fault !== undefined) return retrying(state, state.fault, facts);
   if (state.stage === 'received') return { running: true, reason: 'Pod is running', message: '' };
   return { running: false, reason: 'Pending', message: `waits for its turn on node ${facts.node?.name ?? ''}` };
 }
 
-function stopped(fault: FaultRecord): RunningNote {
-  return { running: false, reason: faultReason(fault), message: faultMessage(fault) };
+function stopped(fault: FaultRecord, facts: ClaimFacts): RunningNote {
+  return { running: false, reason: faultReason(fault, facts), message: faultMessage(fault) };
 }
 
-function retrying(state: AttemptState, fault: FaultRecord): RunningNote {
+function retrying(state: AttemptState, fault: FaultRecord, facts: ClaimFacts): RunningNote {
   const when = state.notBefore === undefined ? '' : `; tried again at ${state.notBefore}`;
-  return { running: false, reason: faultReason(fault), message: `${faultMessage(fault)}${when}` };
+  return { running: false, reason: faultReason(fault, facts), message: `${faultMessage(fault)}${when}` };
 }
 
 function whatItWaitsFor(facts: ClaimFacts): RunningNote | undefined {

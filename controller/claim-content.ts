@@ -6,7 +6,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { withFoundSource } from '../domain/named-source.ts';
 import type { ObjectKey } from '../domain/object-store.ts';
 import type { Operation } from '../domain/phases.ts';
-import { type SourceContent, sourceContent, sourceContentByAnnotations } from './source-content.ts';
+import { type SourceContent, sourceContent, sourceContentByAnnotations, whyUnsupported } from './source-content.ts';
 
 export type ClaimContent =
   | { kind: 'image'; source: SourceContent }
@@ -77,8 +77,7 @@ function contentByDataVolume(dataVolume: DataVolume): ClaimContent {
   if (source.upload !== undefined) return { kind: 'upload' };
   if (source.pvc !== undefined) return { kind: 'clone', source: source.pvc };
   if (source.snapshot !== undefined) return unsupported('clone', 'source snapshot is not supported yet');
-  const name = Object.keys(source)[0] ?? 'none';
-  return unsupported('import', `source ${name} is not supported yet`);
+  return unsupported('import', whyUnsupported(source));
 }
 
 function contentByAnnotations(claim: Claim, given: Readonly<Record<string, string>>): ClaimContent {

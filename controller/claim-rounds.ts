@@ -220,7 +220,11 @@ function patched(claim: Claim, patch: ClaimPatch): Claim {
         : others;
   return {
     ...claim,
-    metadata: { ...claim.metadata, annotations, ...(finalizers === undefined ? {} : { finalizers }) },
+    metadata: {
+      ...{ ...claim.metadata, annotations },
+      ...(patch.labels === undefined ? {} : { labels: { ...patch.labels, ...claim.metadata.labels } }),
+      ...(finalizers === undefined ? {} : { finalizers }),
+    },
     spec: patch.volumeName === undefined ? claim.spec : { ...claim.spec, volumeName: patch.volumeName },
   };
 }

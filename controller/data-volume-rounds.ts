@@ -129,7 +129,7 @@ export class DataVolumeRounds {
           moved = true;
           break;
         case 'annotate':
-          await this.#annotate(dataVolume, action.annotations);
+          await this.#annotate(dataVolume, action);
           moved = true;
           break;
         case 'status':
@@ -175,11 +175,16 @@ export class DataVolumeRounds {
     );
   }
 
-  async #annotate({ metadata: { namespace = '', name } }: DataVolume, added: Record<string, string>): Promise<void> {
+  async #annotate(
+    { metadata: { namespace = '', name } }: DataVolume,
+    added: Extract<DataVolumeAction, { kind: 'annotate' }>,
+  ): Promise<void> {
     const { store, caches } = this.#context;
     const stored = caches.dataVolumes.get({ namespace, name });
     if (stored === undefined) return;
-    const metadata = { ...stored.metadata, annotations: { ...stored.metadata.annotations, ...added } };
+    const annotations = { ...stored.metadata.annotations, ...added.annotations };
+    const labels = { ...added.labels, ...stored.metadata.labels };
+    const metadata = { ...stored.metadata, annotations, ...(added.labels === undefined ? {} : { labels }) };
     caches.dataVolumes.put(await store.update(resources.dataVolumes, { ...stored, metadata }));
   }
 

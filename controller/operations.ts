@@ -2,9 +2,11 @@
 import { Fault, type FaultRecord, faultRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { SourceFacts } from '../jobs/channel-protocol.ts';
+import type { SourceInputs } from '../jobs/source-inputs.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
+import { insecureRegistry } from './registry-rights.ts';
 import { proxyOf } from './source-inputs.ts';
 
 /** One thing to look at. */
@@ -77,8 +79,10 @@ async function probe(context: ControllerContext, url: string, signal: AbortSigna
   const node = [...context.nodes.all()].find(({ connected }) => connected);
   if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
   const proxy = proxyOf(cdiConfigOf(context));
-  const location = { url, headers: [], certificates: [], insecureSkipVerify: false };
-  const source = { kind: 'http' as const, ...location, ...(proxy === undefined ? {} : { proxy }) };
+  const way = { url, certificates: [], ...(proxy === undefined ? {} : { proxy }) };
+  const source: SourceInputs = /^(docker|oci-archive):/.test(url)
+    ? { kind: 'registry', ...way, insecureSkipVerify: insecureRegistry(cdiConfigOf(context), url) }
+    : { kind: 'http', ...way, headers: [], insecureSkipVerify: false };
   return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs, signal });
 }
 

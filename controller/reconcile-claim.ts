@@ -29,7 +29,8 @@ export function reconcileClaim(claim: Claim, facts: ClaimFacts): ClaimAction[] {
       ? { ...facts, obstacle: new Fault('InvalidRequest', 'spec.resources.requests.storage') }
       : facts;
   const state = nextAttemptState(annotation, sized);
-  const writes = [...patches(claim, state, sized, keeping), ...eventsOf(before, state)];
+  const labels = before?.stage === 'succeeded' || state?.stage !== 'succeeded' ? undefined : state.report?.labels;
+  const writes = [...patches(claim, { state, labels }, sized, keeping), ...eventsOf(before, state)];
   const commands = facts.obstacle === undefined ? commandsFor(claim, state, sized, sizeBytes ?? 0) : [];
   const writeFirst =
     !keeping.isHeld(claim) || before?.attempt !== state?.attempt || (state !== undefined && isEnded(state));
@@ -45,7 +46,7 @@ function sizeOf(claim: Claim): number | undefined {
 /** What the object is to say, as one patch of the claim and one of its status; nothing where it says so already. */
 function patches(
   claim: Claim,
-  state: AttemptState | undefined,
+  { state, labels }: { state: AttemptState | undefined; labels: ClaimPatch['labels'] },
   facts: ClaimFacts,
   keeping: VolumeKeeping,
 ): ClaimAction[] {
@@ -54,7 +55,7 @@ function patches(
   if (keeping.isHeld(claim) && isWanted && keeping.isToReserve(claim, facts)) return [];
   const { patch, actions } = keeping.binding(claim, facts);
   const told = { ...claimAnnotations(claim, state, facts), ...patch.annotations };
-  return [...patchOf(claim, { ...patch, annotations: told }), ...actions];
+  return [...patchOf(claim, { ...patch, ...(labels === undefined ? {} : { labels }), annotations: told }), ...actions];
 }
 
 /** Without the patches that change nothing. */

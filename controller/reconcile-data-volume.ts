@@ -39,7 +39,7 @@ export interface DataVolumeFacts {
 export type DataVolumeAction =
   | { kind: 'createClaim'; claim: Claim }
   | { kind: 'ownClaim'; owner: OwnerReference }
-  | { kind: 'annotate'; annotations: Record<string, string> }
+  | { kind: 'annotate'; annotations: Record<string, string>; labels?: Record<string, string> }
   | ({ kind: 'event' } & EventText)
   | { kind: 'status'; status: DataVolumeStatus };
 
@@ -141,7 +141,9 @@ function withClaim(dataVolume: DataVolume, claim: Claim, facts: DataVolumeFacts)
   const { name, uid = '' } = dataVolume.metadata;
   const owner = ownerOf(claim);
   const populatedFor = claim.metadata.annotations?.[annotations.populatedFor] === name;
-  if (owner?.uid === uid) return { actions: [], claim, given: populatedFor || !isMadeFor(claim, dataVolume) };
+  if (owner?.uid === uid) {
+    return { actions: labelled(dataVolume, claim), claim, given: populatedFor || !isMadeFor(claim, dataVolume) };
+  }
   if (claim.metadata.deletionTimestamp !== undefined) {
     return hindered(
       { reason: 'ErrResourceMarkedForDeletion', message: `Resource "${name}" marked for deletion` },
@@ -157,6 +159,18 @@ function withClaim(dataVolume: DataVolume, claim: Claim, facts: DataVolumeFacts)
     ? [{ kind: 'annotate', annotations: { [annotations.prePopulated]: claim.metadata.name } }]
     : [];
   return { actions: [{ kind: 'ownClaim', owner: referenceTo(dataVolume) }, ...note], claim, given: true };
+}
+
+/** What the content says about the machines that it suits: CDI passes just these on from the claim. */
+const labelsPassedOn = /^(instancetype\.kubevirt\.io\/default-|kubevirt\.io\/dynamic-credentials-support$)/;
+
+function labelled({ metadata }: DataVolume, claim: Claim): DataVolumeAction[] {
+  if (claim.metadata.annotations?.[annotations.podPhase] !== 'Succeeded') return [];
+  const has = metadata.labels ?? {};
+  const missing = Object.entries(claim.metadata.labels ?? {}).filter(
+    ([name]) => labelsPassedOn.test(name) && has[name] === undefined,
+  );
+  return missing.length === 0 ? [] : [{ kind: 'annotate', annotations: {}, labels: Object.fromEntries(missing) }];
 }
 
 function referenceTo({ apiVersion, kind, metadata }: DataVolume): OwnerReference {

@@ -11,6 +11,10 @@ export interface ImageSource extends ByteStream {
   readonly validator: string | undefined;
   /** What tells this version from the next, where that is more than the validator; for a registry the digest of the manifest that the reference names. */
   readonly version?: SourceVersion;
+  /** True once every byte that passed was proved by a digest that the source itself has, without a checksum being asked. */
+  readonly isProven?: boolean;
+  /** For the claim: what the environment of a container image says. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Bytes of content that came over the network so far. */
   readonly fetchedBytes: number;
   /** Told the bytes fetched so far, with each piece. */

@@ -77,6 +77,7 @@ async function importFrom(
       sourceDigest: plan.strategy === 'nbd' ? `rangeRead:${source.validator ?? ''}` : digest.finish(),
       ...(source.totalBytes === undefined ? {} : { sourceBytes: source.totalBytes }),
       fetchedBytes: source.fetchedBytes,
+      ...labelsOf(source),
       steps: timer.rows,
     };
   } finally {
@@ -101,6 +102,10 @@ async function openAndProbe(
     await source.close();
     throw error;
   }
+}
+
+function labelsOf({ labels = {} }: ImageSource): Pick<TransferReport, 'labels'> {
+  return Object.keys(labels).length === 0 ? {} : { labels: { ...labels } };
 }
 
 function abilitiesOf(source: ImageSource): { totalBytes: number | undefined; provenRanges: boolean } {
@@ -148,7 +153,7 @@ async function bringWhole(
 function verifySource(plan: ImportPlan, source: ImageSource, digest: SourceDigest): TransferReport['verified'] {
   if (plan.strategy === 'nbd') return 'length';
   source.assertLength(digest.bytes);
-  if (digest.verify()) return 'digest';
+  if (digest.verify() || source.isProven === true) return 'digest';
   return source.totalBytes === undefined ? 'none' : 'length';
 }
 

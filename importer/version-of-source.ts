@@ -4,6 +4,7 @@ import { isTold, type SourceVersion } from '../domain/source-version.ts';
 import type { DecoderSurroundings } from './decode/decompressor.ts';
 import type { ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
+import { versionOfImage } from './registry/open-image.ts';
 
 /** @throws Fault of the group source, UnsupportedSource where it tells no version, or the reason of the abort; leaves no connection */
 export async function versionOfSource(
@@ -12,6 +13,7 @@ export async function versionOfSource(
 ): Promise<SourceVersion> {
   const { signal } = surroundings;
   try {
+    if (location.kind === 'registry') return await versionOfImage(location, surroundings);
     const source = await openSource(location, surroundings);
     try {
       const version = source.version ?? versionOfValidator(source);

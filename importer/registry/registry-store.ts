@@ -3,10 +3,10 @@
 import { Fault } from '../../domain/fault.ts';
 import { type ImageReference, isImageDigest, parseImageReference } from '../../domain/image-reference.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
-import type { HttpLocation } from '../http/http-connection.ts';
 import { faultOfAnswer } from '../http/http-faults.ts';
 import { HttpSource } from '../http/http-source.ts';
-import { type HttpAnswer, textOf } from '../http/http-transport.ts';
+import { type HttpAnswer, type TransportSettings, textOf } from '../http/http-transport.ts';
+import type { HttpUser } from '../http/http-user.ts';
 import { assertDigest } from './image-digest.ts';
 import { type Blob, type ImageStore, mostDocumentBytes, type StoredManifest } from './image-store.ts';
 import { acceptedTypes, type Descriptor } from './manifest.ts';
@@ -14,13 +14,13 @@ import { readWhole } from './read-whole.ts';
 import { RegistryContent } from './registry-content.ts';
 import { type LoginPlace, RegistryLogin } from './registry-login.ts';
 
-export interface RegistryLocation extends Pick<HttpLocation, 'credentials' | 'certificates' | 'proxy'> {
+/** With `insecureSkipVerify` the registry is an insecure one: http will do where it has no TLS. */
+export interface RegistryLocation extends TransportSettings {
   /** `docker://host[:port]/repository[:tag][@digest]` or `oci-archive:path[:name]`. */
   url: string;
   /** Of the image that is wanted; the machine's own where none is named. */
   architecture?: string;
-  /** Its certificate is not verified, and where it has none http will do. */
-  insecure: boolean;
+  credentials?: HttpUser;
 }
 
 type Surroundings = Pick<DecoderSurroundings, 'config' | 'signal'>;
@@ -56,7 +56,8 @@ export class RegistryStore implements ImageStore {
     try {
       return await this.#readManifest(this.#reference.reference);
     } catch (error) {
-      const mayBePlain = this.#location.insecure && error instanceof Fault && tlsFailures.includes(error.code);
+      const mayBePlain =
+        this.#location.insecureSkipVerify && error instanceof Fault && tlsFailures.includes(error.code);
       if (!mayBePlain || 'status' in error.facts) throw error;
       this.#place = this.#placeAt('http');
       this.#login = new RegistryLogin(this.#place, this.#surroundings);
@@ -81,10 +82,10 @@ export class RegistryStore implements ImageStore {
 
   #placeAt(scheme: 'http' | 'https'): LoginPlace {
     const { host, repository } = this.#reference;
-    const { certificates, credentials, proxy, insecure } = this.#location;
+    const { certificates, credentials, proxy, insecureSkipVerify } = this.#location;
     return {
       ...{ origin: new URL(`${scheme}://${host === 'docker.io' ? hostOfHub : host}`).origin, repository },
-      ...{ certificates, insecureSkipVerify: insecure },
+      ...{ certificates, insecureSkipVerify },
       ...(credentials === undefined ? {} : { credentials }),
       ...(proxy === undefined ? {} : { proxy }),
     };
