@@ -1,6 +1,8 @@
 // What the rounds of the controller share: the objects as watched, the nodes as told by their workers, and the ways to change both.
 import { annotations } from '../domain/annotations.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
+import type { DataImportCron } from '../domain/custom-resources/data-import-cron.ts';
+import type { DataSource } from '../domain/custom-resources/data-source.ts';
 import type { StorageProfile } from '../domain/custom-resources/storage-profile.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
@@ -28,6 +30,8 @@ export interface Caches {
   storageClasses: ObjectCache<StorageClass>;
   cdiConfigs: ObjectCache<CdiConfig>;
   storageProfiles: ObjectCache<StorageProfile>;
+  dataSources: ObjectCache<DataSource>;
+  dataImportCrons: ObjectCache<DataImportCron>;
 }
 
 export interface ControllerContext {

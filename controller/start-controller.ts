@@ -11,11 +11,15 @@ import { ChannelServer } from './channel-server.ts';
 import { ClaimRounds } from './claim-rounds.ts';
 import { ConfigurationKeeper, type ConfigurationSources, sourcesOfOneMachine } from './configuration-keeper.ts';
 import { type ControllerContext, placeOf } from './controller-context.ts';
+import { DataImportCronRounds } from './data-import-cron-rounds.ts';
+import { DataSourceRounds } from './data-source-rounds.ts';
 import { DataVolumeRounds } from './data-volume-rounds.ts';
 import { isQuiet, NodeConnections } from './node-connections.ts';
 import { type ControllerOperations, controllerOperations } from './operations.ts';
+import { SourceLooks } from './source-looks.ts';
 import { WaitList } from './wait-list.ts';
 import { type ContextOptions, contextOf, followAll, isAtRest, nameOf, placeIn } from './watched-objects.ts';
+import { WatchedSchedules } from './watched-schedules.ts';
 import { WorkQueue } from './work-queue.ts';
 import { answerWorker } from './worker-calls.ts';
 
@@ -47,7 +51,12 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { config, logger } = options;
   const ending = new AbortController();
   const waits = new WaitList();
+  const schedules = new WatchedSchedules({
+    dataSource: (place) => dataSourceQueue.add(nameOf(place)),
+    dataImportCron: (place) => dataImportCronQueue.add(nameOf(place)),
+  });
   const context = contextOf(options, waits, {
+    schedules,
     claim: (place) => claimQueue.add(nameOf(place)),
     dataVolume: (place) => dataVolumeQueue.add(nameOf(place)),
     configuration: (key) => configurationQueue.add(key),
@@ -59,7 +68,12 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const claimQueue = queueFor('claim', (key) => claimRounds.work(placeIn(key)), logger);
   const dataVolumeQueue = queueFor('datavolume', (key) => dataVolumeRounds.work(placeIn(key)), logger);
   const configurationQueue = queueFor('configuration', (key) => keeper.work(key), logger);
-  const queues = [configurationQueue, claimQueue, dataVolumeQueue];
+  const looks = new SourceLooks(context, (place) => dataImportCronQueue.add(nameOf(place)));
+  const dataImportCronRounds = new DataImportCronRounds(context, looks);
+  const dataSourceRounds = new DataSourceRounds(context, (what, place) => schedules.waitFor(what, place));
+  const dataImportCronQueue = queueFor('dataimportcron', (key) => dataImportCronRounds.work(placeIn(key)), logger);
+  const dataSourceQueue = queueFor('datasource', (key) => dataSourceRounds.work(placeIn(key)), logger);
+  const queues = [configurationQueue, claimQueue, dataVolumeQueue, dataImportCronQueue, dataSourceQueue];
   const connections = new NodeConnections(context);
 
   const following = Promise.all([
@@ -91,6 +105,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       clearInterval(sweep);
       connections.stop();
       await server.close();
+      await looks.stop();
       await Promise.all(queues.map((queue) => queue.stop()));
       ending.abort();
       await Promise.all([following, context.events.drained()]);

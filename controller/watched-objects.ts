@@ -14,6 +14,7 @@ import { EventRecorder } from './event-recorder.ts';
 import { NodeViews } from './node-views.ts';
 import { ObjectCache } from './object-cache.ts';
 import type { WaitList } from './wait-list.ts';
+import type { WatchedSchedules } from './watched-schedules.ts';
 
 export interface ContextOptions {
   store: ObjectStore;
@@ -28,6 +29,7 @@ export interface Wakers {
   claim(place: Place): void;
   dataVolume(place: Place): void;
   configuration(key: ConfigurationKey): void;
+  schedules: WatchedSchedules;
 }
 
 const watchRetryMs = 200;
@@ -97,6 +99,7 @@ function cachesOf(
   };
   const dataVolumes = cacheOf(resources.dataVolumes, (after, before) => {
     changed(after, before);
+    wake.schedules.volume(after, before);
     // Who waits to clone its claim wants to know how far it is.
     if (after?.status?.phase !== before?.status?.phase) fireClaim(after ?? before);
   });
@@ -108,8 +111,13 @@ function cachesOf(
     claims: cacheOf(resources.claims, (after, before) => {
       onClaim(known, after, before);
       changed(after, before);
+      wake.schedules.volume(after, before);
       fireClaim(after ?? before);
     }),
+    dataSources: cacheOf(resources.dataSources, (after, before) => wake.schedules.dataSource(after, before)),
+    dataImportCrons: cacheOf(resources.dataImportCrons, (after, before) =>
+      wake.schedules.dataImportCron(after, before),
+    ),
     storageClasses: cacheOf(resources.storageClasses, (after, before) => {
       profileOf(after ?? before);
       wake.configuration('config');

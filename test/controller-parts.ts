@@ -36,6 +36,8 @@ export class ControllerParts {
         storageClasses: cacheOf(resources.storageClasses),
         cdiConfigs: cacheOf(resources.cdiConfigs),
         storageProfiles: cacheOf(resources.storageProfiles),
+        dataSources: cacheOf(resources.dataSources),
+        dataImportCrons: cacheOf(resources.dataImportCrons),
       },
       nodes: new NodeViews(60_000),
       channels: new Map(),

@@ -3,6 +3,7 @@
 import { connect } from 'node:tls';
 import { Fault, type FaultRecord, faultRecord } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
+import type { SourceVersion } from '../domain/source-version.ts';
 import type { TransferReport, VolumeRecord } from '../domain/volume-record.ts';
 import { isVolumeId } from '../domain/volume-record.ts';
 import { Channel } from '../jobs/channel.ts';
@@ -59,6 +60,8 @@ export class ScriptedWorker {
   readonly calls: string[] = [];
   /** Every set of inputs that was given. */
   readonly inputs: AttemptInputs[] = [];
+  /** What every source has now. */
+  version: () => SourceVersion = () => ({ etag: '"1"' });
   script: Script = async () => ({ ok: true, report });
   /** Refuses a call by throwing. */
   refuse: (call: string) => void = () => undefined;
@@ -170,6 +173,10 @@ export class ScriptedWorker {
     channel.handle(
       'attempt.cancel',
       answering('attempt.cancel', (asked) => this.#cancel(asked)),
+    );
+    channel.handle(
+      'source.version',
+      answering('source.version', () => this.version()),
     );
     channel.handle(
       'doctor',
