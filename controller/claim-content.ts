@@ -6,7 +6,13 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { withFoundSource } from '../domain/named-source.ts';
 import type { ObjectKey } from '../domain/object-store.ts';
 import type { Operation } from '../domain/phases.ts';
-import { type SourceContent, sourceContent, sourceContentByAnnotations, whyUnsupported } from './source-content.ts';
+import {
+  type SourceContent,
+  sourceContent,
+  sourceContentByAnnotations,
+  whyUnsupported,
+  whyUnsupportedByAnnotations,
+} from './source-content.ts';
 
 export type ClaimContent =
   | { kind: 'image'; source: SourceContent }
@@ -89,7 +95,7 @@ function contentByAnnotations(claim: Claim, given: Readonly<Record<string, strin
   if (source === undefined) return { kind: 'none' };
   if (source === 'none') return { kind: 'blank' };
   const image = sourceContentByAnnotations(source, given);
-  if (image === undefined) return unsupported('import', `source ${source} is not supported yet`);
+  if (image === undefined) return unsupported('import', whyUnsupportedByAnnotations(source, given));
   if (image.url === '') return unsupported('import', `annotation ${annotations.importEndpoint} is missing`);
   return { kind: 'image', source: image };
 }

@@ -162,8 +162,8 @@ describe('an import', () => {
 
   test('a source that is not supported ends as Failed without a volume', async () => {
     const worker = await fixture.worker();
-    await fixture.dataVolume('s3', { source: { s3: { url: 'https://s3/x' } } });
-    const failed = await fixture.phase('s3', 'Failed');
+    await fixture.dataVolume('engine', { source: { imageio: { url: 'https://engine', diskId: 'x' } } });
+    const failed = await fixture.phase('engine', 'Failed');
     expect(failed?.status?.longshore?.fault?.code).toBe('UnsupportedSource');
     expect(worker.volumes.size).toBe(0);
   });

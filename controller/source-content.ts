@@ -48,8 +48,18 @@ export function sourceContent(source: Source): SourceContent | undefined {
 /** One sentence about a source that `sourceContent` does not take. */
 export function whyUnsupported(source: Source): string {
   const { registry } = source;
-  if (registry === undefined) return `source ${Object.keys(source)[0] ?? 'none'} is not supported yet`;
-  return registry.pullMethod === 'node' ? nodePull : imageStream;
+  if (registry === undefined) return notYet(Object.keys(source)[0] ?? 'none');
+  return (registry.imageStream ?? '') === '' ? nodePull : imageStream;
+}
+
+/** The same of a claim without DataVolume. */
+export function whyUnsupportedByAnnotations(source: string, given: Readonly<Record<string, string>>): string {
+  if (source !== 'registry') return notYet(source);
+  return given[annotations.importRegistryImageStream] === 'true' ? imageStream : nodePull;
+}
+
+function notYet(source: string): string {
+  return `source ${source} is not supported yet`;
 }
 
 const nodePull = 'pullMethod node is not supported: the worker pulls the image by itself, so leave pullMethod out';
