@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { admissionMessage, type Cause } from '../domain/cause.ts';
 import { Fault, toFault } from '../domain/fault.ts';
+import type { KubeObject } from '../domain/object-store.ts';
 import type { ClusterUser } from './access-reviews.ts';
 
 const Review = Compile(
@@ -83,4 +84,12 @@ function withNamespace(object: Record<string, unknown> | null | undefined, names
 export function refusal(causes: readonly Cause[]): Verdict {
   const details = { causes: causes.map(({ type, message, field }) => ({ reason: type, message, field })) };
   return { allowed: false, status: { code: 422, reason: 'Invalid', message: admissionMessage(causes), details } };
+}
+
+/** Lets it pass with the annotations of `after`. */
+export function withAnnotationsOf(after: KubeObject, before: KubeObject): Verdict {
+  if (after === before) return { allowed: true };
+  const path = '/metadata/annotations';
+  const { annotations: value } = after.metadata;
+  return { allowed: true, patch: value === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value }] };
 }

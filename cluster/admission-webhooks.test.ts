@@ -38,11 +38,12 @@ async function answerTo(
   request: object,
   client = granting(),
   reader: Reader = nothingThere,
+  controllerUser = 'system:serviceaccount:cdi:longshore-controller',
 ): Promise<Answer['response']> {
   const decide = webhooks[path];
   if (decide === undefined) throw new Error(`no webhook ${path}`);
   const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
-  const tools = { reader, client, provisioning: byChannel };
+  const tools = { reader, client, provisioning: byChannel, controllerUser };
   // Safe: this is the shape that the function documents.
   return ((await answerReview((asked) => decide(asked, tools), body)) as Answer).response;
 }
@@ -55,7 +56,15 @@ async function review(
     former,
     client,
     reader,
-  }: { spec: object; told?: object; former?: object; client?: ReturnType<typeof granting>; reader?: Reader },
+    controllerUser,
+  }: {
+    spec: object;
+    told?: object;
+    former?: object;
+    client?: ReturnType<typeof granting>;
+    reader?: Reader;
+    controllerUser?: string;
+  },
 ): Promise<Answer['response']> {
   const objectOf = (given: object, notes: object | undefined) => ({
     ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', spec: given },
@@ -71,6 +80,7 @@ async function review(
     },
     client,
     reader,
+    controllerUser,
   );
 }
 
@@ -133,6 +143,50 @@ describe('a DataVolume of a DataSource', () => {
   test('is refused where there is none', async () => {
     const refused = await review(path, { spec });
     expect(refused.status?.message).toBe(' SourceRef DataSource/vms/newest not found');
+  });
+});
+
+describe('a DataImportCron', () => {
+  const http = { http: { url: 'https://example.com/disk.raw' } };
+  const foreign = { pvc: { namespace: 'golden', name: 'image' } };
+  const specOf = (source: object, schedule = '0 * * * *') => ({
+    template: { metadata: { creationTimestamp: null }, spec: { ...blank, source }, status: {} },
+    ...{ schedule, managedDataSource: 'newest' },
+  });
+
+  test('passes where it is good, and is refused with CDI’s causes where it is not', async () => {
+    const path = '/dataimportcron-validate';
+    expect(await review(path, { spec: specOf(http) })).toEqual({ uid: 'u1', allowed: true });
+    const refused = await review(path, { spec: specOf(http, 'whenever') });
+    expect(refused).toMatchObject({ allowed: false, status: { code: 422, message: ' Illegal cron schedule' } });
+    expect(await review(path, { spec: { schedule: '' } })).toMatchObject({ allowed: false, status: { code: 400 } });
+    expect(await review(path, { spec: specOf(http), former: {} })).toEqual({ uid: 'u1', allowed: true });
+  });
+
+  test('of a claim elsewhere needs the right to clone from there, and names who asked', async () => {
+    const path = '/dataimportcron-mutate';
+    const refused = await review(path, { spec: specOf(foreign) });
+    expect(refused.status?.message).toContain('insufficient permissions in clone source namespace golden');
+    const client = granting('jane golden datavolumes/source');
+    const allowed = await review(path, { spec: specOf(foreign), client, told: { [annotations.requester]: 'root' } });
+    const value = { [annotations.requester]: 'jane' };
+    expect(patchOf(allowed.patch)).toEqual([{ op: 'add', path: '/metadata/annotations', value }]);
+    const forged = await review(path, { spec: specOf(http), told: { [annotations.requester]: 'root' } });
+    expect(patchOf(forged.patch)).toEqual([{ op: 'remove', path: '/metadata/annotations' }]);
+    const kept = await review(path, { spec: specOf(foreign), told: {}, former: value });
+    expect(patchOf(kept.patch)).toEqual([{ op: 'add', path: '/metadata/annotations', value }]);
+  });
+
+  test('has its DataVolumes made by the controller in the name of who asked', async () => {
+    const told = { [annotations.requester]: 'anna' };
+    const asked = { spec: clone, told };
+    expect(await review('/datavolume-mutate', { ...asked, controllerUser: 'jane' })).toEqual({
+      uid: 'u1',
+      allowed: true,
+    });
+    expect(await review('/datavolume-mutate', { ...asked, controllerUser: 'somebody' })).toMatchObject({
+      allowed: false,
+    });
   });
 });
 

@@ -18,8 +18,9 @@ import type { ObjectStore } from '../domain/object-store.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
 import { type ClusterUser, mayClone } from './access-reviews.ts';
-import { type Asked, refusal, type Verdict } from './admission-review.ts';
+import { type Asked, refusal, type Verdict, withAnnotationsOf } from './admission-review.ts';
 import { completeAsked } from './claim-webhook.ts';
+import { authorizeDataImportCron, reviewDataImportCron } from './data-import-cron-webhooks.ts';
 import type { KubeClient } from './kube-client.ts';
 
 /** What a webhook decides with. */
@@ -27,6 +28,8 @@ export interface AdmissionTools {
   reader: Pick<ObjectStore, 'get' | 'list'>;
   client: Pick<KubeClient, 'json'>;
   provisioning: Provisioning;
+  /** The account of the controller: what it makes for a DataImportCron was authorised when that was made, and says so itself. */
+  controllerUser?: string;
 }
 
 interface AskedDataVolume {
@@ -42,6 +45,8 @@ type Decide = (asked: Asked, tools: AdmissionTools) => Promise<Verdict>;
 export const webhooks: Readonly<Record<string, Decide>> = {
   '/datavolume-validate': ofDataVolume(validate),
   '/datavolume-mutate': ofDataVolume(authorize),
+  '/dataimportcron-validate': reviewDataImportCron,
+  '/dataimportcron-mutate': (asked, { client }) => authorizeDataImportCron(asked, client),
   '/pvc-mutate': (asked, { reader, provisioning }) => completeAsked(asked, reader, provisioning),
 };
 
@@ -78,6 +83,7 @@ async function authorize(
   { isCreate, dataVolume, former, user }: AskedDataVolume,
   tools: AdmissionTools,
 ): Promise<Verdict> {
+  if (isCreate && user.username === tools.controllerUser) return { allowed: true };
   const { [annotations.requester]: kept, [annotations.cloneSource]: source } = former?.metadata.annotations ?? {};
   const find = (place: Place) => tools.reader.get(resources.dataSources, place);
   const named = isCreate ? await lookUpSourceRef(dataVolume, find) : undefined;
@@ -95,10 +101,5 @@ function withPatch(
   dataVolume: DataVolume,
   { requester, source }: { requester?: string | undefined; source: string | undefined },
 ): Verdict {
-  const changed = withCloneSource(withRequester(dataVolume, requester), source);
-  if (changed === dataVolume) return { allowed: true };
-  const { annotations: after } = changed.metadata;
-  const path = '/metadata/annotations';
-  const patch = after === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value: after }];
-  return { allowed: true, patch };
+  return withAnnotationsOf(withCloneSource(withRequester(dataVolume, requester), source), dataVolume);
 }

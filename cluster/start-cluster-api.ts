@@ -24,6 +24,8 @@ export interface ClusterApiOptions {
   reader: Pick<ObjectStore, 'get' | 'list'>;
   client: Pick<KubeClient, 'json'>;
   provisioning: Provisioning;
+  /** As in AdmissionTools. */
+  controllerUser?: string;
   tokens: UploadTokens;
   tokenLifetimeSeconds: number;
   /** How often it is read again by what the front proxy is known: a cluster rotates its CA now and then. */

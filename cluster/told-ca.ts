@@ -27,6 +27,8 @@ export class ToldCa {
     const places = [
       new Place(validatingWebhooks, 'cdi-api-datavolume-validate', inWebhooks, options, signal),
       new Place(mutatingWebhooks, 'cdi-api-datavolume-mutate', inWebhooks, options, signal),
+      new Place(validatingWebhooks, 'cdi-api-dataimportcron-validate', inWebhooks, options, signal),
+      new Place(mutatingWebhooks, 'cdi-api-dataimportcron-mutate', inWebhooks, options, signal),
       new Place(mutatingWebhooks, 'cdi-api-pvc-mutate', inWebhooks, options, signal),
       new Place(apiServices, 'v1beta1.upload.cdi.kubevirt.io', inService, options, signal),
     ];

@@ -26,6 +26,7 @@ await runServiceProcess({
       ...{ address: { host: config.listenHost, port: config.apiPort }, tls, reader: store, client },
       ...{ tokens, tokenLifetimeSeconds, everySeconds, logger },
       provisioning: { by: 'csi', driver: config.csiDriver },
+      controllerUser: `system:serviceaccount:${config.clusterNamespace}:longshore-controller`,
     });
     undo.defer(() => api.close());
     return { addresses: { api: api.address } };

@@ -16,7 +16,7 @@ import { Kubectl } from './kubectl.ts';
 const forbidden = [
   ...['secrets: list watch update delete', 'configmaps: list', 'pods: create update patch delete', 'pods/exec: create'],
   ...['serviceaccounts/token: create', 'nodes: update patch delete', 'nodes/proxy: get', 'namespaces: create delete'],
-  ...['persistentvolumeclaims: delete patch', 'datavolumes.cdi.kubevirt.io: create delete'],
+  ...['persistentvolumeclaims: delete patch', 'datavolumes.cdi.kubevirt.io: patch deletecollection'],
   ...['clusterroles.rbac.authorization.k8s.io: create update bind escalate', 'deployments.apps: create update patch'],
   ...['customresourcedefinitions.apiextensions.k8s.io: create update', 'daemonsets.apps: create update patch'],
   ...['validatingwebhookconfigurations.admissionregistration.k8s.io: create update delete'],

@@ -19,6 +19,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
   api: [
     'persistentvolumeclaims: get',
     'cdiconfigs.cdi.kubevirt.io: get',
+    'datasources.cdi.kubevirt.io: get',
     'storageclasses.storage.k8s.io: list',
     'storageprofiles.cdi.kubevirt.io: list',
     'volumeclonesources.cdi.kubevirt.io: get',
@@ -26,7 +27,9 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'secrets named longshore-api-pki here: list watch',
   ],
   controller: [
-    'datavolumes.cdi.kubevirt.io: get list watch update',
+    'datavolumes.cdi.kubevirt.io: get list watch create update delete',
+    'dataimportcrons.cdi.kubevirt.io: list watch update',
+    'datasources.cdi.kubevirt.io: get list watch create update delete',
     'datavolumes/status.cdi.kubevirt.io: update',
     'datavolumes/finalizers.cdi.kubevirt.io: update',
     'persistentvolumeclaims: get list watch create update',
@@ -42,7 +45,9 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'configmaps: get',
     'tokenreviews.authentication.k8s.io: create',
     'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-validate: list watch update',
+    'validatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-dataimportcron-validate: list watch update',
     'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-datavolume-mutate: list watch update',
+    'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-dataimportcron-mutate: list watch update',
     'mutatingwebhookconfigurations.admissionregistration.k8s.io named cdi-api-pvc-mutate: list watch update',
     'apiservices.apiregistration.k8s.io named v1beta1.upload.cdi.kubevirt.io: list watch update',
     'ingresses.networking.k8s.io here: list watch',
@@ -70,11 +75,15 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
 
 /** What is needed only by what the tests of a running cluster do not do, and what that is. */
 const seldom: Readonly<Record<Process, readonly string[]>> = {
-  // A labelled claim that leaves its size to one.
-  api: ['volumeclonesources.cdi.kubevirt.io: get'],
+  // A DataVolume of a DataSource; a labelled claim that leaves its size to one.
+  api: ['datasources.cdi.kubevirt.io: get', 'volumeclonesources.cdi.kubevirt.io: get'],
   controller: [
     // Where the admission plugin OwnerReferencesPermissionEnforcement is on.
     'datavolumes/finalizers.cdi.kubevirt.io: update',
+    // Schedules.
+    'datavolumes.cdi.kubevirt.io: create delete',
+    'dataimportcrons.cdi.kubevirt.io: update',
+    'datasources.cdi.kubevirt.io: get create update delete',
     // A DataVolume that takes up a claim of its own.
     'datavolumes.cdi.kubevirt.io: update',
     // Another was faster, or the watch is late.

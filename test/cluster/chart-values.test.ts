@@ -202,6 +202,8 @@ describe('what is rendered', () => {
       ['APIService', 'v1beta1.upload.cdi.kubevirt.io'],
       ['ValidatingWebhookConfiguration', 'cdi-api-datavolume-validate'],
       ['MutatingWebhookConfiguration', 'cdi-api-datavolume-mutate'],
+      ['ValidatingWebhookConfiguration', 'cdi-api-dataimportcron-validate'],
+      ['MutatingWebhookConfiguration', 'cdi-api-dataimportcron-mutate'],
       ['MutatingWebhookConfiguration', 'cdi-api-pvc-mutate'],
     ] as const) {
       find(manifests, kind, name);
