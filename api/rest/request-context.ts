@@ -14,7 +14,7 @@ export interface Operations {
     signal: AbortSignal,
   ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
   doctor(): Promise<unknown>;
-  /** What an http or https URL serves, from its first bytes. */
+  /** What a URL serves, that of a web server or of a container image, from its first bytes. */
   probe(url: string, signal: AbortSignal): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
 }
 

@@ -13,7 +13,9 @@ const group = { group: 'longshore.dev', version: 'v1alpha1' };
 const dataVolumes: ResourceRef = { ...group, plural: 'datavolumes', kind: 'DataVolume', namespaced: true };
 const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namespaced: false };
 
-const ProbeRequest = Compile(Type.Object({ spec: Type.Object({ url: Type.String({ pattern: '^https?://' }) }) }));
+const ProbeRequest = Compile(
+  Type.Object({ spec: Type.Object({ url: Type.String({ pattern: '^(https?://|docker://|oci-archive:)' }) }) }),
+);
 
 const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
@@ -30,7 +32,8 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
   });
   app.post('/apis/longshore.dev/v1alpha1/namespaces/:namespace/imageprobes', mayProbe, async (request, reply) => {
     const { body } = request;
-    if (!ProbeRequest.Check(body)) throw new Fault('InvalidRequest', 'spec.url: an http or https URL');
+    if (!ProbeRequest.Check(body))
+      throw new Fault('InvalidRequest', 'spec.url: an http, https, docker:// or oci-archive: URL');
     const { spec } = body;
     return {
       apiVersion: 'longshore.dev/v1alpha1',

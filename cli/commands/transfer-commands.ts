@@ -1,7 +1,9 @@
 // import, clone and blank: ask for a volume, and with --wait follow it to its end.
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseChecksum } from '../../domain/checksum.ts';
-import type { DataVolume } from '../../domain/data-volume.ts';
+import type { DataVolume, DataVolumeSource } from '../../domain/data-volume.ts';
+import { Fault } from '../../domain/fault.ts';
+import { parseImageReference } from '../../domain/image-reference.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
@@ -28,7 +30,10 @@ function parseChecksumOption(text: string): string {
 }
 
 function parseUrl(text: string): string {
-  if (!URL.canParse(text) || !/^https?:/i.test(text)) throw new InvalidArgumentError('expected an http or https URL.');
+  const isImage = parseImageReference(text) !== undefined || /^oci-archive:./.test(text);
+  const isFile = URL.canParse(text) && /^https?:/i.test(text);
+  if (!isImage && !isFile)
+    throw new InvalidArgumentError('expected an http or https URL, or docker://host/repository:tag.');
   return text;
 }
 
@@ -43,20 +48,32 @@ export function addTransferCommands(program: Command, io: CommandIo): void {
 function addImport(program: Command, io: CommandIo): void {
   const command = program
     .command('import')
-    .summary('fetch an image from a web server into a new volume')
-    .description('Fetches an image (raw, qcow2; also gz, xz, zst) from a web server into a new volume.')
-    .argument('<url>', 'http or https URL of the image', parseUrl)
+    .summary('fetch an image from a web server or a registry into a new volume')
+    .description(
+      'Fetches an image (raw, qcow2; also gz, xz, zst) from a web server, or the disk of a container image from a registry, into a new volume.',
+    )
+    .argument('<url>', 'http or https URL of the image, or docker://host/repository:tag', parseUrl)
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
     .option('--size <quantity>', 'size of the volume as the guest sees it; default: what the image says', parseSize)
-    .option('--checksum <algorithm:hex>', 'what the bytes must be, as served', parseChecksumOption)
+    .option('--checksum <algorithm:hex>', 'what the bytes must be, as a web server serves them', parseChecksumOption)
     .option('--wait', waitHelp);
   addFormatOption(command).action(async (url: string, name: VolumeName) => {
     const { size, checksum } = command.opts<{ size?: string; checksum?: string }>();
-    const http = { url, ...(checksum === undefined ? {} : { checksum }) };
+    const source = sourceOf(url, checksum);
     await createAndFollow(io, command, name, async (client) =>
-      makeVolume(name, { http }, size ?? (await sizeOfImageAt(client, url, name.namespace))),
+      makeVolume(name, source, size ?? (await sizeOfImageAt(client, url, name.namespace))),
     );
   });
+}
+
+/** @throws Fault InvalidRequest for a checksum of what has digests of its own */
+function sourceOf(url: string, checksum: string | undefined): DataVolumeSource {
+  if (/^https?:/i.test(url)) return { http: { url, ...(checksum === undefined ? {} : { checksum }) } };
+  if (checksum === undefined) return { registry: { url } };
+  throw new Fault(
+    'InvalidRequest',
+    'a container image is named by its digest in place of --checksum: docker://host/repository@sha256:…',
+  );
 }
 
 function addClone(program: Command, io: CommandIo): void {

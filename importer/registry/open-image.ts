@@ -2,6 +2,7 @@
 import type { SourceVersion } from '../../domain/source-version.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
 import type { ImageSource } from '../image-source.ts';
+import { ArchiveStore, archiveScheme } from './archive-store.ts';
 import { ContainerDiskSource } from './container-disk-source.ts';
 import type { ImageStore } from './image-store.ts';
 import { type RegistryLocation, RegistryStore } from './registry-store.ts';
@@ -39,5 +40,6 @@ export async function versionOfImage(
 }
 
 async function openStore(location: RegistryLocation, surroundings: DecoderSurroundings): Promise<ImageStore> {
+  if (location.url.startsWith(archiveScheme)) return ArchiveStore.open(location.url, surroundings);
   return new RegistryStore(location, surroundings);
 }
