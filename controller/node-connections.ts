@@ -4,7 +4,7 @@ import { annotations } from '../domain/annotations.ts';
 import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { isFilled } from './claim-facts.ts';
 import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
@@ -18,6 +18,8 @@ export class NodeConnections {
   readonly #context: ControllerContext;
   readonly #inventories = new WeakMap<NodeChannel, Promise<void>>();
   readonly #orphans = new Map<string, Set<string>>();
+  /** Volumes whose deletion was asked for and is not answered yet. */
+  readonly #leaving = new Set<VolumeId>();
   readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(context: ControllerContext) {
@@ -106,6 +108,8 @@ export class NodeConnections {
   /** Asks the store itself once more: what a watch has not told may be there all the same. */
   async #remove(view: NodeView, { volumeId, owner }: VolumeRecord): Promise<void> {
     const { channels, logger, store } = this.#context;
+    if (this.#leaving.has(volumeId)) return;
+    this.#leaving.add(volumeId);
     try {
       const claim = await store.get(resources.claims, { namespace: owner.namespace, name: owner.name });
       if (claim !== undefined && volumeOfClaim(claim) === volumeId) return;
@@ -115,6 +119,8 @@ export class NodeConnections {
       logger.warn({ node: view.name, volumeId, owner }, 'deleted an empty volume whose claim is gone');
     } catch (error) {
       logger.warn({ node: view.name, volumeId, err: toFault(error) }, 'volume without a claim not deleted');
+    } finally {
+      this.#leaving.delete(volumeId);
     }
   }
 }
