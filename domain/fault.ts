@@ -33,10 +33,21 @@ export interface FaultRecord {
   detail: string;
   retryable: boolean;
   nextStep: string;
+  /** Pause that who failed asked for. */
+  retryAfterSeconds?: number;
 }
 
 export function faultRecord(fault: Fault): FaultRecord {
-  return { code: fault.code, detail: fault.detail, retryable: fault.retryable, nextStep: fault.row.nextStep };
+  const { code, detail, retryable, row } = fault;
+  const retryAfterSeconds = retryAfterOf(fault);
+  const pause = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  return { code, detail, retryable, nextStep: row.nextStep, ...pause };
+}
+
+/** Pause in seconds that who failed asked for, such as a server that is asked too often. */
+export function retryAfterOf({ facts }: Fault): number | undefined {
+  const seconds = facts['retryAfterSeconds'];
+  return typeof seconds === 'number' ? seconds : undefined;
 }
 
 /** A fault as a person reads it: the code first and what happened, what exactly, what to do next. */
@@ -50,9 +61,11 @@ export function isFaultCode(code: unknown): code is FaultCode {
 }
 
 /** The fault that a record tells of; a code this version does not know becomes `Internal` with the code in its detail. */
-export function faultFromRecord(record: { code: string; detail: string }): Fault {
+export function faultFromRecord(record: { code: string; detail: string; retryAfterSeconds?: number }): Fault {
+  const { retryAfterSeconds } = record;
+  const facts = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
   return isFaultCode(record.code)
-    ? new Fault(record.code, record.detail)
+    ? new Fault(record.code, record.detail, { facts })
     : new Fault('Internal', `${record.code}: ${record.detail}`);
 }
 

@@ -16,6 +16,8 @@ export const FaultShape = Type.Object({
   detail: Type.String(),
   retryable: Type.Boolean(),
   nextStep: Type.String(),
+  /** Pause that who failed asked for. */
+  retryAfterSeconds: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
 export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });

@@ -23,6 +23,14 @@ describe('planRetry', () => {
     expect(plan({ attempt: 9, config: { ...config, attemptLimit: 100 } })).toEqual({ retry: true, delayMs: 5_000 });
   });
 
+  test('a source that asks for a longer pause than the delay gets it, up to an hour', () => {
+    const code = 'SourceUnavailable';
+    const asks = (retryAfterSeconds: number) => ({ fault: new Fault(code, 'why', { facts: { retryAfterSeconds } }) });
+    expect(plan(asks(500))).toEqual({ retry: true, delayMs: 500_000 });
+    expect(plan(asks(0))).toEqual(plan({ code }));
+    expect(plan(asks(1_000_000))).toEqual({ retry: true, delayMs: 3_600_000 });
+  });
+
   test('chance spreads the delay over its upper half', () => {
     expect(plan({ chance: 0 })).toEqual({ retry: true, delayMs: 500 });
   });

@@ -1,6 +1,6 @@
 // Whether a failed attempt is followed by another, and when. Pure: chance comes in as a number, so that a test sees every answer.
 // The controller alone asks it; BullMQ itself never retries.
-import { Fault } from '../domain/fault.ts';
+import { Fault, retryAfterOf } from '../domain/fault.ts';
 import { exitCodes } from '../domain/fault-catalogue.ts';
 import type { Config } from '../runtime/config.ts';
 
@@ -23,6 +23,8 @@ export type RetryPlan = { retry: false; fault: Fault } | { retry: true; delayMs:
 
 /** Too small a source would spend its budget by the first bytes of the probe. */
 const leastBudgetBytes = 64 * 1024 * 1024;
+/** Longest pause that a source may ask for. */
+const longestPauseMs = 3_600_000;
 
 /**
  * True for what somebody puts right on this machine, such as a full disk, and that says nothing about the source: it is waited for without limit.
@@ -36,7 +38,7 @@ export function isOfTheMachine({ code, retryable, row }: Fault): boolean {
 /**
  * Permanent faults end it, those of the machine never do. Others are tried again after a delay that doubles up to the cap, spread over its upper
  * half, until the limit of attempts or the byte budget is reached: then `BudgetExhausted`, which names the last fault. An interrupted attempt does
- * not count against the limit.
+ * not count against the limit. A source that asks for a longer pause than the delay gets it.
  */
 export function planRetry(failed: FailedAttempt): RetryPlan {
   const { fault, config } = failed;
@@ -53,7 +55,8 @@ export function planRetry(failed: FailedAttempt): RetryPlan {
   const counted = failed.countedAttempts ?? failed.attempt;
   if (fault.code === 'Interrupted') return { retry: true, delayMs: config.backoffBaseMs };
   if (counted >= config.attemptLimit) return { retry: false, fault: exhausted(fault, `${counted} attempts made`) };
-  return { retry: true, delayMs: delayBefore(counted, config, chance) };
+  const wishedMs = Math.min(longestPauseMs, 1_000 * (retryAfterOf(fault) ?? 0));
+  return { retry: true, delayMs: Math.max(wishedMs, delayBefore(counted, config, chance)) };
 }
 
 function delayBefore(counted: number, config: FailedAttempt['config'], chance: number): number {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 
 export interface SeenRequest {
   path: string;
@@ -65,7 +66,7 @@ export class HostileServer {
     const { range, 'if-range': ifRange, authorization, 'user-agent': userAgent, 'x-extra': extra } = request.headers;
     const path = request.url ?? '/';
     this.seen.push({ path, range, ifRange: one(ifRange), authorization, userAgent, extra: one(extra) });
-    const [, behaviour = '', name = ''] = path.split('/');
+    const [, behaviour = '', name = ''] = path.replace(/\?.*$/, '').split('/');
     const act = behaviours[behaviour];
     const content = this.#contents.get(name) ?? Buffer.alloc(0);
     if (act === undefined || request.method !== 'GET') {
@@ -211,6 +212,55 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
   },
   'never-answers': () => undefined,
   redirect: (_content, _request, response, server) => response.writeHead(302, { location: server.redirectTo }).end(),
+  /** `/redirects-5/name`: five redirects, then the content. */
+  'redirects-5': (content, request, response, server) => {
+    const [path = '', left = '5'] = (request.url ?? '').split('?');
+    if (left === '0') return ranged(content, request, response, server);
+    response.writeHead(307, { location: `${path}?${Number(left) - 1}` }).end();
+  },
+  /** Each request is sent to another mirror in turn, of which the second is broken. */
+  mirrors: (content, request, response, server) => {
+    const [path = '', mirror] = (request.url ?? '').split('?');
+    if (mirror === undefined) {
+      const turn = server.seen.filter((seen) => seen.path === path).length;
+      return void response.writeHead(302, { location: `${path}?${turn % 3}` }).end();
+    }
+    if (mirror === '2') return void response.socket?.destroy();
+    // The first mirror goes away after its first answer.
+    if (mirror === '1' && request.headers['if-range'] !== undefined) return void response.writeHead(503).end();
+    ranged(content, request, response, server);
+  },
+  /** Content-Encoding although none was accepted: the bytes on the wire are not the content. */
+  'gzip-on-the-wire': (content, _request, response, server) => {
+    const packed = gzipSync(content);
+    response.writeHead(200, { 'content-length': packed.length, 'content-encoding': 'gzip' });
+    send(server, response, packed);
+  },
+  'wrong-type': (content, request, response, server) => {
+    response.setHeader('content-type', 'text/html; charset=utf-8');
+    ranged(content, request, response, server);
+  },
+  /** Little by little, without an end in sight. */
+  trickles: (content, _request, response, server) => {
+    response.writeHead(200, { 'content-length': content.length });
+    let at = 65_536;
+    response.write(content.subarray(0, at));
+    const timer = setInterval(() => {
+      response.write(content.subarray(at, at + 1));
+      at += 1;
+      server.sentBytes += 1;
+    }, 20);
+    response.on('close', () => clearInterval(timer));
+  },
+  /** The rest of the content is refused twice, with a wish for a pause, then given. */
+  'busy-twice': (content, request, response, server) => {
+    if (server.seen.length === 1 || server.seen.length > 3) return ranged(content, request, response, server);
+    response.writeHead(503, { 'retry-after': '1' }).end();
+  },
+  'asks-for-a-pause': (_content, _request, response) => response.writeHead(429, { 'retry-after': '120' }).end('no'),
+  'asks-for-a-date': (_content, _request, response) => {
+    response.writeHead(503, { 'retry-after': new Date(Date.now() + 100_000).toUTCString() }).end('no');
+  },
   'redirects-later': (content, request, response, server) => {
     if (server.seen.length === 1) return ranged(content, request, response, server);
     response.writeHead(302, { location: server.redirectTo }).end();

@@ -18,6 +18,7 @@ export interface Ending {
   /** `complete`, or the code of the fault. */
   code: string;
   detail: string;
+  fault: Fault | undefined;
   report: TransferReport | undefined;
   /** sha256 of the disk where the import was complete. */
   sha256: string | undefined;
@@ -81,9 +82,9 @@ export class ImportBench {
 
   async endingOf(run: Promise<TransferReport | undefined>, staging: Staging): Promise<Ending> {
     const ending = await run.then(
-      (report) => ({ code: 'complete', detail: '', report }),
+      (report) => ({ code: 'complete', detail: '', fault: undefined, report }),
       (error: unknown) => {
-        if (error instanceof Fault) return { code: error.code, detail: error.detail, report: undefined };
+        if (error instanceof Fault) return { code: error.code, detail: error.detail, fault: error, report: undefined };
         throw error;
       },
     );

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { faultRecord } from '../../domain/fault.ts';
 import { probeSource } from '../../importer/probe-source.ts';
 import { HostileServer } from './hostile-server.ts';
 import { ImportBench } from './import-bench.ts';
@@ -112,6 +113,13 @@ describe('an import that ends well', () => {
     ['drops-once', 'raw', 'raw', 'stream', 'length'],
     ['drops-once', 'raw.gz', 'raw.gz', 'stream', 'length'],
     ['ranges', 'raw.bz2', 'raw.bz2', 'stream', 'length'],
+    ['redirects-5', 'raw', 'raw', 'stream', 'length'],
+    ['redirects-5', 'qcow2', 'qcow2', 'nbd', 'length'],
+    ['mirrors', 'raw', 'raw', 'stream', 'length'],
+    ['mirrors', 'qcow2', 'qcow2', 'nbd', 'length'],
+    ['wrong-type', 'raw', 'raw', 'stream', 'length'],
+    ['gzip-on-the-wire', 'raw', 'raw.gz', 'stream', 'length'],
+    ['busy-twice', 'raw', 'raw', 'stream', 'length'],
   ];
   test.each(good)(
     '%s/%s becomes the disk (%s by %s, verified: %s)',
@@ -205,6 +213,8 @@ describe('an import that is refused', () => {
     ['no-http', 'raw', 'SourceRefused', early],
     ['never-answers', 'raw', 'SourceStalled', early],
     ['stalls', 'raw', 'SourceStalled', early],
+    ['trickles', 'raw', 'SourceStalled', 2 * mib],
+    ['asks-for-a-pause', 'raw', 'SourceUnavailable', early],
     ['ranges', 'page', 'NotADiskImage', early],
     ['no-length', 'page', 'NotADiskImage', early],
     ['ranges', 'json', 'NotADiskImage', early],
@@ -240,6 +250,17 @@ describe('an import that is refused', () => {
     expect(server.sentBytes).toBeLessThanOrEqual(most);
     expect(ending.left.filter((file) => !['disk.img', 'source', 'children.json'].includes(file))).toEqual([]);
     if (most === early) expect(ending.left).toEqual([]);
+  });
+
+  test.each([
+    ['asks-for-a-pause', 120, 120],
+    ['asks-for-a-date', 90, 101],
+  ])('a server that %s is told with the pause that it wants', async (behaviour, least, most) => {
+    const { fault } = await bench.import(server.url(behaviour, 'raw'), claim);
+    const seconds = faultRecord(fault ?? expect.unreachable()).retryAfterSeconds;
+    expect(seconds).toBeGreaterThanOrEqual(least);
+    expect(seconds).toBeLessThanOrEqual(most);
+    expect(fault?.detail).toContain(`asks for a pause of ${seconds} s`);
   });
 
   test('what is too large is told with the four numbers', async () => {
