@@ -4,6 +4,7 @@ import { annotations, labels, statedAnnotations } from '../domain/annotations.ts
 import type { DataImportCron } from '../domain/custom-resources/data-import-cron.ts';
 import type { DataSource } from '../domain/custom-resources/data-source.ts';
 import type { DataVolume, DataVolumeSource } from '../domain/data-volume.ts';
+import { isImageDigest } from '../domain/image-reference.ts';
 import { pinnedReference } from '../domain/source-version.ts';
 
 const apiVersion = 'cdi.kubevirt.io/v1beta1';
@@ -68,7 +69,7 @@ export function renderImport(
 /** An image of a registry is asked for by its digest; others are what they are when they are asked for. */
 function atDigest(source: DataVolumeSource, digest: string): DataVolumeSource {
   const { registry } = source;
-  if (registry?.url === undefined || !digest.startsWith('sha256:')) return source;
+  if (registry?.url === undefined || !isImageDigest(digest)) return source;
   return { ...source, registry: { ...registry, url: pinnedReference(registry.url, digest) } };
 }
 
