@@ -16,11 +16,9 @@ export async function checkQcow2Tables(header: Qcow2Header, fileBytes: number, r
   if (l1Bytes > mostTableBytes) return;
   const l1 = await readAt(header.l1Offset, l1Bytes);
   if (l1.byteLength < l1Bytes) throw corrupt('the L1 table is cut', fileBytes);
-  const tables = tablesOf(l1, header, fileBytes);
   const clusterBytes = 2 ** header.clusterBits;
   const affordable = Math.floor((mostTableBytes - l1Bytes) / clusterBytes);
-  // All or the last ones: an image is cut at its end, and its later tables are those that name the end.
-  const looked = affordable === 0 ? [] : tables.slice(-affordable);
+  const looked = lastTables(l1, affordable, header, fileBytes);
   for (let first = 0; first < looked.length; first += parallelReads) {
     const group = looked.slice(first, first + parallelReads);
     await Promise.all(
@@ -35,18 +33,26 @@ interface L2Table {
   guestOffset: number;
 }
 
-/** Each table once, however many entries name it; where the first of them says. */
-function tablesOf(l1: Buffer, header: Qcow2Header, fileBytes: number): L2Table[] {
+/**
+ * All tables, each once, or the last ones: an image is cut at its end, and its later tables are those that name the end. All are checked to lie in the
+ * file, also those that are left out.
+ */
+function lastTables(l1: Buffer, most: number, header: Qcow2Header, fileBytes: number): L2Table[] {
   const clusterBytes = 2 ** header.clusterBits;
-  const tables = new Map<number, L2Table>();
-  for (let index = 0; index * 8 < l1.byteLength; index += 1) {
-    const offset = Number(l1.readBigUInt64BE(index * 8) & offsetMask);
-    if (offset === 0 || tables.has(offset)) continue;
+  const guestOffsets = new Map<number, number>();
+  for (let at = l1.byteLength - 8; at >= 0; at -= 8) {
+    const offset = offsetAt(l1, at);
+    if (offset === 0) continue;
     if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
     if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
-    tables.set(offset, { offset, guestOffset: index * bytesOfL1Entry(header) });
+    if (guestOffsets.size < most) guestOffsets.set(offset, (at / 8) * bytesOfL1Entry(header));
   }
-  return [...tables.values()];
+  return [...guestOffsets].map(([offset, guestOffset]) => ({ offset, guestOffset })).reverse();
+}
+
+/** Bits 9 to 55 of an entry, as numbers: there may be half a million, and a bigint of each would hold up everything else for long. */
+function offsetAt(table: Buffer, at: number): number {
+  return (table.readUInt32BE(at) & 0x00ffffff) * 2 ** 32 + ((table.readUInt32BE(at + 4) & 0xfffffe00) >>> 0);
 }
 
 function checkL2(table: Buffer, { guestOffset }: L2Table, header: Qcow2Header, fileBytes: number): void {
