@@ -95,6 +95,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
     ...[...everywhere, 'LONGSHORE_REDIS_URL', 'LONGSHORE_NODE', 'LONGSHORE_LISTEN', 'LONGSHORE_UPLOAD_PORT'],
     ...['LONGSHORE_CHANNEL', 'LONGSHORE_ENROLMENT', 'LONGSHORE_WORKER_TOKEN', 'LONGSHORE_POOL', 'LONGSHORE_OVERCOMMIT'],
     ...['LONGSHORE_DRAIN_S', 'LONGSHORE_CSI_DRIVER', 'LONGSHORE_CSI_SOCKET', 'LONGSHORE_KUBELET'],
+    ...['LONGSHORE_SOURCE_ALLOW', 'LONGSHORE_SOURCE_REFUSE'],
   ],
 };
 /** Set by Kubernetes in every pod, of no use in one, or right by default. */
