@@ -6,6 +6,7 @@ import type { DataVolumeSource } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { digestOfVersion, importNameOf } from '../domain/source-version.ts';
+import { metrics } from '../runtime/metrics.ts';
 import { ControllerFixture, key } from '../test/controller-fixture.ts';
 import { cronOf } from '../test/data-import-cron-examples.ts';
 import { failure, report, type ScriptedWorker } from '../test/scripted-worker.ts';
@@ -84,6 +85,22 @@ describe('a schedule', () => {
     await fixture.phase('later', 'Succeeded');
     expect(await fixture.store.get(resources.dataImportCrons, key('fedora-cron'))).toEqual(before);
     expect(worker.calls).not.toContain('source.version');
+  });
+
+  test('is measured by CDI’s name until it ends', async () => {
+    const series = (pending: boolean) =>
+      `kubevirt_cdi_dataimportcron_outdated{namespace="default",cron_name="fedora-cron",pending="${pending}"}`;
+    await makeCron();
+    await upToDate('True UpToDate');
+    await vi.waitFor(async () => expect(await metrics.text()).toContain(`${series(false)} 0`));
+    worker.version = () => {
+      throw new Fault('SourceNotFound', 'https://example.com/disk.qcow2');
+    };
+    await lookNow();
+    await vi.waitFor(async () => expect(await metrics.text()).toContain(`${series(false)} 1`));
+    expect(await metrics.text()).toContain(`${series(true)} 0`);
+    await fixture.store.delete(resources.dataImportCrons, key('fedora-cron'));
+    await vi.waitFor(async () => expect(await metrics.text()).not.toContain('fedora-cron'));
   });
 
   test('says why its source cannot be looked at, keeps what it has, and goes on when it can', async () => {

@@ -9,6 +9,7 @@ import { type Place, withFoundSource } from '../domain/named-source.ts';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import { chooseStorageClass } from '../domain/storage-defaults.ts';
+import { metrics } from '../runtime/metrics.ts';
 import { type ControllerContext, placeOf } from './controller-context.ts';
 import type { KeptImport } from './import-collection.ts';
 import type { ObjectCache } from './object-cache.ts';
@@ -55,7 +56,9 @@ export class DataImportCronRounds {
       if (done === 'moved') continue;
       if (next !== cron) caches.dataImportCrons.put(await store.update(resources.dataImportCrons, next));
       if (look !== undefined && look !== 'running') this.#looks.settle(place, look);
-      if (actions.length === 0 && next === cron) return look === 'running' ? undefined : waitMs(cron, refusal);
+      if (actions.length > 0 || next !== cron) continue;
+      tellOutdated(place, cron);
+      return look === 'running' ? undefined : waitMs(cron, refusal);
     }
     return passedMs;
   }
@@ -183,6 +186,7 @@ export class DataImportCronRounds {
   async #cleanUp(place: Place): Promise<undefined> {
     const { dataVolumes, dataSources } = this.#context.caches;
     this.#looks.forget(place);
+    tellOutdated(place, undefined);
     const goes = ({ metadata }: DataVolume | KubeObject) =>
       metadata.namespace === place.namespace &&
       metadata.labels?.[labels.dataImportCron] === place.name &&
@@ -202,4 +206,16 @@ function waitMs(cron: DataImportCron, refusal: Fault | undefined): number | unde
   const due = dueTime(cron);
   if (due === undefined) return undefined;
   return Math.min(longestWaitMs, Math.max(passedMs, due.getTime() - Date.now()));
+}
+
+/** As CDI measures it. */
+function tellOutdated({ namespace, name }: Place, cron: DataImportCron | undefined): void {
+  const find = (type: string) => cron?.status?.conditions?.find((condition) => condition.type === type);
+  const isPending = find('Progressing')?.reason === 'Pending';
+  for (const pending of [true, false]) {
+    const series = { namespace, cron_name: name, pending: String(pending) };
+    const isOutdated = find('UpToDate')?.status !== 'True' && pending === isPending;
+    if (cron === undefined) metrics.remove('kubevirt_cdi_dataimportcron_outdated', series);
+    else metrics.set('kubevirt_cdi_dataimportcron_outdated', series, isOutdated ? 1 : 0);
+  }
 }

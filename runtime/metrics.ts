@@ -47,6 +47,11 @@ const rows = {
     help: 'Seconds of one round of the controller.',
     buckets: seconds,
   },
+  kubevirt_cdi_dataimportcron_outdated: {
+    type: 'gauge',
+    labels: ['namespace', 'cron_name', 'pending'],
+    help: '1 while the last import of the DataImportCron is not known to be the newest; pending where it waits for a storage class. By CDI’s name.',
+  },
   longshore_channel_connected: {
     type: 'gauge',
     labels: ['node'],
@@ -135,6 +140,12 @@ class Metrics {
   set<N extends NamesOf<'gauge'>>(name: N, labels: LabelsOf<N>, value: number): void {
     const metric = this.#metric(name);
     if (metric instanceof Gauge) metric.set(labels, value);
+  }
+
+  /** Takes back what was said of something that is no more. */
+  remove<N extends NamesOf<'gauge'>>(name: N, labels: LabelsOf<N>): void {
+    const metric = this.#metric(name);
+    if (metric instanceof Gauge) metric.remove(labels);
   }
 
   /** Moves a gauge up (or, with a negative number, down). */

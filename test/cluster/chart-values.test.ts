@@ -228,7 +228,7 @@ describe('what is rendered', () => {
   test('alerts by metrics that there are, with their labels', async () => {
     const rule = JSON.stringify(find(await renderChart(everythingOn), 'PrometheusRule', 'longshore')['spec']);
     const known = new Map<string, readonly string[]>(metricDefinitions.map(({ name, labels }) => [name, labels]));
-    const named = [...rule.matchAll(/(longshore_[a-z_]+)(?:\{([a-z]+)=)?/g)];
+    const named = [...rule.matchAll(/((?:longshore|kubevirt_cdi)_[a-z_]+)(?:\{([a-z]+)=)?/g)];
     expect(named.length).toBeGreaterThan(4);
     for (const [, name = '', label] of named) {
       expect(known.has(name), name).toBe(true);
