@@ -43,15 +43,15 @@ export function sameVolume(there: VolumeRecord, request: ReserveRequest): Volume
 }
 
 /**
- * A volume is filled once. A plain one may be while it is as new: what lies in it is its user's, and who has it for writing may put something there at any
- * time.
+ * A volume is filled once, and not where anybody was before: what lies in an empty or plain one is its user's, also where it was not told to be plain yet,
+ * and who has it for writing may put something there at any time.
  * @throws Fault VolumeInUse
  */
 export async function assertFillable(record: VolumeRecord, dataDirectory: string): Promise<void> {
   const { volumeId, state, usedSince } = record;
   const inUse = (why: string) => new Fault('VolumeInUse', `${volumeId} ${why}`);
   if (!canMove(state, 'populating')) throw inUse(`is ${state} and is not filled again`);
-  if (state !== 'plain') return;
+  if (state === 'populating') return;
   if (usedSince !== undefined) throw inUse('was handed out to be written');
   if ((await readdir(dataDirectory)).length > 0) throw inUse('holds files of a user');
 }

@@ -188,17 +188,15 @@ describe('the states', () => {
   test('a plain volume is filled while it is empty and nobody has it for writing', async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();
-    const [empty, written, used] = [newVolumeId(), newVolumeId(), newVolumeId()];
-    for (const id of [empty, written, used]) {
-      await pool.reserve(reserveOf(id, mib));
-      expect(await pool.markPlain(id)).toMatchObject({ state: 'plain' });
-    }
-    await writeFile(join(pool.dataPath(written), 'notes'), 'of a user');
+    const [empty, written, used, early] = [newVolumeId(), newVolumeId(), newVolumeId(), newVolumeId()];
+    for (const id of [empty, written, used, early]) await pool.reserve(reserveOf(id, mib));
+    for (const id of [written, early]) await writeFile(join(pool.dataPath(id), 'notes'), 'of a user');
+    for (const id of [empty, written, used]) expect(await pool.markPlain(id)).toMatchObject({ state: 'plain' });
     await pool.markUsed(used);
     const fill = (id: VolumeId) => pool.claimFence(id, { attempt: 1, generation: 1 });
-    for (const id of [written, used]) {
+    for (const id of [written, used, early]) {
       await expect(fill(id)).rejects.toMatchObject({ code: 'VolumeInUse' });
-      expect(pool.get(id)).toMatchObject({ state: 'plain', fence: 0 });
+      expect(pool.get(id)).toMatchObject({ state: id === early ? 'empty' : 'plain', fence: 0 });
     }
     expect(await readFile(join(pool.dataPath(written), 'notes'), 'utf8')).toBe('of a user');
     expect(await fill(empty)).toMatchObject({ state: 'populating', fence: 1 });
