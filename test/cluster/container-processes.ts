@@ -23,15 +23,28 @@ export async function killContainer(cluster: TestCluster, pod: ContainerOfPod): 
   await until(`${pod.container} is gone`, 10_000, () => identities.every((identity) => !isAlive(identity)));
 }
 
-/** Stops every process of that container of a pod; disposing lets them go on. */
-export async function freezeContainer(cluster: TestCluster, pod: ContainerOfPod): Promise<Disposable> {
+/**
+ * Stops every process of that container of a pod in the middle of its work: what it does next is decided already, and comes before it looks at any clock.
+ * Disposing lets them go on. It is tried until one is found at work, so give it some.
+ */
+export async function freezeAtWork(cluster: TestCluster, pod: ContainerOfPod): Promise<Disposable> {
   const identities = (await processesIn(cluster, pod)).flatMap((pid) => identityOf(pid) ?? []);
-  for (const { pid } of identities) process.kill(pid, 'SIGSTOP');
-  return {
-    [Symbol.dispose]() {
-      for (const identity of identities) if (isAlive(identity)) process.kill(identity.pid, 'SIGCONT');
-    },
+  const signal = (name: NodeJS.Signals) => {
+    for (const identity of identities) if (isAlive(identity)) process.kill(identity.pid, name);
   };
+  await until(`${pod.container} of ${pod.name} is at work`, 60_000, async () => {
+    signal('SIGSTOP');
+    const atWork = await Promise.all(identities.map(({ pid }) => isOutsideKernel(pid)));
+    if (atWork.includes(true)) return true;
+    signal('SIGCONT');
+    return false;
+  });
+  return { [Symbol.dispose]: () => signal('SIGCONT') };
+}
+
+/** Of a stopped process, whether its first thread was computing, not waiting in a system call; see proc(5), /proc/pid/syscall. */
+async function isOutsideKernel(pid: number): Promise<boolean> {
+  return (await readFile(`/proc/${pid}/syscall`, 'utf8')).startsWith('-1 ');
 }
 
 /** The most memory that the processes of that container have had resident, each at its own time. */

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ownRequests, processOf } from './audit-log.ts';
 import { releaseNamespace } from './chart.ts';
-import { freezeContainer } from './container-processes.ts';
+import { freezeAtWork } from './container-processes.ts';
 import { leaveNothing } from './data-volume-views.ts';
 import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
@@ -88,6 +88,11 @@ test('admission works again by itself where a new CA and new certificates take t
   await service.untilPhase(namespace, 'after-rotation', 'Succeeded');
 });
 
+const phasesIn = async (where: string) => {
+  const path = 'jsonpath={range .items[*]}{.status.phase}{"\\n"}{end}';
+  return (await kubectl.out(['get', 'datavolumes', '-n', where, '-o', path])).split('\n').filter((line) => line !== '');
+};
+
 const leader = async () => {
   const lease = await kubectl.get('lease', 'longshore-controller', ...here);
   // Safe: the shape of a Lease.
@@ -109,14 +114,19 @@ test('of two controllers one acts, and one that was stopped past its lease write
   const first = await leader();
   const firstAddress = await addressOf(first);
   const begun = new Date();
-  await service.create(dataVolumeOf({ namespace, name: 'by-the-first' }));
-  await service.untilPhase(namespace, 'by-the-first', 'Succeeded');
+  // So many that it is stopped in the middle: what it would write next is in its memory, and the answers it waits for come meanwhile.
+  const names = Array.from({ length: 40 }, (_, index) => `halfway-${index}`);
+  await service.create(...names.map((name) => dataVolumeOf({ namespace, name })));
+  await until('some are made and others are not', patienceMs, async () => {
+    const phases = await phasesIn(namespace);
+    return phases.includes('Succeeded') && phases.some((phase) => phase !== 'Succeeded');
+  });
   expect(await writersSince(begun)).toEqual(new Set([firstAddress]));
 
   let takenOver: Date;
   let second: string;
   {
-    using _frozen = await freezeContainer(service.cluster, {
+    using _frozen = await freezeAtWork(service.cluster, {
       ...{ namespace: releaseNamespace, name: first, container: 'controller' },
     });
     second = await until('another leads', patienceMs, async () => {
@@ -124,6 +134,9 @@ test('of two controllers one acts, and one that was stopped past its lease write
       return now === first ? undefined : now;
     });
     takenOver = new Date();
+    await until('the second has made what the first had begun', patienceMs, async () => {
+      return (await phasesIn(namespace)).every((phase) => phase === 'Succeeded');
+    });
     // The stopped one hears of these when it goes on, and takes them for its own to do.
     await service.create(
       dataVolumeOf({ namespace, name: 'by-the-second' }),
