@@ -51,9 +51,8 @@ export interface FoundDisk {
 /** Content in order: decompressed by native children, zeros and the footer of a VHD left out, digests made on the way. */
 export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<BroughtDisk> {
   const { target, signal, hooks, timer, probe } = transfer;
-  // The writer copies a piece before it wants the next; a pipe to a child does not.
-  const bytes = probe.compressions.length === 0 ? source.pieces() : source.stream();
-  const passing = digest.through(bytes, (done) => timer.advance({ bytesDone: done }));
+  // Whoever takes the pieces, the writer or the pipe to a child, has taken one before it asks for the next.
+  const passing = digest.through(source.pieces(), (done) => timer.advance({ bytesDone: done }));
   const found: FoundDisk = { format: probe.format, warnings: [] };
   const withoutTrailer = (lastSector: Buffer, totalBytes: number): number => {
     const { format, diskBytes } = diskEndOf(lastSector, totalBytes);

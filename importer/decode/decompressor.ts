@@ -1,6 +1,6 @@
 // Native decompressors as limited children: igzip, pigz or gzip; xz with all cores; zstd; lbzip2 or bzip2. Their speed is why no byte is decompressed in JavaScript.
 import { availableParallelism } from 'node:os';
-import type { Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Fault } from '../../domain/fault.ts';
 import type { FaultCode } from '../../domain/fault-catalogue.ts';
@@ -117,7 +117,7 @@ export async function decompressInto(
   if (failures.length > 0) throw explaining(failures);
 }
 
-/** Gives all of the source to the child. One that ends early breaks the pipe to it; why it ended is the fault then, unless the source failed first. */
+/** Gives all of the source, whose pieces may be overwritten once the next one is asked for, to the child. One that ends early breaks the pipe to it; why it ended is the fault then, unless the source failed first. */
 export async function feed(
   source: AsyncIterable<Buffer>,
   stdin: Writable,
@@ -125,13 +125,30 @@ export async function feed(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await pipeline(source, stdin, { signal });
+    await pipeline(source, oneByOne(stdin), { signal });
   } catch (error) {
     if (error instanceof Fault) throw error;
     await child.done;
     if (!isBrokenPipe(error)) throw error;
   }
   await child.done;
+}
+
+/** With a mark of 1 a pipeline asks for the next piece when the pipe has taken all of the one before: a child's stdin keeps what it has no room for. */
+function oneByOne(stdin: Writable): Writable {
+  return new Writable({
+    highWaterMark: 1,
+    write: (piece, _encoding, done) => {
+      stdin.write(piece, done);
+    },
+    final: (done) => {
+      stdin.end(done);
+    },
+    destroy: (error, done) => {
+      stdin.destroy();
+      done(error);
+    },
+  });
 }
 
 function isBrokenPipe(error: unknown): boolean {
