@@ -94,6 +94,15 @@ test('the size of a pax record goes before that of the header', async () => {
   expect(found).toMatchObject([{ name: 'b', bodyBytes: 600 }, { name: 'c' }]);
 });
 
+test.each([
+  ['ranges', ranges],
+  ['in order', (bytes: Buffer) => new TarStream(pieces(bytes, 512))],
+] as const)('an archive may end right behind its last body, as umoci writes it: %s', async (_name, input) => {
+  const bytes = tarArchive([{ name: 'a' }, { name: 'b', body: Buffer.alloc(700, 1) }], false);
+  expect(await entriesOf(input(bytes.subarray(0, 3 * 512 + 188)))).toMatchObject([{ name: 'a' }, { name: 'b' }]);
+  await expect(entriesOf(input(bytes.subarray(0, 3 * 512 + 187)))).rejects.toMatchObject({ code: 'CorruptImage' });
+});
+
 test('a size in binary is read', async () => {
   const size = `\x80${'\0'.repeat(8)}\x00\x02\x58`;
   const found = await entriesOf(ranges(tarArchive([{ name: 'a', body: Buffer.alloc(600), size }, { name: 'b' }])));

@@ -24,8 +24,8 @@ const mostEntries = 2_000_000;
 export class TarEntries {
   readonly #input: TarInput;
   readonly #globals = new Map<string, string>();
-  /** Where the next header lies. */
-  #next = 0;
+  /** Where the last body ends. The next header begins at the next block. */
+  #bodyEnd = 0;
   #entries = 0;
   #ended = false;
 
@@ -43,9 +43,12 @@ export class TarEntries {
     const told = new Map(this.#globals);
     let extensionBytes = 0;
     for (;;) {
-      await this.#input.skip(this.#next - this.#input.position);
+      await this.#input.skip(this.#bodyEnd - this.#input.position);
+      const paddingBytes = padded(this.#bodyEnd) - this.#bodyEnd;
+      const isCut = (await this.#input.take(paddingBytes)).byteLength < paddingBytes;
       const bytes = await this.#input.take(tarBlockBytes);
-      if (bytes.byteLength === 0 && this.#next > 0) return this.#end();
+      // umoci ends a layer right behind the last body.
+      if (isCut || (bytes.byteLength === 0 && this.#bodyEnd > 0)) return this.#end();
       if (bytes.byteLength < tarBlockBytes) throw damaged('a header that ends early');
       const block = readTarBlock(bytes);
       if (block.kind === 'end') return this.#end();
@@ -68,8 +71,8 @@ export class TarEntries {
 
   #entry(header: TarHeader): TarEntry {
     const bodyOffset = this.#input.position;
-    this.#next = bodyOffset + padded(header.bodyBytes);
-    if (!Number.isSafeInteger(this.#next)) throw damaged(`a file of ${header.bodyBytes} bytes`);
+    this.#bodyEnd = bodyOffset + header.bodyBytes;
+    if (!Number.isSafeInteger(padded(this.#bodyEnd))) throw damaged(`a file of ${header.bodyBytes} bytes`);
     this.#entries += 1;
     if (this.#entries > mostEntries) {
       throw new Fault('HostileImage', `the tar archive has more than ${mostEntries} entries`);
@@ -80,7 +83,7 @@ export class TarEntries {
   async #extend(told: Map<string, string>, extension: TarExtension, bodyBytes: number): Promise<void> {
     const body = await this.#input.take(bodyBytes);
     if (body.byteLength < bodyBytes) throw damaged('a header that ends early');
-    this.#next = this.#input.position + padded(bodyBytes) - bodyBytes;
+    this.#bodyEnd = this.#input.position;
     switch (extension) {
       case 'pax':
       case 'pax global': {
