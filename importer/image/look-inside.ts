@@ -37,17 +37,20 @@ export async function lookInside(
   for (const bytes of [headBytes, longHeadBytes, longestHeadBytes]) {
     const outer = await source.head(bytes);
     const complete = outer.byteLength < bytes || outer.byteLength === source.totalBytes;
-    const found = await unpack(outer, complete, surroundings);
+    const found = await unpack(outer, { complete, limitBytes: bytes }, surroundings);
     if ('format' in found) return found;
     if (bytes === longHeadBytes && !found.compressions.includes('bz2')) break;
   }
   throw new Fault('CorruptCompression', 'its beginning cannot be decompressed');
 }
 
-/** @returns only the compressions where the beginning is too short to see what is inside */
+/**
+ * @param limitBytes most that is unpacked of each compression: not the length of what is there, for a few bytes may hold very many
+ * @returns only the compressions where the beginning is too short to see what is inside
+ */
 async function unpack(
   outer: Buffer,
-  complete: boolean,
+  { complete, limitBytes }: { complete: boolean; limitBytes: number },
   surroundings: DecoderSurroundings,
 ): Promise<InsideContent | Pick<InsideContent, 'compressions'>> {
   const compressions: Compression[] = [];
@@ -64,6 +67,6 @@ async function unpack(
     }
     compressions.push(kind.compression);
     declaredBytes = kind.compression === 'zst' ? zstdContentBytes(inside.bytes) : undefined;
-    inside = await decompressedHead(kind.compression, inside.bytes, outer.byteLength, inside.whole, surroundings);
+    inside = await decompressedHead(kind.compression, inside.bytes, limitBytes, inside.whole, surroundings);
   }
 }
