@@ -63,6 +63,11 @@ describe('a claim that asks to be completed', () => {
     expect(complete({ ...requests('1Gi'), ...unknown, volumeMode: 'FromStorageProfile' })).toBe(
       `Spec is missing accessMode and volumeMode, ${profile}`,
     );
+    const classless = 'PVC spec is missing accessMode and no storageClass to choose profile';
+    expect(complete({ ...requests('1Gi'), storageClassName: '' })).toBe(classless);
+    expect(complete({ ...requests('1Gi'), storageClassName: 'gone' })).toBe(
+      `${classless}: there is no StorageClass gone`,
+    );
     expect(complete({})).toBe('PVC Spec is not valid - missing storage size');
     expect(complete(requests('1k'))).toBe('PVC Spec is not valid - storage size should be at least 1MiB');
   });

@@ -109,7 +109,8 @@ export function completeModes(
   const spec: ClaimSpec = mode === undefined ? rest : { ...rest, volumeMode: mode };
   if (storageClass !== undefined) return applyClass(spec, storageClass, context);
   if ((rest.accessModes ?? []).length > 0) return { spec: { ...spec, volumeMode: volumeModeOf(spec) } };
-  const missing = rest.storageClassName === undefined ? '' : `: there is no StorageClass ${rest.storageClassName}`;
+  // An empty name asks for no class at all.
+  const missing = (rest.storageClassName ?? '') === '' ? '' : `: there is no StorageClass ${rest.storageClassName}`;
   return notValid(`PVC spec is missing accessMode and no storageClass to choose profile${missing}`);
 }
 

@@ -9,7 +9,7 @@ export interface ImageReference {
   reference: string;
 }
 
-export const registryScheme = 'docker://';
+const registryScheme = 'docker://';
 
 const hubNames = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
 const defaultTag = 'latest';

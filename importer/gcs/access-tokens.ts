@@ -4,8 +4,9 @@ import { importPKCS8, SignJWT } from 'jose';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '../../domain/fault.ts';
+import { textOf } from '../http/http-answer.ts';
 import { faultOfAnswer } from '../http/http-faults.ts';
-import { type HttpTransport, textOf } from '../http/http-transport.ts';
+import type { HttpTransport } from '../http/http-transport.ts';
 
 const scope = 'https://www.googleapis.com/auth/devstorage.read_only';
 const grantType = 'urn:ietf:params:oauth:grant-type:jwt-bearer';

@@ -3,8 +3,9 @@
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
 import type { ContentServer } from '../http/content-server.ts';
+import type { HttpAnswer } from '../http/http-answer.ts';
 import { placeOf } from '../http/http-faults.ts';
-import { type HttpAnswer, HttpTransport, type TransportSettings } from '../http/http-transport.ts';
+import { HttpTransport, type TransportSettings } from '../http/http-transport.ts';
 import { AccessTokens } from './access-tokens.ts';
 import { gcsObjectUrl } from './gcs-place.ts';
 

@@ -2,8 +2,8 @@
 // that stalls: it would hold the place of an import for days.
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
+import type { HttpAnswer } from './http-answer.ts';
 import { faultOfHttpError, placeOf } from './http-faults.ts';
-import type { HttpAnswer } from './http-transport.ts';
 
 export interface Pace {
   limits: Pick<Config, 'idleTimeoutMs'>;

@@ -1,5 +1,5 @@
 // Reads what an answer says about the content: its length, the range it holds, and what tells one version of it from the next (RFC 9110).
-import type { HttpAnswer } from './http-transport.ts';
+import type { HttpAnswer } from './http-answer.ts';
 
 /** Tells one version of the content from another. */
 export interface Validator {

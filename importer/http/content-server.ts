@@ -1,5 +1,5 @@
 // What is asked of a server over HTTP, whatever it takes to be let in; each kind of source with rights of its own gives this.
-import type { HttpAnswer } from './http-transport.ts';
+import type { HttpAnswer } from './http-answer.ts';
 
 /** One content on a server, whatever it takes to be let in. A status is an answer, not an error. */
 export interface ContentServer {

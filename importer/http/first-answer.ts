@@ -3,8 +3,8 @@ import { Fault } from '../../domain/fault.ts';
 import { firstRequestBytes } from '../image-source.ts';
 import { contentRangeOf, ifRangeOf, totalOfUnsatisfied, validatorOf } from './answer-headers.ts';
 import type { ContentServer } from './content-server.ts';
+import type { HttpAnswer } from './http-answer.ts';
 import { faultOfAnswer, placeOf } from './http-faults.ts';
-import type { HttpAnswer } from './http-transport.ts';
 
 /**
  * Asks for the first bytes. An answer of a range that cannot be relied on is asked again without one.

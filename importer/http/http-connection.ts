@@ -2,8 +2,9 @@
 // user named and to no other.
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
+import { type HttpAnswer, textOf } from './http-answer.ts';
 import { isPassingFault, placeOf } from './http-faults.ts';
-import { type HttpAnswer, HttpTransport, type TransportSettings, textOf } from './http-transport.ts';
+import { HttpTransport, type TransportSettings } from './http-transport.ts';
 import { basicOf, type HttpUser, userOf } from './http-user.ts';
 
 /** Where to read, and with what right. */

@@ -2,7 +2,7 @@
 import { errors } from 'undici';
 import { Fault, toFault } from '../../domain/fault.ts';
 import type { FaultCode } from '../../domain/fault-catalogue.ts';
-import type { HttpAnswer } from './http-transport.ts';
+import type { HttpAnswer } from './http-answer.ts';
 
 const byCode: Readonly<Record<string, FaultCode>> = {
   ENOTFOUND: 'SourceNameUnknown',
@@ -65,7 +65,7 @@ function pauseOf({ headers }: Pick<HttpAnswer, 'headers'>): number | undefined {
 }
 
 /** Of a status that is neither 200 nor 206. */
-export function codeOfStatus(status: number): FaultCode {
+function codeOfStatus(status: number): FaultCode {
   if (status === 401) return 'SourceUnauthorized';
   if (status === 403) return 'SourceForbidden';
   if (status === 404 || status === 410) return 'SourceNotFound';

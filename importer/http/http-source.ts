@@ -10,8 +10,8 @@ import { chunksOf, type Pace } from './answer-chunks.ts';
 import { agree, contentLengthOf, contentRangeOf, ifRangeOf, type Validator, validatorOf } from './answer-headers.ts';
 import type { ContentPlace, ContentServer } from './content-server.ts';
 import { accept, firstAnswer } from './first-answer.ts';
+import type { HttpAnswer } from './http-answer.ts';
 import { faultOfAnswer, faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
-import type { HttpAnswer } from './http-transport.ts';
 
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;

@@ -1,10 +1,11 @@
 // How the requests of one attempt travel: by which proxy, with whose certificates, to which addresses, in what time. A request goes as it is given: nothing
 // is added that a user may read with, and no redirect is followed; who sends it decides about both. Nothing is shared between attempts.
-import { type Dispatcher, request } from 'undici';
+import { request } from 'undici';
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
 import { AddressGuard } from './address-guard.ts';
 import { Dispatchers, type ProxyAddress, type Trust } from './dispatchers.ts';
+import type { HttpAnswer } from './http-answer.ts';
 import { faultOfHttpError } from './http-faults.ts';
 import { basicOf, userOf } from './http-user.ts';
 import type { Surroundings } from './plain-connection.ts';
@@ -14,21 +15,6 @@ import { chooseProxy, type ProxySettings } from './proxy-choice.ts';
 /** Whom to trust, and which way to go. */
 export interface TransportSettings extends Trust {
   proxy?: ProxySettings;
-}
-
-/** Not to be read to its end unless it is the content. A piece may be overwritten once the next one is asked for. */
-export interface AnswerBody extends AsyncIterable<Buffer> {
-  /** As that of PlainBody. */
-  landIn?(memory: Buffer): AsyncIterable<Buffer> | undefined;
-  destroy(): void;
-}
-
-export interface HttpAnswer {
-  status: number;
-  headers: Dispatcher.ResponseData['headers'];
-  body: AnswerBody;
-  /** The URL that answered, after redirects. */
-  url: string;
 }
 
 /** Bytes of a body that wait in memory for us. */
@@ -106,20 +92,4 @@ export class HttpTransport {
     const token = basicOf(userOf(parsed));
     return { url: parsed, ...(token === undefined ? {} : { token }) };
   }
-}
-
-/** The text of an answer that is no content: its first 64 KiB. Never fails: what cannot be read says nothing. */
-export async function textOf(answer: HttpAnswer): Promise<string> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const piece of answer.body) {
-      pieces.push(Buffer.from(piece));
-      bytes += piece.byteLength;
-      if (bytes > 65_536) break;
-    }
-  } catch {
-    answer.body.destroy();
-  }
-  return Buffer.concat(pieces).toString('utf8', 0, 65_536);
 }

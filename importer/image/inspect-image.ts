@@ -22,7 +22,7 @@ export function readImageHead(format: RandomAccessFormat, head: Buffer, fileByte
     case 'qcow2':
       return parseQcow2Header(head.subarray(0, qcow2HeadBytes), fileBytes);
     case 'vmdk':
-      return parseVmdkHeader(head);
+      return parseVmdkHeader(head, fileBytes);
     case 'vdi':
       return parseVdiHeader(head);
     case 'vpc':

@@ -4,7 +4,7 @@ import { judgeOf, sectorBytes } from './inspection.ts';
 const { hostile, unsupported } = judgeOf('vmdk');
 
 /** From the second sector on; qemu-img looks at as much, whatever length the header tells. */
-const descriptorSectors = 20;
+export const vmdkDescriptorEnd = 21 * sectorBytes;
 const ownTypes = ['monolithicSparse', 'streamOptimized'];
 const noParent = 'ffffffff';
 
@@ -13,7 +13,7 @@ const noParent = 'ffffffff';
  * @throws Fault HostileImage for a parent, for several extents, and for one that lies elsewhere; UnsupportedFormat for another type
  */
 export function checkVmdkDescriptor(head: Buffer): void {
-  const looked = head.toString('latin1', sectorBytes, (1 + descriptorSectors) * sectorBytes);
+  const looked = head.toString('latin1', sectorBytes, vmdkDescriptorEnd);
   // Also behind the end of the text: who reads on finds it there.
   if (/parentFileNameHint/i.test(looked)) throw hostile('it names a parent image');
   const [text = ''] = looked.split('\0', 1);

@@ -11,7 +11,7 @@ import {
   type ShownFile,
   sectorBytes,
 } from './inspection.ts';
-import { checkVmdkDescriptor } from './vmdk-descriptor.ts';
+import { checkVmdkDescriptor, vmdkDescriptorEnd } from './vmdk-descriptor.ts';
 import { checkGrainTables } from './vmdk-tables.ts';
 
 export interface VmdkHeader {
@@ -44,16 +44,18 @@ const mostOffset = 2 ** 52;
 const descriptorLookBytes = 1_048_576;
 
 /**
- * @param head the first 64 KiB, or all where there is less
+ * @param head the first 64 KiB, or all where there is less; of a file whose length nobody knows yet it may be too short for the description
+ * @param fileBytes length of the image, where it is known
  * @throws Fault HostileImage (other files, absurd numbers), UnsupportedFormat (version, compression), CorruptImage
  */
-export function parseVmdkHeader(head: Buffer): VmdkHeader {
+export function parseVmdkHeader(head: Buffer, fileBytes: number | undefined): VmdkHeader {
   const header = parseHeaderSector(head);
   // The descriptor stands where qemu-img looks for it, which is not where the header says.
   const descriptorSector = safe(head.readBigUInt64LE(28), mostOffset, 'place of the descriptor');
   if (descriptorSector === 0) throw hostile('it is one part of an image that has other files');
   if (descriptorSector !== 1) throw hostile(`a descriptor in sector ${descriptorSector}`);
-  checkVmdkDescriptor(head);
+  if (head.byteLength >= vmdkDescriptorEnd) checkVmdkDescriptor(head);
+  else if (fileBytes !== undefined) throw corrupt('its description is cut');
   return header;
 }
 
@@ -102,7 +104,7 @@ function offsetOf(sector: bigint, name: string): number {
 
 /** @throws Fault as above, CorruptImage naming what lies beyond the end */
 export async function inspectVmdk(file: ImageFile): Promise<InspectedImage> {
-  const header = parseVmdkHeader(await file.readAt(0, 65_536));
+  const header = parseVmdkHeader(await file.readAt(0, 65_536), file.fileBytes);
   const footer = header.directoryOffset === undefined ? await readFooter(file, header) : undefined;
   const { directoryOffset = 0, copyOffset, ...rest } = footer?.header ?? header;
   const { virtualSizeBytes, grainBytes, entriesPerTable, overheadBytes, compressed } = rest;

@@ -1,7 +1,7 @@
 // The body of a small answer, read whole within a limit.
 import { Fault } from '../../domain/fault.ts';
+import type { HttpAnswer } from '../http/http-answer.ts';
 import { faultOfHttpError, placeOf } from '../http/http-faults.ts';
-import type { HttpAnswer } from '../http/http-transport.ts';
 
 /** @throws Fault NotAContainerDisk for a longer one, and those of a connection */
 export async function readWhole({ body, url }: HttpAnswer, mostBytes: number, signal: AbortSignal): Promise<Buffer> {

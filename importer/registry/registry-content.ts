@@ -2,9 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
 import type { ContentServer } from '../http/content-server.ts';
+import type { HttpAnswer } from '../http/http-answer.ts';
 import { HttpConnection, type HttpLocation } from '../http/http-connection.ts';
 import { faultOfAnswer } from '../http/http-faults.ts';
-import type { HttpAnswer } from '../http/http-transport.ts';
 import type { LoginPlace, RegistryLogin } from './registry-login.ts';
 
 /** A longer wait is left to the next attempt. */

@@ -3,9 +3,10 @@
 import { Fault } from '../../domain/fault.ts';
 import { type ImageReference, isImageDigest, parseImageReference } from '../../domain/image-reference.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
+import { type HttpAnswer, textOf } from '../http/http-answer.ts';
 import { faultOfAnswer } from '../http/http-faults.ts';
 import { HttpSource } from '../http/http-source.ts';
-import { type HttpAnswer, type TransportSettings, textOf } from '../http/http-transport.ts';
+import type { TransportSettings } from '../http/http-transport.ts';
 import type { HttpUser } from '../http/http-user.ts';
 import { assertDigest } from './image-digest.ts';
 import { type Blob, type ImageStore, mostDocumentBytes, type StoredManifest } from './image-store.ts';

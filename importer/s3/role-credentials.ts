@@ -13,6 +13,9 @@ interface RoleKeys {
   expiration?: Date;
 }
 
+/** Keys are not used any more when they end this soon. */
+const reserveMs = 300_000;
+
 /**
  * @param way whose trust is the system's: what a user trusts is not asked about the operator's role
  * @returns a provider for the SDK, which throws Fault SourceUnauthorized or those of the way to the token service
@@ -22,30 +25,34 @@ export function roleCredentials(
   config: Config,
   signal: AbortSignal,
 ): () => Promise<RoleKeys> {
-  const { region, ...rest } = way;
+  let kept: RoleKeys | undefined;
   return async () => {
-    const transport = new HttpTransport({ certificates: [], insecureSkipVerify: false, ...rest }, config, signal);
-    try {
-      const assume = fromTokenFile({
-        webIdentityTokenFile: config.s3TokenFile,
-        roleArn: config.s3RoleArn,
-        roleSessionName: 'longshore',
-        clientConfig: {
-          region,
-          maxAttempts: 1,
-          requestHandler: new SdkTransport(transport),
-          ...(config.s3StsEndpoint === '' ? {} : { endpoint: config.s3StsEndpoint }),
-        },
-      });
-      return await assume();
-    } catch (error) {
-      if (error instanceof Fault) throw error;
-      const name = error instanceof Error ? error.name : 'failed';
-      throw new Fault('SourceUnauthorized', `the role ${config.s3RoleArn} could not be taken: ${name}`, {
-        cause: error,
-      });
-    } finally {
-      await transport.close();
+    if (kept === undefined || (kept.expiration?.getTime() ?? 0) < Date.now() + reserveMs) {
+      kept = await assumeRole(way, config, signal);
     }
+    return kept;
   };
+}
+
+async function assumeRole(
+  { region, ...way }: Pick<TransportSettings, 'proxy'> & { region: string },
+  config: Config,
+  signal: AbortSignal,
+): Promise<RoleKeys> {
+  const transport = new HttpTransport({ certificates: [], insecureSkipVerify: false, ...way }, config, signal);
+  const endpoint = config.s3StsEndpoint === '' ? {} : { endpoint: config.s3StsEndpoint };
+  try {
+    return await fromTokenFile({
+      webIdentityTokenFile: config.s3TokenFile,
+      roleArn: config.s3RoleArn,
+      roleSessionName: 'longshore',
+      clientConfig: { region, maxAttempts: 1, requestHandler: new SdkTransport(transport), ...endpoint },
+    })();
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    const name = error instanceof Error ? error.name : 'failed';
+    throw new Fault('SourceUnauthorized', `the role ${config.s3RoleArn} could not be taken: ${name}`, { cause: error });
+  } finally {
+    await transport.close();
+  }
 }

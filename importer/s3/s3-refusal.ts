@@ -92,6 +92,6 @@ function skewWords(): string {
 }
 
 /** Such as `s3://bucket/key at https://server`. */
-export function placeText({ bucket, key, endpoint }: S3Place): string {
+function placeText({ bucket, key, endpoint }: S3Place): string {
   return `s3://${bucket}/${key} at ${endpoint.origin}`;
 }

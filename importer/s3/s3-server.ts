@@ -4,7 +4,8 @@ import { GetObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client
 import { Fault } from '../../domain/fault.ts';
 import type { Config } from '../../runtime/config.ts';
 import type { ContentServer } from '../http/content-server.ts';
-import { type HttpAnswer, HttpTransport, type TransportSettings } from '../http/http-transport.ts';
+import type { HttpAnswer } from '../http/http-answer.ts';
+import { HttpTransport, type TransportSettings } from '../http/http-transport.ts';
 import { roleCredentials } from './role-credentials.ts';
 import { inRegion, parseS3Url, type S3Place } from './s3-place.ts';
 import { faultOfRefusal, refusalOf, type S3Refusal, type S3Right } from './s3-refusal.ts';
@@ -40,21 +41,22 @@ const fixedSettings = {
 
 export class S3Server implements ContentServer {
   readonly #location: S3Location;
-  readonly #config: Config;
   readonly #transport: HttpTransport;
   readonly #signal: AbortSignal;
   readonly #right: S3Right;
+  readonly #role: ReturnType<typeof roleCredentials>;
   #place: S3Place;
   #client: S3Client;
 
   /** @throws Fault SourceRefused for a URL that names no object */
   constructor(location: S3Location, config: Config, signal: AbortSignal) {
     this.#location = location;
-    this.#config = config;
     this.#signal = signal;
     this.#place = parseS3Url(location.url, { region: location.region, endpoint: config.s3Endpoint });
     this.#right = rightTo(this.#place, location, config);
     this.#transport = new HttpTransport(location, config, signal);
+    const way = location.proxy === undefined ? {} : { proxy: location.proxy };
+    this.#role = roleCredentials({ region: this.#place.region, ...way }, config, signal);
     this.#client = this.#makeClient();
   }
 
@@ -134,18 +136,14 @@ export class S3Server implements ContentServer {
       region,
       forcePathStyle: pathStyle,
       requestHandler: new SdkTransport(this.#transport),
-      ...this.#signing(region),
+      ...this.#signing(),
     });
   }
 
-  #signing(region: string): Partial<Pick<S3ClientConfig, 'credentials' | 'signer'>> {
-    const { credentials, proxy } = this.#location;
+  #signing(): Partial<Pick<S3ClientConfig, 'credentials' | 'signer'>> {
+    const { credentials } = this.#location;
     if (credentials !== undefined) return { credentials };
-    if (this.#right === 'role') {
-      return {
-        credentials: roleCredentials({ region, ...(proxy === undefined ? {} : { proxy }) }, this.#config, this.#signal),
-      };
-    }
+    if (this.#right === 'role') return { credentials: this.#role };
     return { credentials: { accessKeyId: '', secretAccessKey: '' }, signer: { sign: async (request) => request } };
   }
 }

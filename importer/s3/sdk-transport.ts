@@ -1,7 +1,8 @@
 // The way of the AWS SDK to the network: its requests go through our transport, with its proxy, its trust and its guard. Content stays out of the SDK:
 // of an answer with content it sees status and headers only, and the body is handed to who asked.
 import { Readable } from 'node:stream';
-import { type HttpAnswer, type HttpTransport, textOf } from '../http/http-transport.ts';
+import { type HttpAnswer, textOf } from '../http/http-answer.ts';
+import type { HttpTransport } from '../http/http-transport.ts';
 
 /** One request and the content that came of it. It passes through the SDK with the options of the call. */
 export interface Exchange {
