@@ -4,6 +4,7 @@
 # Promises: quick where nothing is missing; leaves no service of Debian running or enabled; ends with one sentence.
 #   --build   compile when the sources are newer than dist/
 #   --demo    also what scripts/demo.ts needs
+#   --test    also the servers that the tests of sources import from
 #   --bench   also what bench/bench.ts needs
 #   --cluster also what the test cluster in test/cluster needs, except Go
 #   --image   also what test/image needs to look at the container image; to build it takes nothing further
@@ -20,15 +21,16 @@ say() {
   echo "setup: $*" >&2
 }
 
-want_build='' want_demo='' want_bench='' want_cluster='' want_image=''
+want_build='' want_demo='' want_test='' want_bench='' want_cluster='' want_image=''
 for option in "$@"; do
   case $option in
     --build) want_build=1 ;;
     --demo) want_demo=1 ;;
+    --test) want_test=1 ;;
     --bench) want_bench=1 ;;
     --cluster) want_cluster=1 ;;
     --image) want_image=1 ;;
-    *) fail "unknown option $option; known are --build, --demo, --bench, --cluster and --image." ;;
+    *) fail "unknown option $option; known are --build, --demo, --test, --bench, --cluster and --image." ;;
   esac
 done
 
@@ -70,11 +72,24 @@ note_missing_packages() {
     need python3 python3
   fi
   [ -z "$want_demo" ] || need grub-rescue-pc /usr/lib/grub-rescue/grub-rescue-cdrom.iso
+  [ -z "$want_test" ] || note_missing_servers
   [ -z "$want_bench" ] || need nginx-light nginx
   [ -z "$want_bench" ] || need openssl openssl
   [ -z "$want_cluster" ] || note_missing_packages_of_a_node
   [ -z "$want_image" ] || need skopeo skopeo
   [ -z "$want_image" ] || need binutils readelf
+}
+
+# A container registry with what pushes to it, and an S3 server that checks signatures.
+note_missing_servers() {
+  need docker-registry docker-registry
+  need skopeo skopeo
+  need umoci umoci
+  need swift-proxy swift-proxy-server
+  need swift-account swift-account-server
+  need swift-container swift-container-server
+  need swift-object swift-object-server
+  need memcached memcached
 }
 
 # What a Kubernetes node stands on; a cluster that KUBECONFIG names has its own.
@@ -153,6 +168,9 @@ install_missing_packages() {
   allow_services
   trap - EXIT INT TERM
   case "$missing " in *' redis-server '*) keep_service_off redis-server ;; esac
+  for service in docker-registry memcached swift-proxy swift-account swift-container swift-object; do
+    case "$missing " in *" $service "*) keep_service_off "$service" ;; esac
+  done
   case "$missing " in *' nginx-light '*) keep_service_off nginx ;; esac
   case "$missing " in *' containerd '*) keep_service_off containerd ;; esac
 }

@@ -9,7 +9,9 @@ import { annotations } from '../../domain/annotations.ts';
 import type { DataImportCron } from '../../domain/custom-resources/data-import-cron.ts';
 import type { DataSource } from '../../domain/custom-resources/data-source.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
+import { packed, TestRegistry } from '../registry/test-registry.ts';
 import { Service, until } from '../service-fixture.ts';
+import { tarArchive } from '../tar-archive.ts';
 import { ServiceUser } from './service-user.ts';
 
 const mib = 1_048_576;
@@ -140,5 +142,35 @@ describe('a DataImportCron', () => {
       return left.every((object) => object === undefined);
     });
     expect(readFileSync(user.diskOf(await user.volume('late'))).equals(second)).toBe(true);
+  });
+});
+
+describe('a DataImportCron of a registry', () => {
+  const [first, second] = [randomBytes(2 * mib), randomBytes(2 * mib)];
+  let registry: TestRegistry;
+  const push = (content: Buffer) =>
+    registry.image('latest', { layers: [packed(tarArchive([{ name: 'disk/disk.img', body: content }]))] }).digest;
+
+  beforeAll(async () => {
+    registry = await TestRegistry.start();
+    const config = '/apis/cdi.kubevirt.io/v1beta1/cdiconfigs/config';
+    const { status } = await service.call('PATCH', config, { spec: { insecureRegistries: [registry.host] } });
+    expect(status).toBe(200);
+  });
+
+  afterAll(() => registry.stop());
+
+  test('imports what the tag names, by its digest, and what it names later', async () => {
+    const digest = push(first);
+    const template = { spec: { source: { registry: { url: registry.url(':latest') } }, storage } };
+    const spec = { template, schedule: '0 0 1 1 *', managedDataSource: 'fedora' };
+    await make('dataimportcrons', 'DataImportCron', 'fedora-cron', spec);
+    const name = await newestHolds(first);
+    expect(name).toBe(`fedora-${digest.slice('sha256:'.length).slice(0, 12)}`);
+    const { spec: pinned } = await user.volume(name);
+    expect(pinned.source?.registry?.url).toBe(registry.url(`@${digest}`));
+    const newer = push(second);
+    await lookNow();
+    expect(await newestHolds(second)).toBe(`fedora-${newer.slice('sha256:'.length).slice(0, 12)}`);
   });
 });

@@ -1,11 +1,6 @@
 // Qcow2 images that lie, made in code: each is a good small image with one thing wrong. None of them may reach qemu-img.
 import type { FaultCode } from '../../domain/fault-catalogue.ts';
-
-export interface HostileImage {
-  name: string;
-  bytes: Buffer;
-  code: FaultCode;
-}
+import type { HostileImage } from './spoiled-image.ts';
 
 const clusterBytes = 65_536;
 export const goodVirtualBytes = 1_048_576;

@@ -29,7 +29,7 @@ test('where nothing is missing it changes nothing and says one sentence', async 
 test('an unknown option is refused with the known ones', async () => {
   await expect(run('sh', ['scripts/setup.sh', '--fly'])).rejects.toMatchObject({
     code: 1,
-    stderr: 'setup: unknown option --fly; known are --build, --demo, --bench, --cluster and --image.\n',
+    stderr: 'setup: unknown option --fly; known are --build, --demo, --test, --bench, --cluster and --image.\n',
   });
 });
 
