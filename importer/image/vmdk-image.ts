@@ -12,19 +12,15 @@ import {
   sectorBytes,
 } from './inspection.ts';
 import { checkVmdkDescriptor, vmdkDescriptorEnd } from './vmdk-descriptor.ts';
-import { checkGrainTables } from './vmdk-tables.ts';
+import { checkGrainTables, type GrainLayout } from './vmdk-tables.ts';
 
-export interface VmdkHeader {
-  virtualSizeBytes: number;
-  grainBytes: number;
-  entriesPerTable: number;
+export interface VmdkHeader extends GrainLayout {
   /** Of the grain directory: undefined where only the footer at the end of the file tells. */
   directoryOffset: number | undefined;
   /** Of the directory's copy; 0: there is none. */
   copyOffset: number;
   /** Where grains may begin. */
   overheadBytes: number;
-  compressed: boolean;
 }
 
 const { hostile, corrupt, unsupported, safe } = judgeOf('vmdk');

@@ -1,9 +1,13 @@
 // Looks through the grain tables of a VMDK before qemu-img does, as far as they are small and near each other: each grain must lie in the file, so that
 // an image that was cut is refused and not filled up with zeros. What is left out is checked by the NBD view. Pure but for `readAt`.
 import { type ImageFile, judgeOf, mostTableBytes, readWhole, sectorBytes } from './inspection.ts';
-import type { VmdkHeader } from './vmdk-image.ts';
 
-type Layout = Pick<VmdkHeader, 'virtualSizeBytes' | 'grainBytes' | 'entriesPerTable' | 'compressed'>;
+export interface GrainLayout {
+  virtualSizeBytes: number;
+  grainBytes: number;
+  entriesPerTable: number;
+  compressed: boolean;
+}
 
 const { corrupt } = judgeOf('vmdk');
 
@@ -23,7 +27,7 @@ interface Table {
 }
 
 /** @throws Fault CorruptImage naming what lies beyond the end */
-export async function checkGrainTables(directory: Buffer, layout: Layout, file: ImageFile): Promise<void> {
+export async function checkGrainTables(directory: Buffer, layout: GrainLayout, file: ImageFile): Promise<void> {
   const tables = tablesOf(directory, layout, file);
   // The last ones where not all may be read: an image is cut at its end.
   const runs = runsOf(tables, layout.entriesPerTable * 4).slice(-mostReads);
@@ -35,7 +39,7 @@ export async function checkGrainTables(directory: Buffer, layout: Layout, file: 
   if (layout.compressed && lastGrain > 0) await checkPackedGrain(lastGrain, file);
 }
 
-function tablesOf(directory: Buffer, { entriesPerTable }: Layout, { fileBytes }: ImageFile): Table[] {
+function tablesOf(directory: Buffer, { entriesPerTable }: GrainLayout, { fileBytes }: ImageFile): Table[] {
   const tables: Table[] = [];
   for (let index = 0; index * 4 < directory.byteLength; index += 1) {
     const offset = directory.readUInt32LE(index * 4) * sectorBytes;
@@ -62,7 +66,7 @@ function runsOf(tables: readonly Table[], tableBytes: number): Table[][] {
 }
 
 /** @returns where the last of their grains begins */
-async function checkRun(run: readonly Table[], layout: Layout, file: ImageFile): Promise<number> {
+async function checkRun(run: readonly Table[], layout: GrainLayout, file: ImageFile): Promise<number> {
   const start = run[0]?.offset ?? 0;
   const tableBytes = layout.entriesPerTable * 4;
   const bytes = await readWhole(file, start, (run.at(-1)?.offset ?? start) + tableBytes - start, 'vmdk: a grain table');
@@ -73,7 +77,7 @@ async function checkRun(run: readonly Table[], layout: Layout, file: ImageFile):
   );
 }
 
-function checkTable(table: Buffer, index: number, layout: Layout, { fileBytes }: ImageFile): number {
+function checkTable(table: Buffer, index: number, layout: GrainLayout, { fileBytes }: ImageFile): number {
   const { virtualSizeBytes, grainBytes, entriesPerTable, compressed } = layout;
   let lastGrain = 0;
   for (let entry = 0; entry < entriesPerTable; entry += 1) {
