@@ -11,7 +11,7 @@ export interface ImageSource extends ByteStream {
   readonly validator: string | undefined;
   /** What tells this version from the next, where that is more than the validator; for a registry the digest of the manifest that the reference names. */
   readonly version?: SourceVersion;
-  /** True once every byte that passed was proved by a digest that the source itself has, without a checksum being asked. */
+  /** Of a source that has a digest of its own: true once every byte has passed and was proved by it, without a checksum being asked. */
   readonly isProven?: boolean;
   /** For the claim: what the environment of a container image says. */
   readonly labels?: Readonly<Record<string, string>>;

@@ -6,7 +6,7 @@ import type { Staging } from '../volumes/staging.ts';
 import { type ImageProbe, probeImage } from './image/probe-image.ts';
 import type { ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
-import { type ImportPlan, planImport, reportOfFound } from './plan.ts';
+import { type ImportPlan, planImport, reportOfFound, type SourceAbilities } from './plan.ts';
 import { probeStagedFile } from './probe-staged-file.ts';
 import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
 import { SourceDigest } from './source-digest.ts';
@@ -108,8 +108,9 @@ function labelsOf({ labels = {} }: ImageSource): Pick<TransferReport, 'labels'> 
   return Object.keys(labels).length === 0 ? {} : { labels: { ...labels } };
 }
 
-function abilitiesOf(source: ImageSource): { totalBytes: number | undefined; provenRanges: boolean } {
-  return { totalBytes: source.totalBytes, provenRanges: source.ranges !== undefined && source.validator !== undefined };
+/** Ranges prove nothing of content whose digest the source tells: that is proved only by all of it, in order. */
+function abilitiesOf({ totalBytes, ranges, validator, isProven }: ImageSource): SourceAbilities {
+  return { totalBytes, provenRanges: ranges !== undefined && validator !== undefined && isProven === undefined };
 }
 
 function bringBytes(

@@ -138,7 +138,7 @@ describe('a container disk', () => {
     ['raw:plain', 'raw', 'stream'],
     ['raw:zstd', 'raw', 'stream'],
     ['qcow2', 'qcow2', 'staged'],
-    ['qcow2:plain', 'qcow2', 'nbd'],
+    ['qcow2:plain', 'qcow2', 'staged'],
     ['qcow2:zstd', 'qcow2', 'staged'],
     ['packed', 'raw.xz', 'stream'],
     ['over', 'qcow2', 'staged'],
