@@ -297,11 +297,11 @@ describe('is refused, with nothing left', () => {
     });
   });
 
-  test.each([
+  test.each<[string, () => Buffer, () => number]>([
     ['packed', () => layer(diskFile), () => 4],
     ['plain', () => tarArchive([diskFile]), () => 512 + mib - 1],
     ['plain one with a qcow2 as', () => tarArchive([{ name: 'disk/d', body: qcow2 }]), () => 512 + qcow2.length - 1],
-  ] as const)('a %s layer with one other byte, which only the digest tells', async (_what, make, changedAt) => {
+  ])('a %s layer with one other byte, which only the digest tells', async (_what, make, changedAt) => {
     const bytes = make();
     registry.image('changed', { layers: [bytes] });
     const other = Buffer.from(bytes);
