@@ -49,9 +49,14 @@ function http(more: Partial<HttpContent> = {}): ClaimContent {
 function inputs(more: Partial<InputsContext> = {}) {
   return attemptInputs({
     ...{ reader: store, claim: claimOf(), content: http(), state: firstAttempt('import'), sizeBytes: 1_048_576 },
-    ...{ cdiConfig: undefined, cloneSource: undefined },
+    ...{ cdiConfig: undefined, serviceNamespace: 'longshore', cloneSource: undefined },
     ...more,
   });
+}
+
+function behind(importProxy: CdiConfig['spec']['importProxy']): CdiConfig {
+  const named = { apiVersion: 'cdi.kubevirt.io/v1beta1' as const, kind: 'CDIConfig' as const };
+  return { ...named, metadata: { name: 'config' }, spec: importProxy === undefined ? {} : { importProxy } };
 }
 
 async function refusal(more: Partial<InputsContext>): Promise<Pick<Fault, 'code' | 'detail'>> {
@@ -105,13 +110,20 @@ describe('inputs', () => {
 
   test('hold the proxy that is in force, which the status of CDIConfig tells before its spec', async () => {
     const cdiConfig: CdiConfig = {
-      ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'CDIConfig', metadata: { name: 'config' } },
-      spec: { importProxy: { HTTPProxy: 'http://old' } },
+      ...behind({ HTTPProxy: 'http://old' }),
       status: { importProxy: { HTTPProxy: 'http://proxy', HTTPSProxy: '', noProxy: '.local' } },
     };
     expect(await inputs({ cdiConfig })).toMatchObject({ source: { proxy: { http: 'http://proxy', no: '.local' } } });
     const { status: _, ...unset } = cdiConfig;
     expect(await inputs({ cdiConfig: unset })).toMatchObject({ source: { proxy: { http: 'http://old' } } });
+  });
+
+  test('trust the CAs of the proxy beside those of the source, and leave a proxy that is not named to the worker', async () => {
+    const cdiConfig = behind({ noProxy: '.local', trustedCAProxy: 'cas' });
+    const source = await inputs({ cdiConfig, serviceNamespace: 'ns', content: http({ certConfigMap: 'cas' }) });
+    expect(source).toMatchObject({ source: { certificates: [pem, pem, pem, pem] } });
+    expect(source).not.toHaveProperty('source.proxy');
+    expect(await refusal({ cdiConfig })).toMatchObject({ code: 'SecretMissing', detail: 'config map longshore/cas' });
   });
 
   test('of a blank, a clone and a conversion', async () => {
@@ -161,7 +173,13 @@ test('what is missing is told by the first name that is not there', async () => 
   const url = 'https://host/disk';
   const content = httpOf(url, { secretRef: 'login', secretExtraHeaders: ['headers', 'later'], certConfigMap: 'cas' });
   expect(namesOf(content)).toEqual({ secrets: ['login', 'headers', 'later'], configMaps: ['cas'] });
-  expect((await missingOf(store, 'ns', content))?.detail).toBe('secret ns/later');
-  expect(await missingOf(store, 'ns', httpOf(url, { secretRef: 'login', certConfigMap: 'cas' }))).toBeUndefined();
-  expect((await missingOf(store, 'other', httpOf(url, { certConfigMap: 'cas' })))?.detail).toBe('config map other/cas');
+  const at = (namespace: string, cdiConfig?: CdiConfig) => ({
+    ...{ reader: store, namespace, cdiConfig, serviceNamespace: 'longshore' },
+  });
+  const there = httpOf(url, { secretRef: 'login', certConfigMap: 'cas' });
+  expect((await missingOf(content, at('ns')))?.detail).toBe('secret ns/later');
+  expect(await missingOf(there, at('ns'))).toBeUndefined();
+  expect((await missingOf(httpOf(url, { certConfigMap: 'cas' }), at('other')))?.detail).toBe('config map other/cas');
+  const cdiConfig = behind({ trustedCAProxy: 'proxy-cas' });
+  expect((await missingOf(there, at('ns', cdiConfig)))?.detail).toBe('config map longshore/proxy-cas');
 });

@@ -1,22 +1,19 @@
 // What a worker needs for one attempt: where the bytes come from, and what the disk is to be.
 import { annotations } from '../domain/annotations.ts';
-import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
-import type { ObjectReader } from '../domain/object-store.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { AttemptInputs } from '../jobs/channel-protocol.ts';
 import type { AttemptState } from './attempt-state.ts';
 import type { ClaimContent } from './claim-content.ts';
+import type { WayContext } from './import-way.ts';
 import { sourceInputs } from './source-inputs.ts';
 
-export interface InputsContext {
-  reader: ObjectReader;
+export interface InputsContext extends WayContext {
   claim: Claim;
   content: ClaimContent;
   state: AttemptState;
   sizeBytes: number;
-  cdiConfig: CdiConfig | undefined;
   cloneSource: VolumeId | undefined;
 }
 
@@ -29,9 +26,9 @@ export async function attemptInputs(context: InputsContext): Promise<AttemptInpu
   if (state.stage === 'received') return { operation: 'convert', ...wish };
   switch (content.kind) {
     case 'image': {
-      const { reader, cdiConfig } = context;
+      const { reader, cdiConfig, serviceNamespace } = context;
       const onePass = state.onePass === true;
-      const place = { reader, cdiConfig, namespace: claim.metadata.namespace ?? '', onePass };
+      const place = { reader, cdiConfig, serviceNamespace, namespace: claim.metadata.namespace ?? '', onePass };
       return { operation: 'import', source: await sourceInputs(content.source, place), ...wish };
     }
     case 'blank':

@@ -12,6 +12,7 @@ import { type ClaimContent, contentOfClaim } from './claim-content.ts';
 import { type CloneSource, cloneSource } from './clone-source.ts';
 import {
   type ControllerContext,
+  cdiConfigOf,
   dataVolumeOfClaim,
   nodeOfClaim,
   placeOf,
@@ -19,6 +20,7 @@ import {
   volumeOfClaim,
   waitsForConsumer,
 } from './controller-context.ts';
+import { proxyAuthoritiesOf } from './import-way.ts';
 import type { NodeView } from './node-views.ts';
 import { isCancelled } from './reconcile-data-volume.ts';
 import { missingOf, namesOf } from './source-inputs.ts';
@@ -117,7 +119,16 @@ async function readinessOf(
   const { secrets, configMaps } = namesOf(content.source);
   for (const secret of secrets) context.waitFor(`secret ${namespace}/${secret}`, { namespace, name });
   for (const configMap of configMaps) context.waitFor(`configmap ${namespace}/${configMap}`, { namespace, name });
-  const missing = await missingOf(context.store, namespace, content.source);
+  const way = {
+    reader: context.store,
+    cdiConfig: cdiConfigOf(context),
+    serviceNamespace: context.config.clusterNamespace,
+  };
+  const authorities = proxyAuthoritiesOf(way.cdiConfig);
+  if (authorities !== undefined) {
+    context.waitFor(`configmap ${way.serviceNamespace}/${authorities}`, { namespace, name });
+  }
+  const missing = await missingOf(content.source, { ...way, namespace });
   return missing === undefined ? { ready: true } : { ready: false, fault: missing };
 }
 

@@ -4,10 +4,10 @@ import { resources } from '../domain/resources.ts';
 import type { SourceFacts } from '../jobs/channel-protocol.ts';
 import type { SourceInputs } from '../jobs/source-inputs.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
+import { importWay } from './import-way.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
 import { insecureRegistry } from './registry-rights.ts';
-import { proxyOf } from './source-inputs.ts';
 
 /** One thing to look at. */
 export interface DoctorFinding {
@@ -78,10 +78,10 @@ async function digest(
 async function probe(context: ControllerContext, url: string, signal: AbortSignal): Promise<SourceFacts> {
   const node = [...context.nodes.all()].find(({ connected }) => connected);
   if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
-  const proxy = proxyOf(cdiConfigOf(context));
-  const way = { url, certificates: [], ...(proxy === undefined ? {} : { proxy }) };
+  const [cdiConfig, serviceNamespace] = [cdiConfigOf(context), context.config.clusterNamespace];
+  const way = { url, ...(await importWay({ reader: context.store, cdiConfig, serviceNamespace })) };
   const source: SourceInputs = /^(docker|oci-archive):/.test(url)
-    ? { kind: 'registry', ...way, insecureSkipVerify: insecureRegistry(cdiConfigOf(context), url) }
+    ? { kind: 'registry', ...way, insecureSkipVerify: insecureRegistry(cdiConfig, url) }
     : { kind: 'http', ...way, headers: [], insecureSkipVerify: false };
   return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs, signal });
 }

@@ -1,19 +1,17 @@
 // Where the bytes of an image come from, with the credentials, certificates and proxy that the DataVolume or claim names.
 // Secrets are read when a worker asks and kept nowhere. What is missing is `SecretMissing`, which waits for somebody to create it.
-import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import { Fault } from '../domain/fault.ts';
-import type { ConfigMap, Secret } from '../domain/kube-shapes.ts';
+import type { Secret } from '../domain/kube-shapes.ts';
 import type { ObjectReader } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import type { GcsInputs, HttpInputs, RegistryInputs, S3Inputs, SourceInputs } from '../jobs/source-inputs.ts';
+import { certificatesOf, importWay, proxyAuthoritiesOf, type WayContext } from './import-way.ts';
 import { insecureRegistry, registryUser } from './registry-rights.ts';
 import type { HttpContent, ObjectContent, RegistryContent, SourceContent } from './source-content.ts';
 
-export interface SourceContext {
-  reader: ObjectReader;
+export interface SourceContext extends WayContext {
   /** Where the secrets and config maps are looked for. */
   namespace: string;
-  cdiConfig: CdiConfig | undefined;
   /** The attempt before found that the server does not prove parts to be of the same content. */
   onePass: boolean;
 }
@@ -98,13 +96,15 @@ async function registryInputs(content: RegistryContent, context: SourceContext):
 /** Whom to trust, which way to go, and whether in one pass. */
 async function wayOf(
   { certConfigMap }: SourceContent,
-  { reader, namespace, cdiConfig, onePass }: SourceContext,
+  context: SourceContext,
 ): Promise<Pick<HttpInputs, 'certificates' | 'insecureSkipVerify' | 'proxy' | 'onePass'>> {
-  const proxy = proxyOf(cdiConfig);
+  const { reader, namespace, onePass } = context;
+  const own = certConfigMap === undefined ? [] : await certificatesOf(reader, namespace, certConfigMap);
+  const { certificates, ...way } = await importWay(context);
   return {
-    certificates: certConfigMap === undefined ? [] : await certificatesOf(reader, namespace, certConfigMap),
+    certificates: [...own, ...certificates],
     insecureSkipVerify: false,
-    ...(proxy === undefined ? {} : { proxy }),
+    ...way,
     ...(onePass ? { onePass: true } : {}),
   };
 }
@@ -120,19 +120,6 @@ async function secretOf(reader: ObjectReader, namespace: string, name: string): 
   const secret = await reader.get(resources.secrets, { namespace, name });
   if (secret === undefined) throw new Fault('SecretMissing', `secret ${namespace}/${name}`);
   return secret;
-}
-
-async function certificatesOf(reader: ObjectReader, namespace: string, name: string): Promise<string[]> {
-  const configMap = await reader.get(resources.configMaps, { namespace, name });
-  if (configMap === undefined) throw new Fault('SecretMissing', `config map ${namespace}/${name}`);
-  return pemsOf(configMap);
-}
-
-function pemsOf(configMap: ConfigMap): string[] {
-  const binary = Object.values(configMap.binaryData ?? {}).map((value) => Buffer.from(value, 'base64').toString());
-  return [...Object.values(configMap.data ?? {}), ...binary].filter((text) =>
-    text.includes('-----BEGIN CERTIFICATE-----'),
-  );
 }
 
 function textsOf(secret: Secret): string[] {
@@ -161,31 +148,24 @@ function headerOf(line: string): [string, string] {
   return [name, line.slice(colon + 1).trim()];
 }
 
-/** The proxy of CDIConfig, if any. */
-export function proxyOf(cdiConfig: CdiConfig | undefined): HttpInputs['proxy'] {
-  const given = cdiConfig?.status?.importProxy ?? cdiConfig?.spec.importProxy;
-  if (given === undefined) return undefined;
-  return {
-    ...(given.HTTPProxy ? { http: given.HTTPProxy } : {}),
-    ...(given.HTTPSProxy ? { https: given.HTTPSProxy } : {}),
-    ...(given.noProxy ? { no: given.noProxy } : {}),
-  };
-}
-
-/** What of the source's secrets and config maps is missing now; undefined where all are there. */
+/** What of the source's secrets and config maps is missing now, and of those of the way to it; undefined where all are there. */
 export async function missingOf(
-  reader: ObjectReader,
-  namespace: string,
   content: SourceContent,
+  { reader, namespace, cdiConfig, serviceNamespace }: Omit<SourceContext, 'onePass'>,
 ): Promise<Fault | undefined> {
   const { secrets, configMaps } = namesOf(content);
   for (const name of secrets) {
     if ((await reader.get(resources.secrets, { namespace, name })) !== undefined) continue;
     return new Fault('SecretMissing', `secret ${namespace}/${name}`);
   }
-  for (const name of configMaps) {
-    if ((await reader.get(resources.configMaps, { namespace, name })) !== undefined) continue;
-    return new Fault('SecretMissing', `config map ${namespace}/${name}`);
+  const authorities = proxyAuthoritiesOf(cdiConfig);
+  const places = [
+    ...configMaps.map((name) => ({ namespace, name })),
+    ...(authorities === undefined ? [] : [{ namespace: serviceNamespace, name: authorities }]),
+  ];
+  for (const place of places) {
+    if ((await reader.get(resources.configMaps, place)) !== undefined) continue;
+    return new Fault('SecretMissing', `config map ${place.namespace}/${place.name}`);
   }
   return undefined;
 }

@@ -78,7 +78,7 @@ export class SourceLooks {
   }
 
   async #look({ metadata, spec }: DataImportCron): Promise<LookOutcome> {
-    const { nodes, store: reader } = this.#context;
+    const { nodes, store: reader, config } = this.#context;
     const { signal } = this.#ending;
     try {
       const { source = {} } = spec.template.spec;
@@ -87,8 +87,8 @@ export class SourceLooks {
       if (content === undefined) throw new Fault('UnsupportedSource', `source ${kind} is not supported yet`);
       const node = [...nodes.all()].find(({ connected }) => connected);
       if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
-      const place = { reader, namespace: metadata.namespace ?? '', cdiConfig: cdiConfigOf(this.#context) };
-      const inputs = await sourceInputs(content, { ...place, onePass: false });
+      const way = { reader, cdiConfig: cdiConfigOf(this.#context), serviceNamespace: config.clusterNamespace };
+      const inputs = await sourceInputs(content, { ...way, namespace: metadata.namespace ?? '', onePass: false });
       const channel = channelOf(this.#context, node.name);
       return { version: await channel.call('source.version', { source: inputs }, { timeoutMs, signal }) };
     } catch (error) {

@@ -142,6 +142,7 @@ async function inputsFor(
     ...{ reader: context.store, claim, content, state },
     sizeBytes: volume.sizeBytes,
     cdiConfig: cdiConfigOf(context),
+    serviceNamespace: context.config.clusterNamespace,
     cloneSource: source?.volumeId,
   });
   viewOf(context, node).live.set(volumeId, { attempt: asked.attempt, doing: 'running' });

@@ -6,6 +6,8 @@ import { commaSeparated, parseNetworks } from './networks.ts';
 
 interface Setting<T> {
   readonly variable: string;
+  /** Read where the first one is not set. */
+  readonly otherVariable?: string;
   readonly fallback: T;
   readonly meaning: string;
   parse(text: string): T | undefined;
@@ -13,6 +15,11 @@ interface Setting<T> {
 
 function text(variable: string, fallback: string, meaning: string): Setting<string> {
   return { variable, fallback, meaning, parse: (value) => value };
+}
+
+/** A variable that other programs read too, in capitals or not. */
+function shared(variable: string, meaning: string): Setting<string> {
+  return { ...text(variable, '', meaning), otherVariable: variable.toLowerCase() };
 }
 
 function whole(variable: string, fallback: number, meaning: string, least = 0): Setting<number> {
@@ -128,6 +135,15 @@ export const settings = {
     'https://storage.googleapis.com',
     'URL of the Google Cloud Storage that `gs://bucket/object` means.',
   ),
+  httpProxy: shared(
+    'HTTP_PROXY',
+    'Proxy for sources over http, where CDIConfig names none (`importProxy`); also `http_proxy`. A source on loopback is reached directly.',
+  ),
+  httpsProxy: shared('HTTPS_PROXY', 'The same for sources over https; also `https_proxy`.'),
+  noProxy: shared(
+    'NO_PROXY',
+    'Hosts, domains and networks, with commas, that are reached without these proxies; also `no_proxy`.',
+  ),
   attemptLimit: whole('LONGSHORE_ATTEMPT_LIMIT', 10, 'Attempts for failures that may pass by themselves.', 1),
   backoffBaseMs: whole('LONGSHORE_BACKOFF_BASE_MS', 2_000, 'First delay between attempts; doubles up to the cap.', 1),
   backoffCapMs: whole('LONGSHORE_BACKOFF_CAP_MS', 300_000, 'Longest delay between attempts.', 1),
@@ -234,8 +250,8 @@ export type Config = {
  * @throws Fault InvalidSetting naming the variable
  */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  const entries = Object.entries(settings).map(([name, setting]) => {
-    const given = environment[setting.variable];
+  const entries = Object.entries<Setting<string> | Setting<number>>(settings).map(([name, setting]) => {
+    const given = environment[setting.variable] || environment[setting.otherVariable ?? ''];
     if (given === undefined || given === '') return [name, setting.fallback];
     const parsed = setting.parse(given);
     if (parsed === undefined) throw new Fault('InvalidSetting', `${setting.variable}=${given}: ${setting.meaning}`);

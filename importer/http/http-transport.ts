@@ -10,7 +10,7 @@ import { faultOfHttpError } from './http-faults.ts';
 import { basicOf, userOf } from './http-user.ts';
 import type { Surroundings } from './plain-connection.ts';
 import { PlainConnections } from './plain-connections.ts';
-import { chooseProxy, type ProxySettings } from './proxy-choice.ts';
+import { chooseProxy, machineProxies, type ProxySettings } from './proxy-choice.ts';
 
 /** Whom to trust, and which way to go. */
 export interface TransportSettings extends Trust {
@@ -24,13 +24,13 @@ const bodyBufferBytes = 1_048_576;
 const usualHeaders = { 'user-agent': 'longshore', 'accept-encoding': 'identity' };
 
 export class HttpTransport {
-  readonly #settings: TransportSettings;
+  readonly #proxies: ProxySettings | undefined;
   readonly #surroundings: Surroundings;
   readonly #dispatchers: Dispatchers;
   readonly #plain: PlainConnections;
 
   constructor(settings: TransportSettings, config: Config, signal: AbortSignal) {
-    this.#settings = settings;
+    this.#proxies = settings.proxy ?? machineProxies(config);
     this.#surroundings = { limits: config, guard: new AddressGuard(config), signal };
     this.#dispatchers = new Dispatchers(settings, this.#surroundings);
     this.#plain = new PlainConnections(this.#surroundings);
@@ -68,7 +68,7 @@ export class HttpTransport {
 
   /** As `send` of a GET, by the quickest way that there is; undefined where there is none to that place, and nothing came of it. */
   async sendPlainly(url: URL, headers: Record<string, string>): Promise<HttpAnswer | undefined> {
-    if (url.protocol !== 'http:' || chooseProxy(url, this.#settings.proxy) !== undefined) return undefined;
+    if (url.protocol !== 'http:' || chooseProxy(url, this.#proxies) !== undefined) return undefined;
     try {
       const answer = await this.#plain.ask(url, { ...usualHeaders, ...headers });
       return answer === undefined ? undefined : { ...answer, url: url.href };
@@ -83,7 +83,7 @@ export class HttpTransport {
   }
 
   #proxyOf(url: URL): ProxyAddress | undefined {
-    const proxy = chooseProxy(url, this.#settings.proxy);
+    const proxy = chooseProxy(url, this.#proxies);
     if (proxy === undefined) return undefined;
     const parsed = URL.canParse(proxy) ? new URL(proxy) : undefined;
     if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {

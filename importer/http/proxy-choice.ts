@@ -1,5 +1,6 @@
 // Chooses the proxy of a request in the way curl and Go read HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Pure.
 import { isIP } from 'node:net';
+import type { Config } from '../../runtime/config.ts';
 import { isWithin, parseNetworks } from '../../runtime/networks.ts';
 
 export interface ProxySettings {
@@ -7,6 +8,14 @@ export interface ProxySettings {
   https?: string;
   /** Comma-separated hosts, domains (`example.org`, `.example.org`), addresses, networks (`10.0.0.0/8`), each with an optional port, or `*`. */
   no?: string;
+}
+
+export type MachineProxies = Pick<Config, 'httpProxy' | 'httpsProxy' | 'noProxy'>;
+
+/** The proxies of the machine, for where CDIConfig names none. As Go reads them, what lies on the machine itself is reached without. */
+export function machineProxies({ httpProxy, httpsProxy, noProxy }: MachineProxies): ProxySettings | undefined {
+  if (httpProxy === '' && httpsProxy === '') return undefined;
+  return { http: httpProxy, https: httpsProxy, no: `localhost,127.0.0.0/8,::1,${noProxy}` };
 }
 
 /** @returns URL of the proxy, or undefined for a direct connection */

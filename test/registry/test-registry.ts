@@ -40,6 +40,8 @@ export class TestRegistry {
   readonly asked: IncomingMessage['headers'][] = [];
   servesRanges = true;
   host = '';
+  /** Where its token server is said to be; its own by default. */
+  tokenOrigin: string | undefined;
   #tokensMade = 0;
   readonly #uses = new Map<string, number>();
 
@@ -139,7 +141,7 @@ export class TestRegistry {
     const uses = this.#uses.get(token) ?? 0;
     this.#uses.set(token, uses + 1);
     if (this.tokens.good.has(token) && uses < this.tokens.usesOfEach) return true;
-    const challenge = `Bearer realm="http://${this.host}/token",service="test",scope="repository:disks:pull"`;
+    const challenge = `Bearer realm="${this.tokenOrigin ?? `http://${this.host}`}/token",service="test",scope="repository:disks:pull"`;
     response.writeHead(401, { 'www-authenticate': challenge }).end();
     return false;
   }

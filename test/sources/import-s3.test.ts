@@ -2,8 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
@@ -13,7 +11,9 @@ import type { Config } from '../../runtime/config.ts';
 import { type Ending, ImportBench } from '../hostile/import-bench.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { CuttingRelay } from './cutting-relay.ts';
+import { LeadingProxy } from './leading-proxy.ts';
 import { presign } from './presign.ts';
+import { RoleService } from './role-service.ts';
 import { SwiftServer, swiftDomain, swiftKeys, swiftRegion } from './swift-server.ts';
 
 const mib = 1_048_576;
@@ -144,7 +144,7 @@ describe('where the object is', () => {
   });
 
   test('may be told with the bucket in the name of the server', async () => {
-    await using proxy = await ProxyToSwift.start();
+    await using proxy = await LeadingProxy.start(() => swift.port);
     const url = `s3://images/qcow2?endpoint=http://${swiftDomain}&region=${swiftRegion}`;
     const ending = await importFrom({ url, proxy: { http: proxy.url } });
     expect(ending).toMatchObject({ code: 'complete', sha256: expected });
@@ -217,7 +217,7 @@ describe('an object that is not there', () => {
 
 describe('the role of the operator', () => {
   test('reads where it was set, and nowhere else', async () => {
-    await using tokens = await TokenService.start();
+    await using tokens = await RoleService.start(swiftKeys);
     await using undo = new AsyncDisposableStack();
     const tokenFile = join(await temporaryDirectory(undo, 'role'), 'token');
     await writeFile(tokenFile, 'the token of the pod');
@@ -237,82 +237,3 @@ describe('the role of the operator', () => {
     });
   });
 });
-
-/** A proxy that leads every name to Swift, and remembers which. */
-class ProxyToSwift implements AsyncDisposable {
-  readonly hosts = new Set<string>();
-  readonly #server: Server;
-
-  private constructor() {
-    this.#server = createServer((from, to) => {
-      const { host, pathname, search } = new URL(from.url ?? '');
-      this.hosts.add(host);
-      const place = { host: '127.0.0.1', port: swift.port, path: `${pathname}${search}` };
-      request({ ...place, headers: from.headers }, (answer) => {
-        to.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(to);
-      }).end();
-    });
-  }
-
-  static async start(): Promise<ProxyToSwift> {
-    const proxy = new ProxyToSwift();
-    await listening(proxy.#server);
-    return proxy;
-  }
-
-  get url(): string {
-    return originOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await this.#server[Symbol.asyncDispose]();
-  }
-}
-
-/** A security token service that gives Swift's keys to whoever shows a token. */
-class TokenService implements AsyncDisposable {
-  readonly asked: string[] = [];
-  readonly #server: Server;
-
-  private constructor() {
-    this.#server = createServer(async (from, to) => {
-      const form = new URLSearchParams(Buffer.concat(await from.toArray()).toString());
-      this.asked.push(['Action', 'RoleArn', 'WebIdentityToken'].map((name) => form.get(name) ?? '').join(' '));
-      const { accessKeyId, secretAccessKey } = swiftKeys;
-      const keys = `<AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${secretAccessKey}</SecretAccessKey>`;
-      const ends = new Date(Date.now() + 3_600_000).toISOString();
-      const given = `<Credentials>${keys}<SessionToken>t</SessionToken><Expiration>${ends}</Expiration></Credentials>`;
-      const result = `<AssumeRoleWithWebIdentityResult>${given}</AssumeRoleWithWebIdentityResult>`;
-      to.writeHead(200, { 'content-type': 'text/xml' });
-      to.end(`<AssumeRoleWithWebIdentityResponse>${result}</AssumeRoleWithWebIdentityResponse>`);
-    });
-  }
-
-  static async start(): Promise<TokenService> {
-    const service = new TokenService();
-    await listening(service.#server);
-    return service;
-  }
-
-  get origin(): string {
-    return originOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await this.#server[Symbol.asyncDispose]();
-  }
-}
-
-async function listening(server: Server): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', () => resolve());
-  await promise;
-}
-
-function originOf(server: Server): string {
-  // Safe: it listens on TCP.
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
