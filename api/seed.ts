@@ -24,6 +24,6 @@ export async function seed(store: SqliteStore): Promise<void> {
     provisioner: provisionerName,
     reclaimPolicy: 'Delete',
     volumeBindingMode: 'Immediate',
-    allowVolumeExpansion: false,
+    allowVolumeExpansion: true,
   });
 }

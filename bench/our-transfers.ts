@@ -84,7 +84,7 @@ export class OurTransfers {
   }
 
   async #create(name: VolumeName, source: DataVolumeSource, sizeBytes: number): Promise<void> {
-    await this.#client.create(resources.dataVolumes, makeVolume(name, source, String(sizeBytes)));
+    await this.#client.create(resources.dataVolumes, makeVolume(name, source, { size: String(sizeBytes) }));
   }
 
   #nextName(): VolumeName {

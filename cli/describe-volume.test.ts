@@ -12,7 +12,7 @@ test.each([
   ['Failed', false],
   ['ImportInProgress', false],
 ])('a volume in phase %s has a path: %s', (phase, told) => {
-  const volume = { ...makeVolume(name, { blank: {} }, '1Gi'), status: { phase } };
+  const volume = { ...makeVolume(name, { blank: {} }, { size: '1Gi' }), status: { phase } };
   const metadata = { ...name, annotations: { [annotations.path]: path } };
   const claim: Claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec: {} };
   expect(describeVolume(volume, claim, [], new Date()).includes(path)).toBe(told);

@@ -1,5 +1,7 @@
 // The DataVolume that import, upload, clone and blank ask for, and what is said when it is there.
+import { annotations } from '../domain/annotations.ts';
 import type { DataVolume, DataVolumeSource } from '../domain/data-volume.ts';
+import { Fault } from '../domain/fault.ts';
 import { describeBytes, formatBytes } from '../domain/quantity.ts';
 import { apiVersionOf, resources } from '../domain/resources.ts';
 import { showName, type VolumeName } from './volume-name.ts';
@@ -12,14 +14,34 @@ export function sizeFor(virtualSizeBytes: number): string {
   return formatBytes(Math.max(leastBytes, virtualSizeBytes));
 }
 
-/** @param size a quantity; undefined leaves it to the service (a clone takes its source's) */
-export function makeVolume(name: VolumeName, source: DataVolumeSource, size?: string): DataVolume {
-  const storage = size === undefined ? {} : { resources: { requests: { storage: size } } };
+/** What the volume is to be, by the options that all commands have that make one. */
+export interface VolumeWishes {
+  /** A quantity; undefined leaves it to the service (a clone takes its source's). */
+  size?: string | undefined;
+  /** A block device in place of a file. */
+  block?: boolean;
+  /** Of the block device: 512 or 4096. */
+  sectorSize?: string;
+}
+
+/** @throws Fault InvalidRequest for sectors of what is no block device */
+export function makeVolume(name: VolumeName, source: DataVolumeSource, wishes: VolumeWishes = {}): DataVolume {
+  const { size, block, sectorSize } = wishes;
+  if (sectorSize !== undefined && block !== true) {
+    throw new Fault('InvalidRequest', '--sector-size is of a block device: add --block');
+  }
+  const storage = {
+    ...(size === undefined ? {} : { resources: { requests: { storage: size } } }),
+    ...(block === true ? { volumeMode: 'Block' } : {}),
+  };
   // Safe: the resource is the one whose version and kind DataVolume spells out.
   return {
     apiVersion: apiVersionOf(resources.dataVolumes),
     kind: resources.dataVolumes.kind,
-    metadata: { name: name.name, namespace: name.namespace },
+    metadata: {
+      ...{ name: name.name, namespace: name.namespace },
+      ...(sectorSize === undefined ? {} : { annotations: { [annotations.sectorSize]: sectorSize } }),
+    },
     spec: { source, storage },
   } as DataVolume;
 }

@@ -1,4 +1,5 @@
 // What a round of reconciling a claim may ask for, and the facts that it is given. Both ends of the pure function in reconcile-claim.ts.
+import type { SectorBytes } from '../domain/block-device.ts';
 import type { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
@@ -21,6 +22,8 @@ export interface ClaimFacts {
   /** The class binds when a consumer has chosen a node. */
   waitsForConsumer: boolean;
   volumeId: VolumeId;
+  /** Of the device, where the claim is a Block one. */
+  sectorBytes: SectorBytes | undefined;
   /** Node of the claim, or the one chosen for it. */
   node: NodeState | undefined;
   volume: VolumeRecord | undefined;
@@ -49,7 +52,8 @@ export interface ClaimPatch {
 }
 
 export type ClaimAction =
-  | { kind: 'reserve'; node: string; sizeBytes: number; mode: 'Filesystem' | 'Block' }
+  | { kind: 'reserve'; node: string; sizeBytes: number; mode: 'Filesystem' | 'Block'; sectorBytes?: SectorBytes }
+  | { kind: 'expand'; node: string; sizeBytes: number }
   | { kind: 'fence'; node: string; attempt: number }
   | { kind: 'enqueue'; node: string; payload: JobPayload; delayMs: number }
   | { kind: 'dequeue'; node: string; attempt: number }

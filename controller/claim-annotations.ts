@@ -1,5 +1,6 @@
 // What a claim's annotations are to say: CDI's, which virtctl and KubeVirt read, and ours. Pure.
 import { annotations } from '../domain/annotations.ts';
+import { devicePathOf } from '../domain/block-device.ts';
 import type { FaultRecord } from '../domain/fault.ts';
 import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
@@ -14,10 +15,11 @@ const completeMessage: Record<Operation, string> = {
   clone: 'Clone Complete',
 };
 
-/** Where the disk lies on its node; a claim that nobody fills has its directory. */
+/** Where the disk lies on its node; a Filesystem claim that nobody fills has its directory. */
 function pathOf(facts: ClaimFacts): string | undefined {
   const directory = facts.node?.directory;
   if (directory === undefined || facts.volume === undefined) return undefined;
+  if (facts.volume.mode === 'Block') return devicePathOf(facts.volumeId);
   const data = `${directory}/volumes/${facts.volumeId}/data`;
   return facts.content.kind === 'none' ? data : `${data}/disk.img`;
 }

@@ -80,11 +80,9 @@ describe('by its DataVolume', () => {
     expect(shown(contentOfClaim(owned(), undefined))).toBe('unknown');
   });
 
-  test('a block volume is refused, but one that nobody fills is not', () => {
+  test('a block volume is filled as any other', () => {
     const block = owned({}, { volumeMode: 'Block' });
-    expect(shown(contentOfClaim(block, dataVolumeOf({ source: { blank: {} } })))).toBe(
-      'import unsupported: volumeMode Block is not supported yet',
-    );
+    expect(shown(contentOfClaim(block, dataVolumeOf({ source: { blank: {} } })))).toBe('blank');
     expect(shown(contentOfClaim({ ...claimOf(), spec: block.spec }, undefined))).toBe('none');
   });
 });

@@ -70,7 +70,6 @@ export function contentOfClaim(claim: Claim, dataVolume: DataVolume | undefined)
   if (operation === undefined || content.kind === 'unsupported') return content;
   const contentType = dataVolume?.spec.contentType ?? given[annotations.contentType] ?? '';
   if (contentType === 'archive') return unsupported(operation, 'contentType archive is not supported yet');
-  if (claim.spec.volumeMode === 'Block') return unsupported(operation, 'volumeMode Block is not supported yet');
   return content;
 }
 

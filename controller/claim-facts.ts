@@ -1,7 +1,8 @@
 // Gathers what a round of reconciling a claim has to know, from watches, nodes and, where an attempt is about to begin, the store.
 import { annotations } from '../domain/annotations.ts';
-import type { Fault } from '../domain/fault.ts';
-import type { Claim } from '../domain/kube-shapes.ts';
+import { type SectorBytes, sectorBytesOf } from '../domain/block-device.ts';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { Claim, StorageClass } from '../domain/kube-shapes.ts';
 import { isOwnClass } from '../domain/provisioning.ts';
 import { quantityBytes } from '../domain/quantity.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
@@ -34,6 +35,7 @@ export async function claimFacts(
   const dataVolume = dataVolumeOfClaim(context, claim);
   const storageClass = storageClassOf(context, claim);
   const content = contentOfClaim(claim, dataVolume);
+  const sectors = sectorsOf(claim, storageClass);
   const source = content.kind === 'clone' ? cloneSourceOf(context, claim, content) : undefined;
   const placed = nodeOfClaim(context, claim, volumeId);
   const waits = waitsForConsumer(storageClass, claim);
@@ -47,6 +49,7 @@ export async function claimFacts(
     provisionedBy: context.provisioning.by,
     waitsForConsumer: waits,
     volumeId,
+    sectorBytes: sectors instanceof Fault ? undefined : sectors,
     node: view?.state ?? (placed === undefined ? undefined : context.nodes.stateOf(placed)),
     volume: view?.volumes.get(volumeId),
     live: view?.live.get(volumeId),
@@ -54,7 +57,11 @@ export async function claimFacts(
     readiness: await readinessOf(context, claim, content, source, view?.live.has(volumeId) === true),
     outcome: context.outcomes.get(volumeId),
     cancelRequested: isWishedToEnd(claim, dataVolume?.metadata.annotations),
-    obstacle: obstacle ?? view?.unreadable.get(volumeId) ?? refusalOf(context, volumeId),
+    obstacle:
+      obstacle ??
+      view?.unreadable.get(volumeId) ??
+      refusalOf(context, volumeId) ??
+      (sectors instanceof Fault ? sectors : undefined),
     plan: ({ fault, state: failed, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config: context.config },
@@ -62,6 +69,16 @@ export async function claimFacts(
       }),
     now: new Date(),
   };
+}
+
+/** Undefined for a Filesystem claim; why there can be no device where its sectors are not such as there are. */
+function sectorsOf(claim: Claim, storageClass: StorageClass | undefined): SectorBytes | Fault | undefined {
+  if (claim.spec.volumeMode !== 'Block') return undefined;
+  try {
+    return sectorBytesOf(claim, storageClass);
+  } catch (error) {
+    return toFault(error);
+  }
 }
 
 /** That a node had no room says nothing once any node holds the volume: its refusal may come late, or be repeated. */

@@ -128,10 +128,16 @@ export class ClaimRounds {
     const view = viewOf(context, action.node);
     switch (action.kind) {
       case 'reserve': {
-        const { sizeBytes, mode } = action;
+        const { sizeBytes, mode, sectorBytes } = action;
         const owner = { ...placeOf(claim.metadata), uid: claim.metadata.uid ?? '' };
-        const asked = { volumeId, owner, mode, sizeBytes, generation: contentGeneration };
+        const sectors = sectorBytes === undefined ? {} : { sectorBytes };
+        const asked = { volumeId, owner, mode, sizeBytes, generation: contentGeneration, ...sectors };
         view.volumes.set(volumeId, recordOf(await channelOf(context, action.node).call('volume.reserve', asked)));
+        return;
+      }
+      case 'expand': {
+        const asked = { volumeId, sizeBytes: action.sizeBytes };
+        view.volumes.set(volumeId, recordOf(await channelOf(context, action.node).call('volume.expand', asked)));
         return;
       }
       case 'fence': {

@@ -78,9 +78,13 @@ function commandsFor(
 ): ClaimAction[] {
   const { node, volume } = facts;
   if (node === undefined || !node.connected || !node.known) return [];
-  if (state !== undefined && isEnded(state)) return endOfAttempt(state, node.name, facts);
   const keeping = volumeKeepingFor(facts);
-  if (volume === undefined) return keeping.isToReserve(claim, facts) ? [reservation(claim, node.name, sizeBytes)] : [];
+  const growth = keeping.growth(claim, facts, sizeBytes);
+  if (growth.length > 0) return growth;
+  if (state !== undefined && isEnded(state)) return endOfAttempt(state, node.name, facts);
+  if (volume === undefined) {
+    return keeping.isToReserve(claim, facts) ? [reservation(claim, node.name, sizeBytes, facts)] : [];
+  }
   if (state === undefined) return keeping.leaveAlone(facts);
   if (facts.live?.attempt !== state.attempt && !facts.readiness.ready) return [];
   const fence: ClaimAction[] =
@@ -88,8 +92,9 @@ function commandsFor(
   return [...fence, ...beginning(state, node.name, facts, volume.sizeBytes)];
 }
 
-function reservation(claim: Claim, node: string, sizeBytes: number): ClaimAction {
-  return { kind: 'reserve', node, sizeBytes, mode: claim.spec.volumeMode === 'Block' ? 'Block' : 'Filesystem' };
+function reservation(claim: Claim, node: string, sizeBytes: number, { sectorBytes }: ClaimFacts): ClaimAction {
+  if (claim.spec.volumeMode !== 'Block') return { kind: 'reserve', node, sizeBytes, mode: 'Filesystem' };
+  return { kind: 'reserve', node, sizeBytes, mode: 'Block', ...(sectorBytes === undefined ? {} : { sectorBytes }) };
 }
 
 function endOfAttempt(state: AttemptState, node: string, facts: ClaimFacts): ClaimAction[] {

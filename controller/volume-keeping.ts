@@ -2,8 +2,8 @@
 // cluster, where Kubernetes asks the CSI driver. Pure parts of reconcile-claim.ts.
 import { annotations, volumeFinalizer } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
-import { formatBytes } from '../domain/quantity.ts';
 import type { ClaimAction, ClaimFacts, ClaimPatch } from './claim-actions.ts';
+import { boundStatus, planGrowth } from './claim-growth.ts';
 
 export interface VolumeKeeping {
   /** The claim stays until what was made for it is gone. */
@@ -12,6 +12,8 @@ export interface VolumeKeeping {
   isToReserve(claim: Claim, facts: ClaimFacts): boolean;
   /** What a volume that nobody fills needs before its user gets it. */
   leaveAlone(facts: ClaimFacts): ClaimAction[];
+  /** What makes the volume as large as the claim asks by now. */
+  growth(claim: Claim, facts: ClaimFacts, sizeBytes: number): ClaimAction[];
   /** What is written on the claim about its volume. */
   binding(claim: Claim, facts: ClaimFacts): { patch: Partial<ClaimPatch>; actions: ClaimAction[] };
   /** The claim is being deleted. */
@@ -42,6 +44,8 @@ const byChannel: VolumeKeeping = {
 
   leaveAlone: ({ node, volume }) =>
     volume?.state === 'empty' && node !== undefined ? [{ kind: 'markPlain', node: node.name }] : [],
+
+  growth: (claim, facts, sizeBytes) => planGrowth(claim, facts, sizeBytes),
 
   binding(claim, facts) {
     const patch: Partial<ClaimPatch> = {};
@@ -77,7 +81,7 @@ function waitsToEnd(message: string): ClaimAction[] {
   return [{ kind: 'patch', patch: { annotations: told } }];
 }
 
-function statusOf(claim: Claim, { volume, node, obstacle }: ClaimFacts): ClaimAction[] {
+function statusOf(claim: Claim, { volume, node, obstacle, now }: ClaimFacts): ClaimAction[] {
   const phase = claim.status?.phase;
   if (volume === undefined) {
     const isMissing = node?.connected === true && node.known && obstacle === undefined;
@@ -85,15 +89,7 @@ function statusOf(claim: Claim, { volume, node, obstacle }: ClaimFacts): ClaimAc
     const wanted = lost ? 'Lost' : (phase ?? 'Pending');
     return phase === wanted ? [] : [{ kind: 'patchStatus', status: { ...claim.status, phase: wanted } }];
   }
-  if (phase === 'Bound') return [];
-  const capacity = { storage: formatBytes(volume.sizeBytes) };
-  const { accessModes } = claim.spec;
-  return [
-    {
-      kind: 'patchStatus',
-      status: { phase: 'Bound', capacity, ...(accessModes === undefined ? {} : { accessModes }) },
-    },
-  ];
+  return boundStatus(claim, volume, { obstacle, now });
 }
 
 /** The provisioner makes the volume on the node that the claim names, Kubernetes binds it, and its reclaim policy says what becomes of it. */
@@ -101,6 +97,8 @@ const byCsi: VolumeKeeping = {
   isHeld: () => true,
   isToReserve: () => false,
   leaveAlone: () => [],
+  /** The external-resizer asks the CSI driver. */
+  growth: () => [],
 
   /** Names the node where nobody else does; takes the name away again where that node has gone before anything was made there. */
   binding(claim, { node, volume }) {

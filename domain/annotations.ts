@@ -68,6 +68,8 @@ export const annotations = {
   // Ours: wishes on a DataVolume or claim
   checksum: 'longshore.dev/checksum',
   cancel: 'longshore.dev/cancel',
+  /** Of the device of a Block claim: 512 or 4096; over what the class says. */
+  sectorSize: 'longshore.dev/sector-size',
   // Ours: facts
   requester: 'longshore.dev/requester',
   /** `namespace/name` of the claim that a DataVolume clones whose source is a DataSource: what that named when it was looked up, and what was authorised. */

@@ -117,6 +117,7 @@ export const faultCatalogue = {
   VolumeInUse: row('state', 409, 'FAILED_PRECONDITION', false, 'The volume is in use.', 'End its use and try again.'),
   VolumeNotFilled: row('state', 409, 'FAILED_PRECONDITION', true, 'The volume is not filled yet.', 'It goes on by itself when the import, upload or clone is complete; see the DataVolume of that name.'),
   VolumeCorrupt: row('machine', 500, 'DATA_LOSS', false, 'The record of the volume cannot be read.', 'Look at it with `longshore doctor`; nothing was removed.'),
+  NoLoopDevice: row('machine', 503, 'UNAVAILABLE', true, 'The volume gets no block device.', 'See the detail, and try `losetup --find` as root; it is tried again by itself.'),
   StaleAttempt: row('state', 409, 'ABORTED', false, 'A later attempt owns the volume.', 'Nothing to do: the later attempt goes on.'),
   SourceNotReady: row('state', 409, 'FAILED_PRECONDITION', true, 'The source volume is not complete yet.', 'It goes on by itself when the source is complete.'),
   SourceFailed: row('state', 409, 'FAILED_PRECONDITION', false, 'The source volume has failed and will not be complete.', 'See why with `longshore describe` of the source that the detail names; create it again, and then the clone.'),

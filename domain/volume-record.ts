@@ -87,7 +87,9 @@ export const VolumeRecord = Type.Object({
   /** The claim. */
   owner: VolumeOwner,
   mode: Type.Union([Type.Literal('Filesystem'), Type.Literal('Block')]),
-  /** What the guest sees, and what the ledger promises. */
+  /** Of the device of a Block claim; 512 where it says nothing. */
+  sectorBytes: Type.Optional(Type.Union([Type.Literal(512), Type.Literal(4096)])),
+  /** What the guest sees, and what the ledger promises; of a Block claim whole sectors. */
   sizeBytes: Type.Integer({ minimum: 0 }),
   /** Generation of the content that was asked; a job for a generation that is committed already returns the stored report. */
   generation: Type.Integer({ minimum: 0 }),

@@ -140,7 +140,15 @@ export const workerCalls = {
       mode: Type.Union([Type.Literal('Filesystem'), Type.Literal('Block')]),
       sizeBytes: Type.Integer({ minimum: 1 }),
       generation: Type.Integer({ minimum: 1 }),
+      /** Of the device of a Block volume. */
+      sectorBytes: Type.Optional(Type.Union([Type.Literal(512), Type.Literal(4096)])),
     }),
+    result: VolumeRecord,
+  },
+  'volume.expand': {
+    about:
+      'Makes the volume larger, also while it is used; one that is as large already is returned as it is. Faults: PoolFull, VolumeTooLarge, VolumeNotFilled.',
+    params: Type.Object({ volumeId: Type.String(), sizeBytes: Type.Integer({ minimum: 1 }) }),
     result: VolumeRecord,
   },
   'volume.claimFence': {

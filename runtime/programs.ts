@@ -7,6 +7,7 @@ import { Fault } from '../domain/fault.ts';
 /** Program → Debian package. A program that is not here is not run. */
 const debianPackages = {
   blkdiscard: 'util-linux',
+  blockdev: 'util-linux',
   bzip2: 'bzip2',
   cp: 'coreutils',
   fallocate: 'util-linux',

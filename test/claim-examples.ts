@@ -40,6 +40,7 @@ export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
       provisionedBy: 'channel',
       waitsForConsumer: false,
       volumeId,
+      sectorBytes: undefined,
       node: connectedNode,
       volume: volumeOf(),
     },

@@ -148,6 +148,12 @@ export class ScriptedWorker {
       answering('volume.reserve', (asked) => this.#reserve(asked)),
     );
     channel.handle(
+      'volume.expand',
+      answering('volume.expand', ({ volumeId, sizeBytes }: ParamsOf<WorkerCalls['volume.expand']>) =>
+        this.#change({ volumeId }, { sizeBytes }),
+      ),
+    );
+    channel.handle(
       'volume.claimFence',
       answering('volume.claimFence', (asked) => this.#fence(asked)),
     );

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { identityOf } from '../runtime/process-identity.ts';
 import { callHttps, type HttpsAnswer, type HttpsCall } from './https-call.ts';
+import { leaveNoDevice } from './leave-no-device.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -155,7 +156,9 @@ export class Service {
 
   async stop(): Promise<ServiceEnd> {
     const end = await this.end('SIGTERM');
-    if (this.#ownsDirectory) await rm(this.directory, { recursive: true, force: true });
+    if (!this.#ownsDirectory) return end;
+    await leaveNoDevice(this.directory);
+    await rm(this.directory, { recursive: true, force: true });
     return end;
   }
 

@@ -3,10 +3,12 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TransferReport, type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
+import { type TransferReport, type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts';
+import type { ReserveRequest } from '../volumes/new-volume.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
+import { leaveNoDevice, loopsOfTest } from './leave-no-device.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 export const silentLogger = { info: () => undefined, warn: () => undefined };
@@ -26,12 +28,15 @@ export class TemporaryPool {
 
   static async make(): Promise<TemporaryPool> {
     const undo = new AsyncDisposableStack();
-    return new TemporaryPool(await temporaryDirectory(undo, 'pool'), undo);
+    const root = await temporaryDirectory(undo, 'pool');
+    undo.defer(() => leaveNoDevice(root));
+    return new TemporaryPool(root, undo);
   }
 
   async open(options: Partial<OpenPoolOptions> = {}): Promise<Pool> {
     const { directory, marker } = this;
-    const pool = await Pool.open({ directory, marker, create: true, overcommit: 1, logger: silentLogger, ...options });
+    const usual = { create: true, overcommit: 1, logger: silentLogger, loops: loopsOfTest() };
+    const pool = await Pool.open({ directory, marker, ...usual, ...options });
     this.#undo.defer(() => pool.close());
     return pool;
   }
@@ -60,16 +65,21 @@ export function sleepingChild(): ProcessIdentity {
 }
 
 /** Reserves a volume and gives it to attempt 1. */
-export async function populatingVolume(pool: Pool, sizeBytes: number, attempt = 1): Promise<VolumeId> {
+export async function populatingVolume(
+  pool: Pool,
+  sizeBytes: number,
+  attempt = 1,
+  more: Partial<ReserveRequest> = {},
+): Promise<VolumeId> {
   const volumeId = newVolumeId();
-  await pool.reserve(reserveOf(volumeId, sizeBytes));
+  await pool.reserve({ ...reserveOf(volumeId, sizeBytes), ...more });
   await pool.claimFence(volumeId, { attempt, generation: 1 });
   return volumeId;
 }
 
-export function reserveOf(volumeId: VolumeId, sizeBytes: number) {
+export function reserveOf(volumeId: VolumeId, sizeBytes: number, mode: VolumeRecord['mode'] = 'Filesystem') {
   const owner = { namespace: 'default', name: volumeId, uid: volumeId };
-  return { volumeId, owner, mode: 'Filesystem' as const, sizeBytes, generation: 1 };
+  return { volumeId, owner, mode, sizeBytes, generation: 1 };
 }
 
 export function reportOf(sizeBytes: number): TransferReport {

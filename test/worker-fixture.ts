@@ -13,6 +13,7 @@ import {
   type ControllerCalls,
   controllerCalls,
   type Outcome,
+  type ParamsOf,
   type Progress,
   type WorkerCalls,
   workerCalls,
@@ -32,6 +33,7 @@ import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { type RunningWorker, startWorker } from '../worker/start-worker.ts';
+import { leaveNoDevice } from './leave-no-device.ts';
 import { RedisFixture } from './redis-fixture.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
@@ -107,6 +109,8 @@ export interface UploadAnswer {
   fault: string | undefined;
 }
 
+type ReserveRequest = ParamsOf<WorkerCalls['volume.reserve']>;
+
 export class WorkerFixture {
   readonly directory: string;
   readonly redisServer: RedisFixture;
@@ -136,6 +140,7 @@ export class WorkerFixture {
   static async start(settings: Partial<Config> = {}): Promise<WorkerFixture> {
     await using undo = new AsyncDisposableStack();
     const directory = await temporaryDirectory(undo, 'worker');
+    undo.defer(() => leaveNoDevice(directory));
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const both = ['server', 'client'] as const;
     const hosts = ['127.0.0.1'];
@@ -188,17 +193,18 @@ export class WorkerFixture {
   }
 
   /** A volume that the attempt owns. */
-  async volume(sizeBytes: number, attempt = 1): Promise<VolumeId> {
+  async volume(sizeBytes: number, attempt = 1, more: Partial<ReserveRequest> = {}): Promise<VolumeId> {
     const uid = randomUUID();
     const volumeId = volumeIdOf(uid);
     const owner = { namespace: 'ns', name: `claim-${uid}`, uid };
-    await this.channel.call('volume.reserve', { volumeId, owner, mode: 'Filesystem', sizeBytes, generation: 1 });
+    const asked: ReserveRequest = { volumeId, owner, mode: 'Filesystem', sizeBytes, generation: 1, ...more };
+    await this.channel.call('volume.reserve', asked);
     await this.channel.call('volume.claimFence', { volumeId, attempt, generation: 1 });
     return volumeId;
   }
 
-  async uploadSlot(sizeBytes: number): Promise<VolumeId> {
-    const volumeId = await this.volume(sizeBytes);
+  async uploadSlot(sizeBytes: number, more: Partial<ReserveRequest> = {}): Promise<VolumeId> {
+    const volumeId = await this.volume(sizeBytes, 1, more);
     this.controller.inputs.set(`${volumeId}.1`, { operation: 'convert', sizeBytes, preallocation: false });
     await this.channel.call('upload.open', { volumeId, attempt: 1, sizeBytes, preallocation: false });
     return volumeId;

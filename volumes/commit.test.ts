@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline/promises';
 import { expect, test } from 'vitest';
 import { newVolumeId, populatingVolume, reportOf, TemporaryPool } from '../test/temporary-pool.ts';
 import type { CommitStep } from './commit.ts';
+import type { PoolStep } from './pool-opening.ts';
 
 const content = 'the whole disk';
 
@@ -95,7 +96,7 @@ test('an attempt without a disk commits nothing', async () => {
 test('a commit that cannot be recorded leaves the volume populating and empty, and the next attempt can', async () => {
   await using place = await TemporaryPool.make();
   let isFull = true;
-  const at = async (step: CommitStep): Promise<void> => {
+  const at = async (step: PoolStep): Promise<void> => {
     if (step === 'renamed' && isFull) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
   };
   const pool = await place.open({ at });

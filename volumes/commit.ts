@@ -1,28 +1,32 @@
 // The middle of a commit: from a staged disk.img to one in its place, every step durable before the next. The pool has checked the fence before and
 // writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, whose disk the next open removes.
-import { lstat, open, rename, rm } from 'node:fs/promises';
+import { lstat, open, rename, rm, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
+import type { BlockVolumes } from './block-volumes.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import type { Staging } from './staging.ts';
 import { readRecord } from './volume-records.ts';
 
-/** Where a test may stop a commit. */
-export type CommitStep = 'checked' | 'owned' | 'synced' | 'renamed' | 'recorded';
+/** Where a test may stop a commit; `attached` is of Block volumes only. */
+export type CommitStep = 'checked' | 'owned' | 'synced' | 'renamed' | 'attached' | 'recorded';
 
 export interface CommitPlace {
   layout: PoolLayout;
   ownership: FileOwnership;
+  blocks: BlockVolumes;
   at(step: CommitStep): Promise<void>;
 }
 
-/** @throws Fault ImageTooLarge, Internal where there is no disk to commit */
+/** @throws Fault ImageTooLarge, NoLoopDevice, Internal where there is no disk to commit */
 export async function commitStaging(staging: Staging, record: VolumeRecord, place: CommitPlace): Promise<void> {
   const target = place.layout.disk(record.volumeId, record.mode);
-  await checkDisk(staging.diskPath, record);
+  const diskBytes = await checkDisk(staging.diskPath, record);
+  // A device is as long as its file, and zeros follow the image.
+  if (record.mode === 'Block' && diskBytes < record.sizeBytes) await truncate(staging.diskPath, record.sizeBytes);
   await place.at('checked');
   await place.ownership.giveFile(staging.diskPath);
   await place.at('owned');
@@ -31,6 +35,9 @@ export async function commitStaging(staging: Staging, record: VolumeRecord, plac
   await rename(staging.diskPath, target);
   await syncDirectory(dirname(target));
   await place.at('renamed');
+  if (record.mode !== 'Block') return;
+  await place.blocks.attach(record);
+  await place.at('attached');
 }
 
 /**
@@ -47,18 +54,20 @@ export async function undoneOnFailure<T>(
   } catch (error) {
     const reading = await readRecord(place.layout, record.volumeId);
     if (reading.kind === 'record' && reading.record.state === 'populating') {
-      await rm(place.layout.disk(record.volumeId, record.mode), { force: true });
+      if (record.mode === 'Block') await place.blocks.unmake(record);
+      else await rm(place.layout.disk(record.volumeId, record.mode), { force: true });
     }
     throw error;
   }
 }
 
-async function checkDisk(path: string, record: VolumeRecord): Promise<void> {
+/** @returns its length */
+async function checkDisk(path: string, record: VolumeRecord): Promise<number> {
   const disk = await lstat(path).catch((cause: unknown) => {
     throw new Fault('Internal', `attempt ${record.fence} of ${record.volumeId} left no disk to commit`, { cause });
   });
   if (!disk.isFile()) throw new Fault('Internal', `the disk of ${record.volumeId} is not a regular file`);
-  if (disk.size <= record.sizeBytes) return;
+  if (disk.size <= record.sizeBytes) return disk.size;
   throw new Fault('ImageTooLarge', `the disk has ${disk.size} bytes and the volume ${record.sizeBytes}`, {
     facts: { imageBytes: disk.size, volumeBytes: record.sizeBytes },
   });

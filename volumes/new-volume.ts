@@ -1,7 +1,8 @@
 // Makes an empty volume on disk in one step: built privately, then renamed into volumes/. A crash leaves it there with its record, or not at all.
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultSectorBytes, type SectorBytes, wholeSectors } from '../domain/block-device.ts';
 import { Fault } from '../domain/fault.ts';
 import {
   canMove,
@@ -13,19 +14,32 @@ import {
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
+import { unlessAbsent } from './pool-space.ts';
 import { writeRecordIn } from './volume-records.ts';
 
 export interface ReserveRequest {
   volumeId: VolumeId;
   owner: VolumeOwner;
   mode: VolumeRecord['mode'];
+  /** Rounded up to whole sectors where the mode is Block. */
   sizeBytes: number;
   generation: number;
+  /** Of a Block volume's device. */
+  sectorBytes?: SectorBytes | undefined;
+}
+
+/** What the volume is to have, with the size that it can have. Pure. */
+export function settledRequest(request: ReserveRequest): ReserveRequest {
+  const { mode, sizeBytes, sectorBytes = defaultSectorBytes, ...others } = request;
+  if (mode !== 'Block') return { ...others, mode, sizeBytes };
+  return { ...others, mode, sectorBytes, sizeBytes: wholeSectors(sizeBytes, sectorBytes) };
 }
 
 /** @throws Fault InvalidRequest, VolumeTooLarge */
-export function checkReserve({ mode, sizeBytes, volumeId }: ReserveRequest, largestBytes: number): void {
-  if (mode === 'Block') throw new Fault('InvalidRequest', 'block claims come later; ask for volumeMode Filesystem');
+export function checkSize(
+  { sizeBytes, volumeId }: Pick<ReserveRequest, 'sizeBytes' | 'volumeId'>,
+  largestBytes: number,
+): void {
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 1) {
     throw new Fault('InvalidRequest', `${volumeId}: not a size in bytes: ${sizeBytes}`);
   }
@@ -37,9 +51,11 @@ export function checkReserve({ mode, sizeBytes, volumeId }: ReserveRequest, larg
 
 /** The volume that is there, if it is the one that is asked for. @throws Fault AlreadyExists */
 export function sameVolume(there: VolumeRecord, request: ReserveRequest): VolumeRecord {
-  const { owner, mode, sizeBytes } = there;
-  if (owner.uid === request.owner.uid && mode === request.mode && sizeBytes === request.sizeBytes) return there;
-  throw new Fault('AlreadyExists', `${there.volumeId} is there with ${sizeBytes} bytes, mode ${mode}`);
+  const { owner, mode, sizeBytes, sectorBytes } = there;
+  const isAlike = mode === request.mode && sizeBytes === request.sizeBytes && sectorBytes === request.sectorBytes;
+  if (owner.uid === request.owner.uid && isAlike) return there;
+  const sectors = sectorBytes === undefined ? '' : `, sectors of ${sectorBytes}`;
+  throw new Fault('AlreadyExists', `${there.volumeId} is there with ${sizeBytes} bytes, mode ${mode}${sectors}`);
 }
 
 /**
@@ -47,13 +63,23 @@ export function sameVolume(there: VolumeRecord, request: ReserveRequest): Volume
  * and who has it for writing may put something there at any time.
  * @throws Fault VolumeInUse
  */
-export async function assertFillable(record: VolumeRecord, dataDirectory: string): Promise<void> {
-  const { volumeId, state, usedSince } = record;
+export async function assertFillable(record: VolumeRecord, layout: PoolLayout): Promise<void> {
+  const { volumeId, state, usedSince, mode } = record;
   const inUse = (why: string) => new Fault('VolumeInUse', `${volumeId} ${why}`);
   if (!canMove(state, 'populating')) throw inUse(`is ${state} and is not filled again`);
   if (state === 'populating') return;
   if (usedSince !== undefined) throw inUse('was handed out to be written');
-  if ((await readdir(dataDirectory)).length > 0) throw inUse('holds files of a user');
+  const isEmpty =
+    mode === 'Block'
+      ? await hasNoData(layout.disk(volumeId, mode))
+      : (await readdir(layout.data(volumeId))).length === 0;
+  if (!isEmpty) throw inUse(mode === 'Block' ? 'holds data of a user' : 'holds files of a user');
+}
+
+/** Nothing was ever written to the file, where there is one. */
+async function hasNoData(path: string): Promise<boolean> {
+  const disk = await unlessAbsent(lstat(path));
+  return disk === undefined || disk.blocks === 0;
 }
 
 /** Leaves nothing when it fails. */
@@ -62,9 +88,10 @@ export async function makeVolume(
   layout: PoolLayout,
   ownership: FileOwnership,
 ): Promise<VolumeRecord> {
-  const { volumeId, owner, mode, sizeBytes, generation } = request;
+  const { volumeId, owner, mode, sizeBytes, generation, sectorBytes } = request;
   const record: VolumeRecord = {
     ...{ schemaVersion: volumeRecordVersion, volumeId, owner, mode, sizeBytes, generation },
+    ...(sectorBytes === undefined ? {} : { sectorBytes }),
     state: 'empty',
     fence: 0,
     createdAt: new Date().toISOString(),
@@ -73,8 +100,10 @@ export async function makeVolume(
   try {
     // Not recursive: where the pool is not mounted nothing is made.
     await mkdir(building, { mode: 0o755 });
-    await mkdir(join(building, 'data'), { mode: 0o755 });
-    await ownership.giveDirectory(join(building, 'data'));
+    if (mode === 'Filesystem') {
+      await mkdir(join(building, 'data'), { mode: 0o755 });
+      await ownership.giveDirectory(join(building, 'data'));
+    }
     await writeRecordIn(building, record);
     await rename(building, layout.volume(volumeId));
   } catch (error) {

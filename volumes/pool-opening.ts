@@ -3,13 +3,16 @@
 import { resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import { BlockVolumes } from './block-volumes.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
+import type { LoopDevices } from './loop-devices.ts';
 import { markerBeside, openIdentity, type PoolIdentity } from './pool-identity.ts';
 import { PoolLayout } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
 import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
 import { canReflink, longestFile, measureSpace } from './pool-space.ts';
+import type { GrowthStep } from './volume-growth.ts';
 import { type RecordReading, readRecords } from './volume-records.ts';
 
 /** What of pino's logger a pool uses. */
@@ -29,15 +32,21 @@ export interface OpenPoolOptions {
   logger: PoolLogger;
   /** Owner of data; by default 107:107 where the service is root. */
   owner?: { uid: number; gid: number };
-  /** Called at the named steps of a commit; for tests that stop there. */
-  at?: (step: CommitStep) => Promise<void>;
+  /** For Block volumes; left out where the service may not attach devices. */
+  loops?: LoopDevices | undefined;
+  /** Called at the named steps of a change; for tests that stop there. */
+  at?: (step: PoolStep) => Promise<void>;
 }
+
+/** Where a test may stop a change of a volume. */
+export type PoolStep = CommitStep | GrowthStep | 'devised' | 'detached' | 'removed';
 
 export interface OpenedPool {
   layout: PoolLayout;
   identity: PoolIdentity;
   ledger: PoolLedger;
   ownership: FileOwnership;
+  blocks: BlockVolumes;
   records: Map<VolumeId, VolumeRecord>;
   /** What lies in volumes/ and is no readable record. */
   unread: RecordReading[];
@@ -52,7 +61,7 @@ export interface OpenedPool {
   longestFileBytes: number;
   capacityBytes: number;
   overcommit: number;
-  at(step: CommitStep): Promise<void>;
+  at(step: PoolStep): Promise<void>;
 }
 
 /** @throws Fault PoolMissing, PoolInUse, NewerVersion; then the pool is as it was and not held */
@@ -82,6 +91,13 @@ async function openHeld(
   for (const reading of unread) options.logger.warn(factsOf(reading), 'a volume of the pool cannot be read');
   const unreadable = new Map(unread.flatMap(whyUnreadable));
   const readOnly = [...unreadable.values()].find(({ code }) => code === 'PoolReadOnly');
+  const ownership = new FileOwnership(options.owner);
+  const blocks = new BlockVolumes({ layout, ownership, loops: options.loops });
+  if (readOnly === undefined) {
+    await blocks.settle(records, (volumeId, fault) => {
+      options.logger.warn({ volumeId, fault: fault.message }, 'a Block volume has no device');
+    });
+  }
   const recovery = readOnly === undefined ? await recoverPool(layout, records, new Set(unreadable.keys())) : undefined;
   if (recovery !== undefined && recovery.removed.length > 0) {
     options.logger.info({ removed: recovery.removed }, 'removed what a former service left in staging');
@@ -92,7 +108,7 @@ async function openHeld(
   ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
   return {
     ...{ layout, identity, ledger, records, unread, unreadable, readOnly, capacityBytes },
-    ownership: new FileOwnership(options.owner),
+    ...{ ownership, blocks },
     received: recovery?.received ?? [],
     doomed: recovery?.doomed ?? [],
     logger: options.logger,

@@ -66,8 +66,9 @@ async function recoverVolume(layout: PoolLayout, record: VolumeRecord): Promise<
   for (const name of await readdir(directory)) {
     if (isLeftoverName(name)) await rm(join(directory, name), { force: true });
   }
-  if (record.state !== 'populating') return;
-  // Renamed, but the record never said complete: the commit did not happen.
+  const isHalfPlain = record.mode === 'Block' && record.state === 'empty';
+  if (record.state !== 'populating' && !isHalfPlain) return;
+  // Renamed, but the record never said complete: the commit did not happen. Or made for a user whom the record does not know yet.
   await rm(layout.disk(record.volumeId, record.mode), { force: true });
   await syncDirectory(record.mode === 'Block' ? directory : layout.data(record.volumeId));
 }

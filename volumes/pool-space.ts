@@ -143,7 +143,8 @@ function isRefusal(code: unknown): boolean {
   return ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'EXDEV', 'ENOTTY'].includes(String(code));
 }
 
-async function unlessAbsent<T>(looking: Promise<T>): Promise<T | undefined> {
+/** Undefined where there is no such file. */
+export async function unlessAbsent<T>(looking: Promise<T>): Promise<T | undefined> {
   try {
     return await looking;
   } catch (error) {

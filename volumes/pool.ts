@@ -14,7 +14,14 @@ import { syncDirectory } from '../runtime/durable-file.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
-import { assertFillable, checkReserve, makeVolume, type ReserveRequest, sameVolume } from './new-volume.ts';
+import {
+  assertFillable,
+  checkSize,
+  makeVolume,
+  type ReserveRequest,
+  sameVolume,
+  settledRequest,
+} from './new-volume.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
 import { whyGone } from './pool-identity.ts';
@@ -25,6 +32,7 @@ import { measureSpace, type PoolUsage } from './pool-space.ts';
 import { removeTree, removeTrees } from './remove-tree.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
+import { growVolume } from './volume-growth.ts';
 import { VolumeLocks } from './volume-locks.ts';
 
 export class Pool {
@@ -98,7 +106,17 @@ export class Pool {
 
   /** The disk for reading, whatever its consumer puts in its place meanwhile. @throws Fault NotFound, HostileImage (no regular file) */
   async openDisk(id: VolumeId): Promise<OpenDisk> {
+    if (this.#records.need(id).mode === 'Block') await this.#opened.blocks.flush(id);
     return await openDisk(this.diskPath(id));
+  }
+
+  /** The device of a Block volume, attached where it is not yet. @throws Fault NotFound, VolumeNotFilled, NeedsRoot, NoLoopDevice */
+  async device(id: VolumeId): Promise<string> {
+    return await this.#change(id, async () => {
+      const record = this.#records.need(id);
+      if (!isHandedOut(record.state)) throw new Fault('VolumeNotFilled', `${id} is ${record.state}`);
+      return await this.#opened.blocks.attach(record);
+    });
   }
 
   /** The directory of a Filesystem volume that a pod mounts. @throws Fault NotFound */
@@ -123,14 +141,16 @@ export class Pool {
 
   /**
    * Makes an `empty` volume with its room promised, or returns the one that is there.
-   * @throws Fault PoolFull, VolumeTooLarge, AlreadyExists (the id is another claim's or of another size), VolumeCorrupt, InvalidRequest
+   * @throws Fault PoolFull, VolumeTooLarge, AlreadyExists (the id is another claim's or of another size), VolumeCorrupt, InvalidRequest, NeedsRoot
    */
-  async reserve(request: ReserveRequest): Promise<VolumeRecord> {
-    return await this.#change(request.volumeId, async () => {
+  async reserve(asked: ReserveRequest): Promise<VolumeRecord> {
+    return await this.#change(asked.volumeId, async () => {
+      const request = settledRequest(asked);
       const there = this.#records.get(request.volumeId);
       if (there !== undefined) return sameVolume(there, request);
       this.#records.refuseUnread(request.volumeId);
-      checkReserve(request, this.largestVolumeBytes);
+      checkSize(request, this.largestVolumeBytes);
+      if (request.mode === 'Block') this.#opened.blocks.assertPossible();
       return await this.#makeVolume(request);
     });
   }
@@ -144,12 +164,13 @@ export class Pool {
     return await this.#change(id, async () => {
       const record = this.#records.need(id);
       if (record.state === 'complete' && record.generation === claim.generation) return record;
-      await assertFillable(record, this.dataPath(id));
+      await assertFillable(record, this.#layout);
       if (claim.attempt < record.fence) {
         throw new Fault('StaleAttempt', `attempt ${claim.attempt} of ${id} comes after attempt ${record.fence}`);
       }
       const held = record.fence === claim.attempt && record.state === 'populating';
       const { attempt: fence, generation } = claim;
+      if (record.mode === 'Block' && record.state === 'plain') await this.#opened.blocks.takeBack(record);
       // First the fence, durably: should the rest fail, the former attempt cannot commit any more, and the next claim ends it.
       const next = held ? record : await this.#records.write({ ...record, state: 'populating', fence, generation });
       await this.#area.endFormer(id, fence, new Fault('StaleAttempt', `attempt ${fence} took over ${id}`));
@@ -186,7 +207,12 @@ export class Pool {
       return await this.#change(id, async () => {
         staging.assertHeld();
         const record = this.#records.needOwned(id, staging.attempt);
-        const place = { layout: this.#layout, ownership: this.#ownership, at: this.#opened.at };
+        const place = {
+          layout: this.#layout,
+          ownership: this.#ownership,
+          blocks: this.#opened.blocks,
+          at: this.#opened.at,
+        };
         const complete = await undoneOnFailure(record, place, async () => {
           await commitStaging(staging, record, place);
           const committedAt = new Date().toISOString();
@@ -208,7 +234,20 @@ export class Pool {
       const record = this.#records.need(id);
       if (record.state === 'plain') return record;
       if (!canMove(record.state, 'plain')) throw new Fault('VolumeInUse', `${id} is ${record.state}`);
+      if (record.mode === 'Block') await this.#opened.blocks.make(record);
+      await this.#opened.at('devised');
       return await this.#records.write({ ...record, state: 'plain' });
+    });
+  }
+
+  /**
+   * Makes the volume larger, also while it is used; one that is as large already stays as it is.
+   * @throws Fault NotFound, VolumeNotFilled, VolumeTooLarge, PoolFull, NoSpace, NeedsRoot, NoLoopDevice
+   */
+  async expand(id: VolumeId, sizeBytes: number): Promise<VolumeRecord> {
+    return await this.#change(id, async () => {
+      const place = { ...this.#opened, records: this.#records, largestVolumeBytes: this.largestVolumeBytes };
+      return await growVolume(this.#records.need(id), sizeBytes, place);
     });
   }
 
@@ -234,7 +273,10 @@ export class Pool {
     await this.#change(id, async () => {
       this.#records.refuseUnread(id);
       await this.#area.endFormer(id, Number.POSITIVE_INFINITY, new Fault('Cancelled', `${id} was deleted`));
-      if (this.#records.get(id) === undefined) return;
+      const record = this.#records.get(id);
+      if (record === undefined) return;
+      if (record.mode === 'Block') await this.#opened.blocks.detach(id);
+      await this.#opened.at('detached');
       // One durable rename takes it out of volumes/; what remains is removed here, or at the next open.
       const doomed = this.#layout.temporary(randomBytes(8).toString('hex'));
       await rename(this.#layout.volume(id), doomed);
@@ -243,6 +285,7 @@ export class Pool {
       try {
         await syncDirectory(this.#layout.volumes);
         this.#records.tellGone(id);
+        await this.#opened.at('removed');
         await removeTree(doomed);
       } finally {
         this.#opened.ledger.release(id);

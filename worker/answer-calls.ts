@@ -59,6 +59,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
   const { pool, attempts, slots } = options;
   channel.handle('inventory', () => inventoryOf(options));
   channel.handle('volume.reserve', (asked) => pool.reserve({ ...asked, volumeId: volumeIdIn(asked) }));
+  channel.handle('volume.expand', ({ sizeBytes, ...asked }) => pool.expand(volumeIdIn(asked), sizeBytes));
   channel.handle('volume.claimFence', async ({ attempt, generation, ...asked }) => {
     const volumeId = volumeIdIn(asked);
     const record = await pool.claimFence(volumeId, { attempt, generation });

@@ -11,6 +11,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
 import type { Programs } from '../runtime/programs.ts';
+import { LoopDevices } from '../volumes/loop-devices.ts';
 import { Pool } from '../volumes/pool.ts';
 import { QemuImg } from '../volumes/qemu-img.ts';
 import { answerCalls, deleteVolume, noLooks } from './answer-calls.ts';
@@ -67,7 +68,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): Promise<RunningWorker> {
   const { config, logger, tls, programs } = options;
   const directory = options.poolDirectory ?? config.pool;
-  const pool = await Pool.open({ directory, create: true, overcommit: config.overcommit, logger });
+  const loops = process.geteuid?.() === 0 ? new LoopDevices(programs) : undefined;
+  const pool = await Pool.open({ directory, create: true, overcommit: config.overcommit, logger, loops });
   undo.defer(() => pool.close());
   const redis = await openRedis(config.redisUrl, { logger });
   undo.defer(() => redis.disconnect());

@@ -103,14 +103,21 @@ function sizeOf(spec: ClaimSpec): number {
   return quantityBytes(spec.resources?.requests?.['storage'] ?? 0) ?? 0;
 }
 
-/** As the admission plugin PersistentVolumeClaimResize has it; volumes of our own keep the size that they were made with. @throws Fault Forbidden */
+/** A wish to grow that cannot be met may be taken back, down to what the volume has more than (as Kubernetes since 1.34). */
+function isShrunk(next: Claim, former: Claim): boolean {
+  const has = quantityBytes(former.status?.capacity?.['storage'] ?? 0) ?? 0;
+  const wished = sizeOf(next.spec);
+  return wished < sizeOf(former.spec) && (former.status?.phase !== 'Bound' || wished <= has || has === 0);
+}
+
+/** As the admission plugin PersistentVolumeClaimResize has it. @throws Fault Forbidden */
 function refuseGrowth(next: Claim, former: Claim, { store }: ApiContext): void {
   if (sizeOf(next.spec) <= sizeOf(former.spec)) return;
   const refused = (why: string) =>
     new Fault('Forbidden', `persistentvolumeclaims "${former.metadata.name}" is forbidden: ${why}`);
   if (former.status?.phase !== 'Bound') throw refused('Only bound persistent volume claims can be expanded');
   const storageClass = store.latest(resources.storageClasses, { name: former.spec.storageClassName ?? '' });
-  if (storageClass?.allowVolumeExpansion !== true || storageClass.provisioner === provisionerName) {
+  if (storageClass?.allowVolumeExpansion !== true) {
     throw refused(
       'only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize',
     );
@@ -134,8 +141,8 @@ export function admitClaimUpdate(
     throw refusedShape(resources.claims, name, [{ type: 'FieldValueInvalid', field: 'spec', message }]);
   }
   const causes = claimCauses(next.spec);
-  if (causes.length === 0 && sizeOf(next.spec) < sizeOf(former.spec)) {
-    causes.push(invalid('spec.resources.requests.storage', 'Forbidden: field can not be less than previous value'));
+  if (causes.length === 0 && isShrunk(next, former)) {
+    causes.push(invalid('spec.resources.requests.storage', 'Forbidden: field can not be less than status.capacity'));
   }
   if (causes.length > 0) throw refusedShape(resources.claims, name, causes);
   refuseGrowth(next, former, context);

@@ -58,7 +58,10 @@ describe('growth of a claim', () => {
     expect((await under.ask({ method: 'POST', path: claimsPath, body })).status).toBe(201);
     const stored = await under.store.get(resources.claims, { namespace: 'default', name });
     if (stored !== undefined)
-      await under.store.updateStatus(resources.claims, { ...stored, status: { phase: 'Bound' } });
+      await under.store.updateStatus(resources.claims, {
+        ...stored,
+        status: { phase: 'Bound', capacity: { storage: '1Gi' } },
+      });
   }
 
   test('is refused while it is not bound, and where its class does not grow volumes', async () => {
@@ -67,30 +70,52 @@ describe('growth of a claim', () => {
     expect([pending.status, pending.body]).toEqual(
       refusal('pending', 'Only bound persistent volume claims can be expanded'),
     );
-    await bound('ours', 'longshore');
-    const ours = await patch(`${claimsPath}/ours`, grown);
+    await addClass('stays', false);
+    await bound('small', 'stays');
+    const small = await patch(`${claimsPath}/small`, grown);
     const why =
       'only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize';
-    expect([ours.status, ours.body]).toEqual(refusal('ours', why));
-    expect((await under.ask({ path: `${claimsPath}/ours` })).body).toMatchObject({
+    expect([small.status, small.body]).toEqual(refusal('small', why));
+    expect((await under.ask({ path: `${claimsPath}/small` })).body).toMatchObject({
       spec: { resources: { requests: { storage: '1Gi' } } },
     });
-    expect((await patch(`${claimsPath}/ours`, { metadata: { labels: { a: 'b' } } })).status).toBe(200);
+    expect((await patch(`${claimsPath}/small`, { metadata: { labels: { a: 'b' } } })).status).toBe(200);
   });
 
-  test('is taken where a class of somebody else allows it', async () => {
+  test('is taken by our class, and by one of somebody else that allows it', async () => {
+    await addClass('grows', true);
+    for (const [name, className] of [
+      ['ours', 'longshore'],
+      ['theirs', 'grows'],
+    ] as const) {
+      await bound(name, className);
+      expect((await patch(`${claimsPath}/${name}`, grown)).status).toBe(200);
+    }
+  });
+
+  test('is taken back only down to what the volume has more than', async () => {
+    await bound('wishful', 'longshore');
+    expect((await patch(`${claimsPath}/wishful`, grown)).status).toBe(200);
+    const sized = (storage: string) => ({ spec: { resources: { requests: { storage } } } });
+    expect((await patch(`${claimsPath}/wishful`, sized('1536Mi'))).status).toBe(200);
+    const less = await patch(`${claimsPath}/wishful`, sized('1Gi'));
+    expect([less.status, less.body]).toEqual([
+      422,
+      expect.objectContaining({ message: expect.stringContaining('field can not be less than status.capacity') }),
+    ]);
+  });
+
+  async function addClass(name: string, allowVolumeExpansion: boolean): Promise<void> {
     const storageClass = {
       apiVersion: 'storage.k8s.io/v1',
       kind: 'StorageClass',
-      metadata: { name: 'grows' },
+      metadata: { name },
       provisioner: 'example.com/disks',
-      allowVolumeExpansion: true,
+      allowVolumeExpansion,
     };
     const path = '/apis/storage.k8s.io/v1/storageclasses';
     expect((await under.ask({ method: 'POST', path, body: storageClass })).status).toBe(201);
-    await bound('theirs', 'grows');
-    expect((await patch(`${claimsPath}/theirs`, grown)).status).toBe(200);
-  });
+  }
 });
 
 describe('values that are too many', () => {

@@ -1,5 +1,5 @@
 // import, clone and blank: ask for a volume, and with --wait follow it to its end.
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseChecksum } from '../../domain/checksum.ts';
 import type { DataVolume, DataVolumeSource } from '../../domain/data-volume.ts';
 import { Fault } from '../../domain/fault.ts';
@@ -9,7 +9,7 @@ import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
 import { createVolume } from '../create-volume.ts';
 import { followVolume } from '../follow-volume.ts';
-import { doneSentence, isDone, makeVolume } from '../make-volume.ts';
+import { doneSentence, isDone, makeVolume, type VolumeWishes } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { sizeOfImageAt } from '../probe-url.ts';
 import { ProgressDisplay } from '../progress-display.ts';
@@ -37,6 +37,15 @@ function parseUrl(text: string): string {
   return text;
 }
 
+/** Of every command that makes a volume. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .option('--block', 'a block device in place of a file (volumeMode Block); the service needs root for it')
+    .addOption(
+      new Option('--sector-size <bytes>', 'logical sectors of the block device; default: 512').choices(['512', '4096']),
+    );
+}
+
 const waitHelp = 'follow it to its end and show the progress';
 
 export function addTransferCommands(program: Command, io: CommandIo): void {
@@ -57,11 +66,14 @@ function addImport(program: Command, io: CommandIo): void {
     .option('--size <quantity>', 'size of the volume as the guest sees it; default: what the image says', parseSize)
     .option('--checksum <algorithm:hex>', 'what the bytes must be, as a web server serves them', parseChecksumOption)
     .option('--wait', waitHelp);
-  addFormatOption(command).action(async (url: string, name: VolumeName) => {
-    const { size, checksum } = command.opts<{ size?: string; checksum?: string }>();
+  addFormatOption(addDeviceOptions(command)).action(async (url: string, name: VolumeName) => {
+    const { checksum, ...wishes } = command.opts<VolumeWishes & { checksum?: string }>();
     const source = sourceOf(url, checksum);
     await createAndFollow(io, command, name, async (client) =>
-      makeVolume(name, source, size ?? (await sizeOfImageAt(client, url, name.namespace))),
+      makeVolume(name, source, {
+        ...wishes,
+        size: wishes.size ?? (await sizeOfImageAt(client, url, name.namespace)),
+      }),
     );
   });
 }
@@ -85,9 +97,9 @@ function addClone(program: Command, io: CommandIo): void {
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
     .option('--size <quantity>', "size of the new volume; default: the source's", parseSize)
     .option('--wait', waitHelp);
-  addFormatOption(command).action(async (source: VolumeName, name: VolumeName) => {
-    const { size } = command.opts<{ size?: string }>();
-    await createAndFollow(io, command, name, () => makeVolume(name, { pvc: { ...source } }, size));
+  addFormatOption(addDeviceOptions(command)).action(async (source: VolumeName, name: VolumeName) => {
+    const wishes = command.opts<VolumeWishes>();
+    await createAndFollow(io, command, name, () => makeVolume(name, { pvc: { ...source } }, wishes));
   });
 }
 
@@ -99,9 +111,9 @@ function addBlank(program: Command, io: CommandIo): void {
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
     .requiredOption('--size <quantity>', 'size of the volume, such as 10Gi', parseSize)
     .option('--wait', waitHelp);
-  addFormatOption(command).action(async (name: VolumeName) => {
-    const { size } = command.opts<{ size: string }>();
-    await createAndFollow(io, command, name, () => makeVolume(name, { blank: {} }, size));
+  addFormatOption(addDeviceOptions(command)).action(async (name: VolumeName) => {
+    const wishes = command.opts<VolumeWishes>();
+    await createAndFollow(io, command, name, () => makeVolume(name, { blank: {} }, wishes));
   });
 }
 

@@ -12,20 +12,19 @@ import { compressedBytes } from '../compressed-bytes.ts';
 import { createVolume } from '../create-volume.ts';
 import { faultOf, followVolume } from '../follow-volume.ts';
 import { inspectLocalImage, type LocalImage } from '../local-image.ts';
-import { doneSentence, isDone, makeVolume, sizeFor } from '../make-volume.ts';
+import { doneSentence, isDone, makeVolume, sizeFor, type VolumeWishes } from '../make-volume.ts';
 import { withService } from '../open-service.ts';
 import { ProgressDisplay } from '../progress-display.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { uploadReason } from '../upload-reason.ts';
 import { requestToken, uploadProxyUrl } from '../upload-token.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
-import { parseSize } from './transfer-commands.ts';
+import { addDeviceOptions, parseSize } from './transfer-commands.ts';
 
 const chunkBytes = 1024 * 1024;
 const uploadPath = '/v1beta1/upload-async';
 
-interface UploadWishes {
-  size?: string;
+interface UploadWishes extends VolumeWishes {
   compress?: boolean;
 }
 
@@ -40,7 +39,7 @@ export function addUploadCommand(program: Command, io: CommandIo): void {
     .argument('<name>', 'NAMESPACE/NAME of the volume', parseVolumeName)
     .option('--size <quantity>', 'size of the volume; default: what the image says', parseSize)
     .option('--compress', 'compress the bytes on their way (zstd)');
-  addFormatOption(command).action(async (path: string, name: VolumeName) => {
+  addFormatOption(addDeviceOptions(command)).action(async (path: string, name: VolumeName) => {
     const image = await inspectLocalImage(path);
     const wishes = command.opts<UploadWishes>();
     const started = performance.now();
@@ -66,7 +65,7 @@ async function uploadImage(
   const display = new ProgressDisplay(io.stderr);
   const following = { client, display, signal: io.signal };
   try {
-    await findOrMake(io, client, name, image, wishes.size);
+    await findOrMake(io, client, name, image, wishes);
     const waiting = await followVolume(name, isWaiting, following);
     const url = `${await uploadProxyUrl(client)}${uploadPath}`;
     const token = await requestToken(client, name);
@@ -96,17 +95,17 @@ async function findOrMake(
   client: ApiClient,
   name: VolumeName,
   image: LocalImage,
-  size: string | undefined,
+  wishes: VolumeWishes,
 ): Promise<void> {
   const existing = await client.find(resources.dataVolumes, name);
   if (existing !== undefined && existing.spec.source?.upload === undefined) {
     throw new Fault('AlreadyExists', `${showName(name)} exists and is no target of an upload`);
   }
   if (existing !== undefined) return;
-  const asked = size ?? (image.virtualSize === undefined ? undefined : sizeFor(image.virtualSize));
-  if (asked === undefined)
+  const size = wishes.size ?? (image.virtualSize === undefined ? undefined : sizeFor(image.virtualSize));
+  if (size === undefined)
     throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
-  await createVolume(client, makeVolume(name, { upload: {} }, asked), io.stderr);
+  await createVolume(client, makeVolume(name, { upload: {} }, { ...wishes, size }), io.stderr);
 }
 
 async function sendBytes(
