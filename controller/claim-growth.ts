@@ -36,7 +36,8 @@ export function boundStatus(
   const wanted = bytesAsked(claim) > volume.sizeBytes ? growing(claim, obstacle, now) : undefined;
   const others = (status.conditions ?? []).filter(({ type }) => type !== resizing && type !== failed);
   const conditions = wanted === undefined ? others : [...others, wanted];
-  const isLarger = (quantityBytes(status.capacity?.['storage'] ?? 0) ?? 0) < volume.sizeBytes;
+  const told = quantityBytes(status.capacity?.['storage'] ?? '');
+  const isLarger = told !== undefined && told < volume.sizeBytes;
   const isSame =
     wanted === undefined
       ? others.length === (status.conditions?.length ?? 0)

@@ -12,6 +12,7 @@ import { PoolLayout } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
 import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
 import { canReflink, longestFile, measureSpace } from './pool-space.ts';
+import type { RemovalStep } from './remove-volume.ts';
 import type { GrowthStep } from './volume-growth.ts';
 import { type RecordReading, readRecords } from './volume-records.ts';
 
@@ -39,7 +40,7 @@ export interface OpenPoolOptions {
 }
 
 /** Where a test may stop a change of a volume. */
-export type PoolStep = CommitStep | GrowthStep | 'devised' | 'detached' | 'removed';
+export type PoolStep = CommitStep | GrowthStep | RemovalStep | 'devised';
 
 export interface OpenedPool {
   layout: PoolLayout;
@@ -59,7 +60,6 @@ export interface OpenedPool {
   readOnly: Fault | undefined;
   reflink: boolean;
   longestFileBytes: number;
-  capacityBytes: number;
   overcommit: number;
   at(step: PoolStep): Promise<void>;
 }
@@ -107,7 +107,7 @@ async function openHeld(
   const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
   ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
   return {
-    ...{ layout, identity, ledger, records, unread, unreadable, readOnly, capacityBytes },
+    ...{ layout, identity, ledger, records, unread, unreadable, readOnly },
     ...{ ownership, blocks },
     received: recovery?.received ?? [],
     doomed: recovery?.doomed ?? [],

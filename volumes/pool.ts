@@ -1,7 +1,5 @@
 // A pool: a directory of volumes with one writer. Every change of a volume goes through here, is durable when the call returns, and is
 // serialised per volume. See pool-layout.ts for what lies where and domain/volume-record.ts for the states.
-import { randomBytes } from 'node:crypto';
-import { rename } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import {
   canMove,
@@ -10,7 +8,6 @@ import {
   type VolumeId,
   type VolumeRecord,
 } from '../domain/volume-record.ts';
-import { syncDirectory } from '../runtime/durable-file.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
@@ -28,8 +25,10 @@ import { whyGone } from './pool-identity.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
-import { measureSpace, type PoolUsage } from './pool-space.ts';
-import { removeTree, removeTrees } from './remove-tree.ts';
+import type { PoolUsage } from './pool-space.ts';
+import { usageOf } from './pool-usage.ts';
+import { removeTrees } from './remove-tree.ts';
+import { removeVolume } from './remove-volume.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
 import { growVolume } from './volume-growth.ts';
@@ -53,7 +52,6 @@ export class Pool {
   readonly #locks = new VolumeLocks();
   readonly #closing = new AbortController();
   readonly #tidying: Promise<void>;
-  #capacityBytes: number;
   #closed = false;
 
   private constructor(opened: OpenedPool) {
@@ -66,7 +64,6 @@ export class Pool {
     this.reflink = opened.reflink;
     this.readOnly = opened.readOnly;
     this.unreadable = opened.unreadable;
-    this.#capacityBytes = opened.capacityBytes;
     this.#area = new StagingArea(opened.layout, opened.ledger, opened.received);
     this.#tidying = removeTrees(opened.doomed, {
       signal: this.#closing.signal,
@@ -274,38 +271,12 @@ export class Pool {
       this.#records.refuseUnread(id);
       await this.#area.endFormer(id, Number.POSITIVE_INFINITY, new Fault('Cancelled', `${id} was deleted`));
       const record = this.#records.get(id);
-      if (record === undefined) return;
-      if (record.mode === 'Block') await this.#opened.blocks.detach(id);
-      await this.#opened.at('detached');
-      // One durable rename takes it out of volumes/; what remains is removed here, or at the next open.
-      const doomed = this.#layout.temporary(randomBytes(8).toString('hex'));
-      await rename(this.#layout.volume(id), doomed);
-      this.#records.forget(id);
-      // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
-      try {
-        await syncDirectory(this.#layout.volumes);
-        this.#records.tellGone(id);
-        await this.#opened.at('removed');
-        await removeTree(doomed);
-      } finally {
-        this.#opened.ledger.release(id);
-      }
+      if (record !== undefined) await removeVolume(record, this.#opened, this.#records);
     });
   }
 
   async usage(): Promise<PoolUsage> {
-    const { ledger, overcommit } = this.#opened;
-    const space = await measureSpace([this.#layout.volumes, this.#layout.staging], this.directory);
-    this.#capacityBytes = space.freeBytes + space.usedBytes;
-    ledger.limitBytes = Math.floor(this.#capacityBytes * overcommit);
-    return {
-      ...space,
-      capacityBytes: this.#capacityBytes,
-      reservedBytes: ledger.promisedBytes,
-      enforcement: this.enforcement,
-      reflink: this.reflink,
-      largestVolumeBytes: this.largestVolumeBytes,
-    };
+    return await usageOf(this.#opened, this.enforcement);
   }
 
   async findings(): Promise<Finding[]> {

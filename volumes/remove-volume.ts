@@ -1,0 +1,35 @@
+// Takes a volume out of its pool, whatever its state: its device first, then its directory in one durable rename, then its files.
+import { randomBytes } from 'node:crypto';
+import { rename } from 'node:fs/promises';
+import type { VolumeRecord } from '../domain/volume-record.ts';
+import { syncDirectory } from '../runtime/durable-file.ts';
+import type { KeptRecords } from './kept-records.ts';
+import type { OpenedPool } from './pool-opening.ts';
+import { removeTree } from './remove-tree.ts';
+
+export type RemovalStep = 'detached' | 'moved';
+
+/**
+ * A crash leaves the volume as it was, and attached again by the next open, or removed; what is left of its files then goes with the next open.
+ * @throws Fault NoLoopDevice, then it is there as it was; or why files of it cannot be removed: it is gone nevertheless
+ */
+export async function removeVolume(
+  { volumeId, mode }: VolumeRecord,
+  { layout, ledger, blocks, at }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'at'>,
+  records: KeptRecords,
+): Promise<void> {
+  if (mode === 'Block') await blocks.detach(volumeId);
+  await at('detached');
+  const doomed = layout.temporary(randomBytes(8).toString('hex'));
+  await rename(layout.volume(volumeId), doomed);
+  records.forget(volumeId);
+  // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
+  try {
+    await syncDirectory(layout.volumes);
+    records.tellGone(volumeId);
+    await at('moved');
+    await removeTree(doomed);
+  } finally {
+    ledger.release(volumeId);
+  }
+}
