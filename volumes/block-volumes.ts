@@ -124,8 +124,13 @@ export class BlockVolumes {
       for (const { volumeId } of blocks) onTrouble(volumeId, why);
       return;
     }
-    await this.#detachUnowned(records);
     const wanted = blocks.filter(({ state }) => isHandedOut(state));
+    const failed = await this.#detachUnowned(records).then(
+      () => undefined,
+      (error: unknown) => toFault(error),
+    );
+    // The pool serves its other volumes nevertheless.
+    if (failed !== undefined) return wanted.forEach(({ volumeId }) => onTrouble(volumeId, failed));
     for (let first = 0; first < wanted.length; first += attachedAtOnce) {
       const some = wanted.slice(first, first + attachedAtOnce);
       await Promise.all(
