@@ -130,7 +130,10 @@ export class BlockVolumes {
       (error: unknown) => toFault(error),
     );
     // The pool serves its other volumes nevertheless.
-    if (failed !== undefined) return wanted.forEach(({ volumeId }) => onTrouble(volumeId, failed));
+    if (failed !== undefined) {
+      for (const { volumeId } of wanted) onTrouble(volumeId, failed);
+      return;
+    }
     for (let first = 0; first < wanted.length; first += attachedAtOnce) {
       const some = wanted.slice(first, first + attachedAtOnce);
       await Promise.all(
