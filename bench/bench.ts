@@ -1,20 +1,23 @@
 // Longshore beside the native tools, in one run: rounds in which floor and ours take turns, medians, ratios; then, not timed, the peak memory of
-// all processes of the service with this image and a larger one, what it costs to be idle, how fast an empty volume is there, and how long
-// event loops are held up. Writes bench/results.json.
-//   --rounds N   default 5      --size MIB   virtual size of the image, default 2048      --larger MIB   of the larger one, default 6144
+// the service with this image and a larger one, what it costs to be idle, how fast an empty volume is there, and how long event loops are held up.
+// Writes bench/results.json.
+//   --rounds N   default 5      --size MIB   virtual size of the image, half of it data, default 2048
+//   --larger MIB   of the larger one, with as much data, default 20480; 0 leaves it out
+//   --only CASE   only the case of this name, or those with it in their names: their times and memory, and no results.json; may be given again
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { RunningService, repository } from '../scripts/run-service.ts';
-import { type BenchImages, makeBenchImages } from './bench-images.ts';
-import { type BenchNginx, startNginx } from './bench-nginx.ts';
+import { BenchImages, type ImageShape } from './bench-images.ts';
+import { BenchServers, type ServerName } from './bench-servers.ts';
 import { loopDelaysMs } from './loop-delays.ts';
 import { type MemoryGrowth, measureMemory } from './memory-growth.ts';
 import { OurTransfers } from './our-transfers.ts';
-import { type BenchResults, type CaseResult, rounded, textOf } from './report.ts';
+import { type BenchResults, casesOf, casesTable, memoryTable, rounded, textOf } from './report.ts';
 import { cpuPercent } from './service-processes.ts';
 import { median, type TimedCase, timeRounds } from './timed-rounds.ts';
-import { planCases } from './transfer-cases.ts';
+import { chooseCases, type TransferCase } from './transfer-cases.ts';
+import { readUpState } from './up-state.ts';
 
 const cache = join(repository, 'bench', '.cache');
 const blankBytes = 1024 ** 3;
@@ -25,47 +28,75 @@ const idleSeconds = 60;
 const fineDelays = { LONGSHORE_DELAY_RESOLUTION_MS: '10' };
 
 interface Bench {
+  cases: readonly TransferCase[];
   images: BenchImages;
-  larger: BenchImages;
-  nginx: BenchNginx;
+  larger: BenchImages | undefined;
+  servers: BenchServers;
   rounds: number;
   signal: AbortSignal;
 }
 
+interface Running {
+  service: RunningService;
+  ours: OurTransfers;
+}
+
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ options: { rounds: text, size: text, larger: text } });
+  const only = { type: 'string', multiple: true } as const;
+  const { values } = parseArgs({ options: { rounds: text, size: text, larger: text, only } });
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
   await mkdir(cache, { recursive: true });
-  const images = await makeBenchImages(cache, Number(values.size ?? 2048), stop.signal);
-  const larger = await makeBenchImages(cache, Number(values.larger ?? 6144), stop.signal);
-  const nginx = await startNginx(cache, images.directory);
-  const bench = { images, larger, nginx, rounds: Number(values.rounds ?? 5), signal: stop.signal };
-  try {
-    const measured = await withService(bench, {}, (service, ours) => measure(bench, service, ours));
-    const loopDelayP99Ms = await withService(bench, fineDelays, (service, ours) => measureDelays(bench, service, ours));
-    const results: BenchResults = { ...measured, loopDelayP99Ms };
-    process.stdout.write(textOf(results));
-    await writeFile(join(repository, 'bench', 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
-  } finally {
-    await nginx.stop();
-  }
+  const cases = chooseCases(values.only ?? []);
+  const sizeMiB = Number(values.size ?? 2048);
+  const largerMiB = Number(values.larger ?? (values.only === undefined ? 20_480 : 0));
+  const make = (shape: ImageShape) => BenchImages.make(cache, shape, [...formsOf(cases)], stop.signal);
+  const images = await make({ sizeMiB, dataMiB: sizeMiB / 2, quick: false });
+  const larger = largerMiB === 0 ? undefined : await make({ sizeMiB: largerMiB, dataMiB: sizeMiB / 2, quick: true });
+  await using servers = await BenchServers.start(cache, images.directory, serversOf(cases));
+  for (const one of larger === undefined ? [images] : [images, larger]) await servers.publish(one);
+  const bench = { cases, images, larger, servers, rounds: Number(values.rounds ?? 5), signal: stop.signal };
+  if (values.only === undefined) await measureAll(bench);
+  else await measureSome(bench);
+}
+
+function formsOf(cases: readonly TransferCase[]): Set<TransferCase['form']> {
+  return new Set(cases.map(({ form }) => form));
+}
+
+function serversOf(cases: readonly TransferCase[]): Set<ServerName> {
+  return new Set(cases.flatMap(({ server }) => server ?? []));
+}
+
+async function measureAll(bench: Bench): Promise<void> {
+  const measured = await withService(bench, {}, (running) => measure(bench, running));
+  const loopDelayP99Ms = await withService(bench, fineDelays, (running) => measureDelays(bench, running));
+  const results: BenchResults = { ...measured, loopDelayP99Ms };
+  process.stdout.write(textOf(results));
+  await writeFile(join(repository, 'bench', 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+}
+
+async function measureSome(bench: Bench): Promise<void> {
+  await withService(bench, {}, async (running) => {
+    const { timed, memory } = await measureTransfers(bench, running);
+    process.stdout.write(`${casesTable(casesOf(timed, memory))}\n${memoryTable(largerImage(bench, memory))}`);
+  });
 }
 
 /** A new service for `work`, gone with all its volumes afterwards. */
 async function withService<T>(
-  { signal }: Bench,
+  { servers, signal }: Bench,
   environment: NodeJS.ProcessEnv,
-  work: (service: RunningService, ours: OurTransfers) => Promise<T>,
+  work: (running: Running) => Promise<T>,
 ): Promise<T> {
   const directory = join(cache, 'data');
   await rm(directory, { recursive: true, force: true });
   const service = await RunningService.start(directory, { LONGSHORE_LOG_LEVEL: 'warn', ...environment });
   try {
-    const ours = await OurTransfers.open(service, signal);
+    const ours = await OurTransfers.open(service, servers.registryHost, signal);
     try {
-      return await work(service, ours);
+      return await work({ service, ours });
     } finally {
       await ours.close();
     }
@@ -75,36 +106,34 @@ async function withService<T>(
   }
 }
 
-async function measure(
-  { images, larger, nginx, rounds, signal }: Bench,
-  service: RunningService,
-  ours: OurTransfers,
-): Promise<Omit<BenchResults, 'loopDelayP99Ms'>> {
-  const cases = planCases(cache, ours, images, nginx);
-  const timed = await timeRounds(cases, rounds, signal);
-  const idleCpuPercent = rounded(await cpuPercent(service.pid, idleSeconds));
+async function measureTransfers(
+  { cases, images, larger, servers, rounds, signal }: Bench,
+  { service, ours }: Running,
+): Promise<{ timed: TimedCase[]; memory: MemoryGrowth[] }> {
+  const place = { cache, images, servers, ours };
+  const timed = await timeRounds(cases, place, { rounds, servicePid: service.pid, signal });
+  const workerPid = (await readUpState(service.directory)).processes['worker']?.pid ?? service.pid;
+  const withLarger = larger === undefined ? undefined : { ...place, images: larger };
+  const memory = await measureMemory(cases, place, withLarger, { servicePid: service.pid, workerPid, signal });
+  return { timed, memory };
+}
+
+async function measure(bench: Bench, running: Running): Promise<Omit<BenchResults, 'loopDelayP99Ms'>> {
+  const { timed, memory } = await measureTransfers(bench, running);
+  const idleCpuPercent = rounded(await cpuPercent(running.service.pid, idleSeconds));
   const blankSeconds: number[] = [];
-  for (let index = 0; index < blankRuns; index += 1) blankSeconds.push(await ours.blank(blankBytes));
-  const memory = await measureMemory(service.pid, cases, planCases(cache, ours, larger, nginx), signal);
+  for (let index = 0; index < blankRuns; index += 1) blankSeconds.push(await running.ours.blank(blankBytes));
   return {
-    cases: timed.map((one, index) => resultOf(one, memory[index])),
-    rounds,
+    cases: casesOf(timed, memory),
+    rounds: bench.rounds,
     idleCpuPercent,
     blankP50Ms: rounded(median(blankSeconds) * 1000),
-    largerImage: { sizeMiB: mebibytes(images), largerSizeMiB: mebibytes(larger), cases: memory },
+    largerImage: largerImage(bench, memory),
   };
 }
 
-function resultOf({ one, seconds, floorSeconds }: TimedCase, memory: MemoryGrowth | undefined): CaseResult {
-  return {
-    case: one.name,
-    seconds: rounded(seconds),
-    floor: one.floor,
-    floorSeconds: rounded(floorSeconds),
-    ratio: rounded(seconds / floorSeconds),
-    aim: one.aim,
-    peakMemoryMiB: memory?.peakMemoryMiB ?? Number.NaN,
-  };
+function largerImage({ images, larger }: Bench, cases: MemoryGrowth[]): BenchResults['largerImage'] {
+  return { sizeMiB: mebibytes(images), largerSizeMiB: mebibytes(larger ?? images), cases };
 }
 
 function mebibytes({ sizeBytes }: BenchImages): number {
@@ -112,18 +141,14 @@ function mebibytes({ sizeBytes }: BenchImages): number {
 }
 
 /** One upload, and imports one after another until it has ended. */
-async function measureDelays(
-  { images, nginx }: Bench,
-  service: RunningService,
-  ours: OurTransfers,
-): Promise<Record<string, number>> {
+async function measureDelays({ images, servers }: Bench, { service, ours }: Running): Promise<Record<string, number>> {
   const delays = await loopDelaysMs(service.directory, async () => {
     let uploading = true;
     const upload = ours.uploadRaw(images).finally(() => {
       uploading = false;
     });
     const importing = async () => {
-      do await ours.importQcow2(images, nginx);
+      do await ours.import({ http: { url: servers.url(images, 'qcow2') } }, images);
       while (uploading);
     };
     await Promise.all([upload, importing()]);

@@ -1,12 +1,6 @@
 // The delays of the event loops as the processes tell them themselves: each read of /metrics gives the 99th percentile since the one before.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-
-/** DIR/up.json, as far as it is read here. */
-interface RunningProcesses {
-  processes: Record<string, { addresses: Record<string, string> }>;
-}
+import { readUpState } from './up-state.ts';
 
 const measured = ['api', 'uploadproxy', 'worker'] as const;
 const startLimitMs = 30_000;
@@ -27,8 +21,7 @@ export async function loopDelaysMs(directory: string, work: () => Promise<unknow
 async function metricsAddresses(directory: string): Promise<{ name: string; address: string }[]> {
   const deadline = performance.now() + startLimitMs;
   for (;;) {
-    // Safe: written in one step by the service that the benchmark started.
-    const { processes } = JSON.parse(await readFile(join(directory, 'up.json'), 'utf8')) as RunningProcesses;
+    const { processes } = await readUpState(directory);
     const found = measured.flatMap((name) => {
       const address = processes[name]?.addresses['metrics'];
       return address === undefined ? [] : [{ name, address }];

@@ -1,7 +1,7 @@
-// The peak memory of all processes of the service, of each transfer with the image and with one several times as large: it is not to grow with it.
+// The peak memory of the service, of each transfer with the image and with one several times as large: it is not to grow with it.
 // Not timed, because looking costs CPU time.
-import { peakMemoryMiB } from './service-processes.ts';
-import type { TransferCase } from './transfer-cases.ts';
+import { type PeakMemory, peakMemory } from './service-processes.ts';
+import type { CasePlace, TransferCase } from './transfer-cases.ts';
 
 /** The highest of several: one short pass may have been looked at only between its peaks. */
 const passesOfSmall = 2;
@@ -11,29 +11,46 @@ export interface MemoryGrowth {
   peakMemoryMiB: number;
   largerPeakMemoryMiB: number;
   growthPercent: number;
+  /** Of these the worker and what it runs. */
+  workerPeakMiB: number;
+  largerWorkerPeakMiB: number;
 }
 
-/** @param larger the same cases in the same order, with the larger image */
+export interface Measured {
+  servicePid: number;
+  workerPid: number;
+  signal: AbortSignal;
+}
+
+/** @param larger undefined, or for a case that makes many volumes: only with the smaller image, whose figures then stand for both */
 export async function measureMemory(
-  servicePid: number,
   cases: readonly TransferCase[],
-  larger: readonly TransferCase[],
-  signal: AbortSignal,
+  place: CasePlace,
+  larger: CasePlace | undefined,
+  { servicePid, workerPid, signal }: Measured,
 ): Promise<MemoryGrowth[]> {
   const found: MemoryGrowth[] = [];
-  for (const [index, one] of cases.entries()) {
+  for (const one of cases) {
     signal.throwIfAborted();
-    const peakMiB = await peakMemoryMiB(servicePid, async () => {
-      for (let pass = 0; pass < passesOfSmall; pass += 1) await one.ourSeconds();
+    const small = await peakMemory(servicePid, workerPid, async () => {
+      for (let pass = 0; pass < passesOfSmall; pass += 1) await one.ourSeconds(place);
     });
-    const largerPeakMiB = await peakMemoryMiB(servicePid, async () => larger[index]?.ourSeconds());
-    process.stderr.write(`memory, ${one.name}: ${peakMiB.toFixed(0)} MiB, larger ${largerPeakMiB.toFixed(0)} MiB\n`);
+    const again = larger === undefined || one.isWide === true ? undefined : larger;
+    const large =
+      again === undefined ? small : await peakMemory(servicePid, workerPid, async () => one.ourSeconds(again));
+    process.stderr.write(`memory, ${one.name}: ${textOf(small)}; larger ${textOf(large)}\n`);
     found.push({
       case: one.name,
-      peakMemoryMiB: Math.round(peakMiB),
-      largerPeakMemoryMiB: Math.round(largerPeakMiB),
-      growthPercent: Math.round((largerPeakMiB / peakMiB - 1) * 1000) / 10,
+      peakMemoryMiB: Math.round(small.allMiB),
+      largerPeakMemoryMiB: Math.round(large.allMiB),
+      growthPercent: Math.round((large.allMiB / small.allMiB - 1) * 1000) / 10,
+      workerPeakMiB: Math.round(small.workerMiB),
+      largerWorkerPeakMiB: Math.round(large.workerMiB),
     });
   }
   return found;
+}
+
+function textOf({ allMiB, workerMiB }: PeakMemory): string {
+  return `${allMiB.toFixed(0)} MiB, of these the worker ${workerMiB.toFixed(0)}`;
 }

@@ -1,6 +1,6 @@
 // The same work done by Longshore: from the request to the committed volume. Each returns seconds, checks the digest and deletes the volume.
 import { execFile } from 'node:child_process';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ApiClient } from '../cli/api-client.ts';
 import { followVolume } from '../cli/follow-volume.ts';
@@ -12,11 +12,15 @@ import type { VolumeName } from '../cli/volume-name.ts';
 import type { DataVolume, DataVolumeSource } from '../domain/data-volume.ts';
 import { resources } from '../domain/resources.ts';
 import type { RunningService } from '../scripts/run-service.ts';
+import { swiftKeys } from '../test/sources/swift-server.ts';
 import type { BenchImages } from './bench-images.ts';
-import type { BenchNginx } from './bench-nginx.ts';
 
 const run = promisify(execFile);
 const silent = new ProgressDisplay({ write: () => undefined });
+const namespace = 'default';
+
+/** Of the secret with the keys of the S3 server. */
+export const s3Secret = 'bench-s3';
 
 export class OurTransfers {
   readonly #client: ApiClient;
@@ -30,31 +34,40 @@ export class OurTransfers {
     this.#directory = directory;
   }
 
-  static async open(service: RunningService, signal: AbortSignal): Promise<OurTransfers> {
-    const access = await readServiceAccess(service.directory);
-    return new OurTransfers(new ApiClient(access, signal), signal, service.directory);
+  /** @param registryHost of a registry without TLS, which the service is told to take */
+  static async open(
+    service: RunningService,
+    registryHost: string | undefined,
+    signal: AbortSignal,
+  ): Promise<OurTransfers> {
+    const client = new ApiClient(await readServiceAccess(service.directory), signal);
+    const insecure = { spec: { insecureRegistries: registryHost === undefined ? [] : [registryHost] } };
+    await client.mergePatch(resources.cdiConfigs, { name: 'config' }, insecure);
+    const data = { accessKeyId: base64(swiftKeys.accessKeyId), secretKey: base64(swiftKeys.secretAccessKey) };
+    await client.create(resources.secrets, {
+      ...{ apiVersion: 'v1', kind: 'Secret', metadata: { name: s3Secret, namespace } },
+      data,
+    });
+    return new OurTransfers(client, signal, service.directory);
   }
 
   close(): Promise<void> {
     return this.#client.close();
   }
 
-  async importImage(url: string, images: BenchImages): Promise<number> {
-    const name = this.#nextName();
+  async import(source: DataVolumeSource, images: BenchImages): Promise<number> {
+    return this.importAtOnce(source, images, 1);
+  }
+
+  /** So many volumes of the same source, until the last one is there. */
+  async importAtOnce(source: DataVolumeSource, images: BenchImages, volumes: number): Promise<number> {
+    const names = Array.from({ length: volumes }, () => this.#nextName());
     const started = performance.now();
-    await this.#create(name, { http: { url } }, images.sizeBytes);
-    const volume = await this.#follow(name, isDone);
+    await Promise.all(names.map((name) => this.#create(name, source, images.sizeBytes)));
+    const made = await Promise.all(names.map(async (name) => ({ name, volume: await this.#follow(name, isDone) })));
     const seconds = (performance.now() - started) / 1000;
-    await this.#checkAndDelete(name, volume, images);
+    for (const { name, volume } of made) await this.#checkAndDelete(name, volume, images);
     return seconds;
-  }
-
-  importRaw(images: BenchImages, nginx: BenchNginx): Promise<number> {
-    return this.importImage(`${nginx.httpUrl}/${basename(images.raw)}`, images);
-  }
-
-  importQcow2(images: BenchImages, nginx: BenchNginx): Promise<number> {
-    return this.importImage(`${nginx.httpUrl}/${basename(images.qcow2)}`, images);
   }
 
   /** By curl, like its floor; the upload is answered when the volume is committed. */
@@ -66,7 +79,18 @@ export class OurTransfers {
     const authorization = `Authorization: Bearer ${await requestToken(this.#client, name)}`;
     const trust = ['--cacert', join(this.#directory, 'ca.crt')];
     const started = performance.now();
-    await run('curl', ['-fsS', '--http1.1', ...trust, '-X', 'POST', '-H', authorization, '-T', images.raw, url]);
+    await run('curl', [
+      '-fsS',
+      '--http1.1',
+      ...trust,
+      '-X',
+      'POST',
+      '-H',
+      authorization,
+      '-T',
+      images.path('raw'),
+      url,
+    ]);
     const seconds = (performance.now() - started) / 1000;
     await this.#checkAndDelete(name, await this.#follow(name, isDone), images);
     return seconds;
@@ -89,7 +113,7 @@ export class OurTransfers {
 
   #nextName(): VolumeName {
     this.#count += 1;
-    return { namespace: 'default', name: `bench-${this.#count}` };
+    return { namespace, name: `bench-${this.#count}` };
   }
 
   #follow(name: VolumeName, isReached: (volume: DataVolume) => boolean): Promise<DataVolume> {
@@ -101,4 +125,8 @@ export class OurTransfers {
     if (found !== contentDigest) throw new Error(`${name.name} holds ${found}, not ${contentDigest}`);
     await this.#client.delete(resources.dataVolumes, name);
   }
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
 }

@@ -73,8 +73,7 @@ note_missing_packages() {
   fi
   [ -z "$want_demo" ] || need grub-rescue-pc /usr/lib/grub-rescue/grub-rescue-cdrom.iso
   [ -z "$want_test" ] || note_missing_servers
-  [ -z "$want_bench" ] || need nginx-light nginx
-  [ -z "$want_bench" ] || need openssl openssl
+  [ -z "$want_bench" ] || note_missing_packages_of_the_bench
   [ -z "$want_cluster" ] || note_missing_packages_of_a_node
   [ -z "$want_image" ] || need skopeo skopeo
   [ -z "$want_image" ] || need binutils readelf
@@ -90,6 +89,15 @@ note_missing_servers() {
   need swift-container swift-container-server
   need swift-object swift-object-server
   need memcached memcached
+}
+
+# Servers to import from, and what the floors are made of beside the programs that the product runs itself.
+note_missing_packages_of_the_bench() {
+  note_missing_servers
+  need nginx-light nginx
+  need openssl openssl
+  need bash bash
+  need tar tar
 }
 
 # What a Kubernetes node stands on; a cluster that KUBECONFIG names has its own.
