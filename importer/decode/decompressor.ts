@@ -1,4 +1,4 @@
-// Native decompressors as limited children: igzip, pigz or gzip; xz with all cores; zstd; lbzip2 or bzip2. Their speed is why no byte is decompressed in JavaScript.
+// Native decompressors as limited children: igzip, pigz or gzip; xz with several threads; zstd; lbzip2 or bzip2. Their speed is why no byte is decompressed in JavaScript.
 import { availableParallelism } from 'node:os';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -16,8 +16,9 @@ export interface DecoderSurroundings {
   signal: AbortSignal;
 }
 
-/** Memory for xz with several threads; an image that wants more is decoded with one. */
-const xzThreadsMiB = 192;
+/** More decode faster than anything else here works. Each takes its stack of the address space. */
+const mostXzThreads = 8;
+const stackMiB = 8;
 /** Memory of one thread of lbzip2; it takes all cores that this allows. */
 const bzip2ThreadMiB = 32;
 /** What the program itself takes of its address space. */
@@ -54,10 +55,10 @@ function commandOf(
     case 'gz':
       return { program: programs.oneOf('igzip', 'pigz', 'gzip').path, args: ['-dc'] };
     case 'xz': {
-      const several = [
-        `--threads=${threads ? 0 : 1}`,
-        `--memlimit-mt-decompress=${Math.min(xzThreadsMiB, memoryMiB)}MiB`,
-      ];
+      const most = threads ? Math.min(availableParallelism(), mostXzThreads) : 1;
+      // Blocks are held whole: xz takes as many at once as this allows, and where one alone is too large it decodes in order, with one thread.
+      const blocksMiB = Math.max(1, memoryMiB - most * stackMiB);
+      const several = [`--threads=${most}`, `--memlimit-mt-decompress=${blocksMiB}MiB`];
       return { program: programs.path('xz'), args: ['-dc', ...several, `--memlimit-decompress=${memoryMiB}MiB`] };
     }
     case 'zst':
