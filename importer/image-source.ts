@@ -31,6 +31,8 @@ export interface SourceRanges {
   readAt(offset: number, length: number): Promise<Buffer>;
   /** Fills the memory with the bytes from `start` on, in order, and tells of each piece how long it is. */
   fill(start: number, memory: Buffer, onFilled?: (bytes: number) => void): Promise<void>;
+  /** Shortest wait for an answer so far; undefined where nobody is asked over a network. */
+  readonly answerMs?: number | undefined;
   /** What was read by `readAt` so far. */
   readonly parts: readonly { offset: number; bytes: Buffer }[];
 }

@@ -76,6 +76,7 @@ export async function convertByRanges(source: ImageSource, transfer: Transfer): 
     totalBytes,
     head,
     parts: ranges.parts,
+    answerMs: ranges.answerMs,
     fill: (start, memory, onFilled) => ranges.fill(start, memory, onFilled),
   });
   const { timer, staging, hooks, probe } = transfer;

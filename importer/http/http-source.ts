@@ -32,9 +32,12 @@ export class HttpSource implements ImageSource, SourceRanges {
   #headWantedBytes = firstRequestBytes;
   readonly #parts: { offset: number; bytes: Buffer }[] = [];
   #fetchedBytes = 0;
+  #answerMs: number;
   onFetched: (bytes: number) => void = () => undefined;
 
-  private constructor(server: ContentServer, first: HttpAnswer, url: string, pace: Pace) {
+  /** @param answerMs how long it took to come */
+  private constructor(server: ContentServer, first: HttpAnswer, answerMs: number, url: string, pace: Pace) {
+    this.#answerMs = answerMs;
     this.#server = server;
     this.#first = first;
     this.#url = url;
@@ -52,9 +55,10 @@ export class HttpSource implements ImageSource, SourceRanges {
    * @param pace its signal ends this source
    */
   static async open(server: ContentServer, place: ContentPlace, pace: Pace): Promise<HttpSource> {
+    const askedAt = performance.now();
     try {
       const first = place.onePass === true ? accept(await server.get({})) : await firstAnswer(server);
-      return new HttpSource(server, first, place.url, pace);
+      return new HttpSource(server, first, performance.now() - askedAt, place.url, pace);
     } catch (error) {
       await server.close();
       throw error;
@@ -63,6 +67,10 @@ export class HttpSource implements ImageSource, SourceRanges {
 
   get fetchedBytes(): number {
     return this.#fetchedBytes;
+  }
+
+  get answerMs(): number {
+    return this.#answerMs;
   }
 
   get validator(): string | undefined {
@@ -215,7 +223,9 @@ export class HttpSource implements ImageSource, SourceRanges {
   async #askRange(start: number, end: number): Promise<HttpAnswer> {
     const ifRange = this.validator;
     const condition = ifRange === undefined ? {} : { 'if-range': ifRange };
+    const askedAt = performance.now();
     const answer = await this.#server.getRange({ range: `bytes=${start}-${end - 1}`, ...condition });
+    this.#answerMs = Math.min(this.#answerMs, performance.now() - askedAt);
     const fault = this.#faultOfRange(answer, start);
     if (fault === undefined) return answer;
     answer.body.destroy();

@@ -1,5 +1,5 @@
 // Random access to a source that serves ranges. Whole segments are fetched and kept for a while; sequential reading is met by fetching ahead
-// over several connections. Memory is a fixed set of buffers, whatever the size of the source.
+// over several connections, over more of them where the source is far. Memory is a fixed set of buffers, whatever the size of the source.
 import { Fault } from '../../domain/fault.ts';
 import { type KnownPart, KnownParts } from './known-parts.ts';
 import { beyondEnd, keptPiece, type Piece, type RandomReader, sectorSlackBytes } from './random-reader.ts';
@@ -13,14 +13,19 @@ export interface RangeReaderOptions {
   head: Buffer;
   /** Further parts that are known already, such as tables of the image. */
   parts: readonly KnownPart[];
+  /** How long the source takes to answer, where that is known. */
+  answerMs?: number | undefined;
   fill: FillMemory;
 }
 
 /** A shorter read that is not where reading goes on is one of a table: fetched alone, and remembered. */
 const tableBytes = 256 * 1024;
-const segmentBytes = 4 * 1024 * 1024;
-const segmentsKept = 8;
-const segmentsAhead = 3;
+/** Who takes this long to answer is far. */
+const farMs = 50;
+/** Few requests, since each of them costs. */
+const near = { segmentBytes: 4 * 1024 * 1024, kept: 8, ahead: 3 };
+/** In the same memory more and smaller requests, nearly all of them under way: a long wait for an answer, and then a line that carries only so much each. */
+const far = { segmentBytes: 2 * 1024 * 1024, kept: 16, ahead: 13 };
 
 interface Segment {
   readonly index: number;
@@ -43,6 +48,7 @@ export class RangeReader implements RandomReader {
   readonly #options: RangeReaderOptions;
   readonly #segments = new Map<number, Segment>();
   readonly #tables: KnownParts;
+  readonly #window: typeof near;
   #buffers = 0;
   #clock = 0;
   /** Where reading is. */
@@ -55,12 +61,13 @@ export class RangeReader implements RandomReader {
   constructor(options: RangeReaderOptions) {
     this.#options = options;
     this.#tables = new KnownParts(options.head, options.parts);
+    this.#window = (options.answerMs ?? 0) < farMs ? near : far;
   }
 
   prepare(offset: number, length: number): boolean {
     if (offset >= this.#options.totalBytes || this.#isTable(offset, length)) return true;
-    const last = Math.floor((Math.min(offset + length, this.#options.totalBytes) - 1) / segmentBytes);
-    for (let index = Math.floor(offset / segmentBytes); index <= last; index += 1) {
+    const last = this.#indexOf(Math.min(offset + length, this.#options.totalBytes) - 1);
+    for (let index = this.#indexOf(offset); index <= last; index += 1) {
       if (!this.#segments.has(index) && this.#begin(index, 'usedUp') === undefined) return false;
     }
     return true;
@@ -77,7 +84,7 @@ export class RangeReader implements RandomReader {
 
   async *#readSegments(offset: number, end: number): AsyncGenerator<Piece, void, undefined> {
     for (let at = offset; at < end; ) {
-      const segment = await this.#use(Math.floor(at / segmentBytes));
+      const segment = await this.#use(this.#indexOf(at));
       const until = Math.min(end, segment.end);
       try {
         await filledTo(segment, until);
@@ -99,7 +106,7 @@ export class RangeReader implements RandomReader {
 
   #isTable(offset: number, length: number): boolean {
     if (length > tableBytes) return false;
-    const index = Math.floor(offset / segmentBytes);
+    const index = this.#indexOf(offset);
     return !this.#segments.has(index) && (!this.#isNear(index) || this.#tables.find(offset, length) !== undefined);
   }
 
@@ -140,9 +147,13 @@ export class RangeReader implements RandomReader {
     const goesOn = this.#isNear(index);
     this.#current = index;
     if (!goesOn) return;
-    const last = Math.ceil(this.#options.totalBytes / segmentBytes) - 1;
-    for (let ahead = index + 1; ahead <= Math.min(index + segmentsAhead, last); ahead += 1)
+    const last = this.#indexOf(this.#options.totalBytes - 1);
+    for (let ahead = index + 1; ahead <= Math.min(index + this.#window.ahead, last); ahead += 1)
       this.#begin(ahead, 'usedUp');
+  }
+
+  #indexOf(offset: number): number {
+    return Math.floor(offset / this.#window.segmentBytes);
   }
 
   #isNear(index: number): boolean {
@@ -158,6 +169,7 @@ export class RangeReader implements RandomReader {
     if (this.#closed || this.#segments.has(index)) return undefined;
     const memory = this.#takeMemory(victims);
     if (memory === undefined) return undefined;
+    const { segmentBytes } = this.#window;
     const start = index * segmentBytes;
     const segment: Segment = {
       index,
@@ -182,9 +194,9 @@ export class RangeReader implements RandomReader {
   }
 
   #takeMemory(victims: 'usedUp' | 'any'): Buffer | undefined {
-    if (this.#buffers < segmentsKept) {
+    if (this.#buffers < this.#window.kept) {
       this.#buffers += 1;
-      return Buffer.allocUnsafeSlow(segmentBytes);
+      return Buffer.allocUnsafeSlow(this.#window.segmentBytes);
     }
     const idle = [...this.#segments.values()].filter(({ complete, readers }) => complete && readers === 0);
     const usedUp = idle.filter(({ readTo, end }) => readTo === end);

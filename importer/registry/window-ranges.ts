@@ -17,6 +17,10 @@ export class WindowRanges implements SourceRanges {
     return this.#parts;
   }
 
+  get answerMs(): number | undefined {
+    return this.#outer.answerMs;
+  }
+
   async readAt(offset: number, length: number): Promise<Buffer> {
     const end = Math.min(offset + length, this.#length);
     const known = this.#parts.find((part) => part.offset <= offset && end <= part.offset + part.bytes.byteLength);

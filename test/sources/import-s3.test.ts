@@ -113,7 +113,7 @@ describe('an import from S3', () => {
   });
 
   test.each(['disks/a%20raw%2Bdisk.img', 'qcow2'])('of %s goes on where a connection was cut', async (key) => {
-    await using relay = await CuttingRelay.start(swift.port, 3 * mib);
+    await using relay = await CuttingRelay.start(swift.port, mib);
     relay.cutsLeft = 3;
     const ending = await importFrom({ url: `${relay.origin}/images/${key}` });
     expect(ending).toMatchObject({ code: 'complete', sha256: expected });
