@@ -111,12 +111,16 @@ function clientOf(ports: Ports): S3Client {
   });
 }
 
+/** Five Python programs, on a busy machine. */
+const startLimitMs = 100_000;
+
 async function untilItTakesBuckets(ports: Ports): Promise<void> {
   const client = clientOf(ports);
-  await until('Swift takes a bucket', async () => {
+  const takesOne = async (): Promise<boolean> => {
     await client.send(new CreateBucketCommand({ Bucket: 'images' }));
     return true;
-  });
+  };
+  await until('Swift takes a bucket', takesOne, startLimitMs);
   client.destroy();
 }
 
