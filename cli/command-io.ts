@@ -8,7 +8,13 @@ export interface Output {
   columns?: number;
 }
 
+export interface Input extends AsyncIterable<Buffer> {
+  /** True for a terminal. */
+  isTTY?: boolean;
+}
+
 export interface CommandIo {
+  stdin: Input;
   stdout: Output;
   stderr: Output;
   /** Data directory of the service, unless --data names another. */

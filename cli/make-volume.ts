@@ -18,6 +18,8 @@ export function sizeFor(virtualSizeBytes: number): string {
 export interface VolumeWishes {
   /** A quantity; undefined leaves it to the service (a clone takes its source's). */
   size?: string | undefined;
+  /** Of the bytes of a source that has no member for it, `algorithm:hex`. */
+  checksum?: string | undefined;
   /** A block device in place of a file. */
   block?: boolean;
   /** Of the block device: 512 or 4096. */
@@ -26,7 +28,7 @@ export interface VolumeWishes {
 
 /** @throws Fault InvalidRequest for sectors of what is no block device */
 export function makeVolume(name: VolumeName, source: DataVolumeSource, wishes: VolumeWishes = {}): DataVolume {
-  const { size, block, sectorSize } = wishes;
+  const { size, block, sectorSize, checksum } = wishes;
   if (sectorSize !== undefined && block !== true) {
     throw new Fault('InvalidRequest', '--sector-size is of a block device: add --block');
   }
@@ -34,13 +36,17 @@ export function makeVolume(name: VolumeName, source: DataVolumeSource, wishes: V
     ...(size === undefined ? {} : { resources: { requests: { storage: size } } }),
     ...(block === true ? { volumeMode: 'Block' } : {}),
   };
+  const asked = {
+    ...(sectorSize === undefined ? {} : { [annotations.sectorSize]: sectorSize }),
+    ...(checksum === undefined ? {} : { [annotations.checksum]: checksum }),
+  };
   // Safe: the resource is the one whose version and kind DataVolume spells out.
   return {
     apiVersion: apiVersionOf(resources.dataVolumes),
     kind: resources.dataVolumes.kind,
     metadata: {
       ...{ name: name.name, namespace: name.namespace },
-      ...(sectorSize === undefined ? {} : { annotations: { [annotations.sectorSize]: sectorSize } }),
+      ...(Object.keys(asked).length === 0 ? {} : { annotations: asked }),
     },
     spec: { source, storage },
   } as DataVolume;

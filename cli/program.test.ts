@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { blockBytes, hashBlock, TreeHasher } from '../domain/digest.ts';
@@ -21,9 +22,16 @@ class Collected {
   }
 }
 
-function ioFor() {
+function ioFor(input = '') {
   const [stdout, stderr] = [new Collected(), new Collected()];
-  return { stdout, stderr, dataDirectory: directory, version: '1.2.3', signal: new AbortController().signal };
+  return {
+    stdin: Readable.from([Buffer.from(input)]),
+    stdout,
+    stderr,
+    dataDirectory: directory,
+    version: '1.2.3',
+    signal: new AbortController().signal,
+  };
 }
 
 async function run(...words: string[]) {
@@ -34,7 +42,14 @@ async function run(...words: string[]) {
 
 describe('wrong usage', () => {
   test.each([
-    [['import', 'ftp://host/disk', 'a/b', '--size', '1Gi'], 'http or https'],
+    [['import', 'ftp://host/disk', 'a/b', '--size', '1Gi'], 'expected http:, https:'],
+    [['import', 's3:disk', 'a/b', '--size', '1Gi'], 'expected http:, https:'],
+    [['import', 'gs://b/o', 'a/b', '--as', 's3'], '--as s3: gs://b/o is of the kind gcs'],
+    [['import', 'gs://b/o', 'a/b', '--ca', 'x'], '--ca is not for a source of the kind gcs'],
+    [['import', 's3://b/o', 'a/b', '--header', 'X: y'], '--header is not for a source of the kind s3'],
+    [['credentials', 'a/b'], 'either --user NAME or --service-account'],
+    [['credentials', 'a/b', '--user', 'me'], 'standard input is empty'],
+    [['certificates', 'a/b'], 'standard input is empty'],
     [['import', 'http://host/disk', 'a/..', '--size', '1Gi'], 'RFC 1123'],
     [['import', 'http://host/disk', 'a/b/c', '--size', '1Gi'], 'NAMESPACE/NAME'],
     [['import', 'http://host/disk', 'a/b', '--size', 'much'], 'expected a size'],

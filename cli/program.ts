@@ -6,6 +6,7 @@ import type { CommandIo } from './command-io.ts';
 import { addAccessCommands } from './commands/access-commands.ts';
 import { addChangeCommands } from './commands/change-commands.ts';
 import { addCheckCommands } from './commands/check-commands.ts';
+import { addCredentialsCommands } from './commands/credentials-commands.ts';
 import { addInspectCommands } from './commands/inspect-commands.ts';
 import { addTransferCommands } from './commands/transfer-commands.ts';
 import { addUploadCommand } from './commands/upload-command.ts';
@@ -33,6 +34,7 @@ export function buildProgram(io: CommandIo): Command {
   addInspectCommands(program, io);
   addChangeCommands(program, io);
   addAccessCommands(program, io);
+  addCredentialsCommands(program, io);
   addCheckCommands(program, io);
   addCompletion(program, io);
   return program;

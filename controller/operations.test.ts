@@ -11,7 +11,7 @@ afterEach(() => fixture.close());
 
 test.each<['volume.digest' | 'source.probe', (asked: ControllerOperations, signal: AbortSignal) => Promise<unknown>]>([
   ['volume.digest', (asked, signal) => asked.digest('default', 'disk', false, signal)],
-  ['source.probe', (asked, signal) => asked.probe('http://127.0.0.1:1/disk', signal)],
+  ['source.probe', (asked, signal) => asked.probe({ http: { url: 'http://127.0.0.1:1/disk' } }, 'default', signal)],
 ])('%s ends with who asked', async (call, ask) => {
   const worker = await fixture.worker();
   await fixture.dataVolume('disk', { source: { blank: {} } });

@@ -1,13 +1,13 @@
 // What the API may ask of the controller beside objects: digests of a volume as it is now, and what is wrong.
+import type { DataVolumeSource } from '../domain/data-volume.ts';
 import { Fault, type FaultRecord, faultRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import type { SourceFacts } from '../jobs/channel-protocol.ts';
-import type { SourceInputs } from '../jobs/source-inputs.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
-import { importWay } from './import-way.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
-import { insecureRegistry } from './registry-rights.ts';
+import { sourceContent, whyUnsupported } from './source-content.ts';
+import { sourceInputs } from './source-inputs.ts';
 
 /** One thing to look at. */
 export interface DoctorFinding {
@@ -43,8 +43,12 @@ export interface ControllerOperations {
   /** Reads the volume now; an abort ends the reading in the worker. @throws Fault NotFound, SourceNotReady, NodeLost, the signal's reason */
   digest(namespace: string, name: string, sha256: boolean, signal: AbortSignal): Promise<DigestReport>;
   doctor(): Promise<DoctorReport>;
-  /** Lets a worker look at the first bytes of what a URL serves, until an abort. @throws Fault NodeLost, the signal's reason, and those of an import */
-  probe(url: string, signal: AbortSignal): Promise<SourceFacts>;
+  /**
+   * Lets a worker look at the first bytes of what a source serves, until an abort.
+   * @param namespace where the secrets and config maps lie that the source names
+   * @throws Fault UnsupportedSource, SecretMissing, NodeLost, the signal's reason, and those of an import
+   */
+  probe(source: DataVolumeSource, namespace: string, signal: AbortSignal): Promise<SourceFacts>;
 }
 
 const digestTimeoutMs = 24 * 3_600_000;
@@ -54,7 +58,7 @@ export function controllerOperations(context: ControllerContext, connections: No
   return {
     digest: (namespace, name, sha256, signal) => digest(context, { namespace, name }, { sha256, signal }),
     doctor: () => doctor(context, connections),
-    probe: (url, signal) => probe(context, url, signal),
+    probe: (source, namespace, signal) => probe(context, source, namespace, signal),
   };
 }
 
@@ -75,14 +79,19 @@ async function digest(
   return { ...answer, node };
 }
 
-async function probe(context: ControllerContext, url: string, signal: AbortSignal): Promise<SourceFacts> {
+async function probe(
+  context: ControllerContext,
+  asked: DataVolumeSource,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<SourceFacts> {
+  const content = sourceContent(asked);
+  if (content === undefined) throw new Fault('UnsupportedSource', whyUnsupported(asked));
   const node = [...context.nodes.all()].find(({ connected }) => connected);
   if (node === undefined) throw new Fault('NodeLost', 'no worker is connected');
   const [cdiConfig, serviceNamespace] = [cdiConfigOf(context), context.config.clusterNamespace];
-  const way = { url, ...(await importWay({ reader: context.store, cdiConfig, serviceNamespace })) };
-  const source: SourceInputs = /^(docker|oci-archive):/.test(url)
-    ? { kind: 'registry', ...way, insecureSkipVerify: insecureRegistry(cdiConfig, url) }
-    : { kind: 'http', ...way, headers: [], insecureSkipVerify: false };
+  const place = { reader: context.store, namespace, cdiConfig, serviceNamespace, onePass: false };
+  const source = await sourceInputs(content, place);
   return await channelOf(context, node.name).call('source.probe', { source }, { timeoutMs: probeTimeoutMs, signal });
 }
 

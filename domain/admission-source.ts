@@ -98,19 +98,20 @@ function hasControlCharacter(text: string): boolean {
   return [...text].some((character) => character < ' ' || character === '\u007f');
 }
 
-/** What is wrong with a URL, in CDI's words. Unlike CDI this also wants a host, without which no such source can be read. */
-function urlProblem(text: string): string | undefined {
+/** What is wrong with a URL, in CDI's words. Unlike CDI this also wants a host, without which no such source can be read, and takes `s3:` of an S3 source. */
+function urlProblem(text: string, member: string): string | undefined {
   if (text === '') return 'source URL is empty';
   if (hasControlCharacter(text)) return `Invalid source URL: ${text}`;
   const found = scheme.exec(text)?.[1]?.toLowerCase();
   if (found === undefined && !text.startsWith('/')) return `Invalid source URL: ${text}`;
-  if (found === undefined || !['http', 'https', 'gs'].includes(found)) return `Invalid source URL scheme: ${text}`;
-  const complete = /^[a-z]+:\/\/[^/?#]/i.test(text) && URL.canParse(text);
+  if (found === undefined || !(found === 's3' ? member === 'S3' : ['http', 'https', 'gs'].includes(found)))
+    return `Invalid source URL scheme: ${text}`;
+  const complete = /^[a-z][a-z0-9]*:\/\/[^/?#]/i.test(text) && URL.canParse(text);
   return complete ? undefined : `Invalid source URL: ${text}`;
 }
 
 function checkUrl(member: string, url = ''): Cause[] {
-  const problem = urlProblem(url);
+  const problem = urlProblem(url, member);
   return problem === undefined ? [] : [invalid(`${sourceField}.${member}.url`, `${sourceField} ${problem}`)];
 }
 

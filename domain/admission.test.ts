@@ -94,8 +94,16 @@ describe('the annotation longshore.dev/checksum', () => {
   const wished = (spec: Partial<DataVolumeSpec>, checksum: string): string =>
     refusalOf(dataVolumeOf({ pvc, ...spec }, { [annotations.checksum]: checksum }));
 
-  test('is taken for http and upload and given on in lower case', () => {
-    expect(wished({ source: http }, sha256)).toBe('');
+  test('is taken where bytes pass, and given on in lower case', () => {
+    const url = 'https://host/bucket/disk';
+    const sources = [
+      http,
+      { s3: { url } },
+      { s3: { url: 's3://bucket/disk' } },
+      { gcs: { url } },
+      { registry: { url: 'docker://host/disk' } },
+    ];
+    for (const source of sources) expect(wished({ source }, sha256)).toBe('');
     expect(wished({ source: { upload: {} } }, sha256)).toBe('');
     const value = dataVolumeOf({ source: { upload: {} }, pvc }, { [annotations.checksum]: sha256.toUpperCase() });
     expect(checksumWish(readDataVolumeOf(value))).toBe(sha256);
@@ -115,7 +123,7 @@ describe('the annotation longshore.dev/checksum', () => {
   });
 
   test('is refused where nothing would be compared', () => {
-    expect(wished({ source: { blank: {} } }, sha256)).toContain('is only for sources http and upload');
+    expect(wished({ source: { blank: {} } }, sha256)).toContain('is only for sources http, s3, gcs, registry, upload');
     expect(wished({ source: { pvc: { namespace: 'a', name: 'b' } } }, sha256)).toContain('is only for sources');
   });
 });

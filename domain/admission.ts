@@ -117,6 +117,9 @@ function checkSpec(spec: DataVolumeSpec): Cause[] {
   return [invalid('spec.source', message)];
 }
 
+/** Sources whose bytes pass and are hashed. Of a container image these are the bytes of the disk's file in it. */
+const compared = ['http', 's3', 'gcs', 'registry', 'upload'] as const;
+
 /**
  * The annotation longshore.dev/checksum, for clients that cannot write `http.checksum` or that upload. It is refused where no bytes
  * are fetched that it could be compared with, so that nobody believes in a check that never happens.
@@ -127,9 +130,9 @@ function checkChecksumWish(dataVolume: DataVolume): Cause[] {
   const field = `metadata.annotations[${annotations.checksum}]`;
   const format = checkChecksum(field, wish);
   if (format.length > 0) return format;
-  const { source } = dataVolume.spec;
-  if (source?.http === undefined && source?.upload === undefined) {
-    return [invalid(field, `${annotations.checksum} is only for sources http and upload`)];
+  const source = dataVolume.spec.source ?? {};
+  if (!compared.some((kind) => source[kind] !== undefined)) {
+    return [invalid(field, `${annotations.checksum} is only for sources ${compared.join(', ')}`)];
   }
   const other = source.http?.checksum ?? '';
   const same = other === '' || isDeepStrictEqual(parseChecksum(other), parseChecksum(wish));

@@ -18,6 +18,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 process.exitCode = await runProgram(
   {
+    stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     dataDirectory: chooseDataDirectory(loadConfig({ LONGSHORE_DATA: process.env['LONGSHORE_DATA'] }), process.env),

@@ -1,4 +1,5 @@
 // What every part of the API shares: the store, who may do what, and the outside parts that main passes in.
+import type { DataVolumeSource } from '../../domain/data-volume.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { UploadTokens } from '../../runtime/upload-tokens.ts';
 import type { Identity } from '../authorizer.ts';
@@ -14,8 +15,12 @@ export interface Operations {
     signal: AbortSignal,
   ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
   doctor(): Promise<unknown>;
-  /** What a URL serves, that of a web server or of a container image, from its first bytes. */
-  probe(url: string, signal: AbortSignal): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
+  /** What a source serves, from its first bytes, with the secrets and config maps of the namespace that it names. */
+  probe(
+    source: DataVolumeSource,
+    namespace: string,
+    signal: AbortSignal,
+  ): Promise<{ format: string; virtualSizeBytes?: number; sourceBytes?: number }>;
 }
 
 export interface ApiContext {

@@ -14,7 +14,7 @@ beforeAll(async () => {
   under = await ApiUnderTest.start({
     operations: {
       digest: (_namespace, _name, _sha256, signal) => endless(signal),
-      probe: (_url, signal) => endless(signal),
+      probe: (_source, _namespace, signal) => endless(signal),
     },
   });
 });
@@ -24,7 +24,12 @@ const base = '/apis/longshore.dev/v1alpha1/namespaces/default';
 
 test.each([
   ['a digest', 'GET', `${base}/datavolumes/a/digest`, undefined],
-  ['a look at a URL', 'POST', `${base}/imageprobes`, JSON.stringify({ spec: { url: 'http://127.0.0.1:1/a' } })],
+  [
+    'a look at a source',
+    'POST',
+    `${base}/imageprobes`,
+    JSON.stringify({ spec: { source: { http: { url: 'http://127.0.0.1:1/a' } } } }),
+  ],
 ])('%s ends when the client hangs up', async (_what, method, path, body) => {
   asked = Promise.withResolvers();
   const headers = { authorization: `Bearer ${under.adminToken}`, 'content-type': 'application/json' };

@@ -1,8 +1,10 @@
-// What Longshore does besides keeping objects: the digest of a volume as it is now, what a URL serves, and what lies on the pools without an owner. And the
+// What Longshore does besides keeping objects: the digest of a volume as it is now, what a source serves, and what lies on the pools without an owner. And the
 // one thing it never has: pods, for which `kubectl describe pvc` looks.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { checkSource } from '../../domain/admission-source.ts';
+import { DataVolumeSource } from '../../domain/data-volume.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { ResourceRef } from '../../domain/object-store.ts';
 import { resources } from '../../domain/resources.ts';
@@ -13,9 +15,7 @@ const group = { group: 'longshore.dev', version: 'v1alpha1' };
 const dataVolumes: ResourceRef = { ...group, plural: 'datavolumes', kind: 'DataVolume', namespaced: true };
 const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namespaced: false };
 
-const ProbeRequest = Compile(
-  Type.Object({ spec: Type.Object({ url: Type.String({ pattern: '^(https?://|docker://|oci-archive:)' }) }) }),
-);
+const ProbeRequest = Compile(Type.Object({ spec: Type.Object({ source: DataVolumeSource }) }));
 
 const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
@@ -25,21 +25,22 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
     requireAllowed(request, 'get', { resource: dataVolumes, subresource: 'digest', namespace, name });
     return context.operations.digest(namespace, name, isTrue(queryOf(request)['sha256']), hangUpOf(reply));
   });
-  // Who may make a volume from a URL may let the service look at it first; nothing is kept.
+  // Who may make a volume from a source may let the service look at it first; nothing is kept.
   const mayProbe = allowedBy((request) => {
     const namespace = paramOf(request, 'namespace') ?? '';
     requireAllowed(request, 'create', { resource: resources.dataVolumes, namespace });
   });
   app.post('/apis/longshore.dev/v1alpha1/namespaces/:namespace/imageprobes', mayProbe, async (request, reply) => {
     const { body } = request;
-    if (!ProbeRequest.Check(body))
-      throw new Fault('InvalidRequest', 'spec.url: an http, https, docker:// or oci-archive: URL');
+    if (!ProbeRequest.Check(body)) throw new Fault('InvalidRequest', 'spec.source: the source of a DataVolume');
     const { spec } = body;
+    const [cause] = checkSource(spec.source, undefined);
+    if (cause !== undefined) throw new Fault('InvalidRequest', cause.message);
     return {
       apiVersion: 'longshore.dev/v1alpha1',
       kind: 'ImageProbe',
       spec,
-      status: await context.operations.probe(spec.url, hangUpOf(reply)),
+      status: await context.operations.probe(spec.source, paramOf(request, 'namespace') ?? '', hangUpOf(reply)),
     };
   });
   app.get('/apis/longshore.dev/v1alpha1/doctor', (request) => {

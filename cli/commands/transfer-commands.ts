@@ -1,17 +1,17 @@
 // import, clone and blank: ask for a volume, and with --wait follow it to its end.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseChecksum } from '../../domain/checksum.ts';
-import type { DataVolume, DataVolumeSource } from '../../domain/data-volume.ts';
-import { Fault } from '../../domain/fault.ts';
-import { parseImageReference } from '../../domain/image-reference.ts';
+import type { DataVolume } from '../../domain/data-volume.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
+import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
-import { createVolume } from '../create-volume.ts';
+import { createInNamespace } from '../create-in-namespace.ts';
 import { followVolume } from '../follow-volume.ts';
 import { doneSentence, isDone, makeVolume, type VolumeWishes } from '../make-volume.ts';
+import { addSourceOptions, namedImage, parseSourceUrl, type SourceOptions, urlHelp } from '../named-image.ts';
 import { withService } from '../open-service.ts';
-import { sizeOfImageAt } from '../probe-url.ts';
+import { sizeOfSource } from '../probe-source.ts';
 import { ProgressDisplay } from '../progress-display.ts';
 import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
@@ -26,14 +26,6 @@ export function parseSize(text: string): string {
 function parseChecksumOption(text: string): string {
   const parsed = parseChecksum(text);
   if ('problem' in parsed) throw new InvalidArgumentError(`${parsed.problem}.`);
-  return text;
-}
-
-function parseUrl(text: string): string {
-  const isImage = parseImageReference(text) !== undefined || /^oci-archive:./.test(text);
-  const isFile = URL.canParse(text) && /^https?:/i.test(text);
-  if (!isImage && !isFile)
-    throw new InvalidArgumentError('expected an http or https URL, or docker://host/repository:tag.');
   return text;
 }
 
@@ -57,35 +49,23 @@ export function addTransferCommands(program: Command, io: CommandIo): void {
 function addImport(program: Command, io: CommandIo): void {
   const command = program
     .command('import')
-    .summary('fetch an image from a web server or a registry into a new volume')
+    .summary('fetch an image from a web server, an object store or a registry into a new volume')
     .description(
-      'Fetches an image (raw, qcow2; also gz, xz, zst) from a web server, or the disk of a container image from a registry, into a new volume.',
+      'Fetches an image (raw, qcow2, vmdk, vdi, vhd, vhdx; also packed with gz, xz, zst or bz2) from a web server, S3 or Google Cloud Storage, or the disk of a container image from a registry, into a new volume.',
     )
-    .argument('<url>', 'http or https URL of the image, or docker://host/repository:tag', parseUrl)
+    .argument('<url>', urlHelp, parseSourceUrl)
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
     .option('--size <quantity>', 'size of the volume as the guest sees it; default: what the image says', parseSize)
-    .option('--checksum <algorithm:hex>', 'what the bytes must be, as a web server serves them', parseChecksumOption)
+    .option('--checksum <algorithm:hex>', 'what the bytes must be, as they are served', parseChecksumOption)
     .option('--wait', waitHelp);
-  addFormatOption(addDeviceOptions(command)).action(async (url: string, name: VolumeName) => {
-    const { checksum, ...wishes } = command.opts<VolumeWishes & { checksum?: string }>();
-    const source = sourceOf(url, checksum);
-    await createAndFollow(io, command, name, async (client) =>
-      makeVolume(name, source, {
-        ...wishes,
-        size: wishes.size ?? (await sizeOfImageAt(client, url, name.namespace)),
-      }),
-    );
+  addFormatOption(addSourceOptions(addDeviceOptions(command))).action(async (url: string, name: VolumeName) => {
+    const options = command.opts<VolumeWishes & SourceOptions>();
+    const { source, checksum } = namedImage(url, options);
+    await createAndFollow(io, command, name, async (client) => {
+      const size = options.size ?? (await sizeOfSource(client, source, name.namespace));
+      return makeVolume(name, source, { ...options, size, checksum });
+    });
   });
-}
-
-/** @throws Fault InvalidRequest for a checksum of what has digests of its own */
-function sourceOf(url: string, checksum: string | undefined): DataVolumeSource {
-  if (/^https?:/i.test(url)) return { http: { url, ...(checksum === undefined ? {} : { checksum }) } };
-  if (checksum === undefined) return { registry: { url } };
-  throw new Fault(
-    'InvalidRequest',
-    'a container image is named by its digest in place of --checksum: docker://host/repository@sha256:…',
-  );
 }
 
 function addClone(program: Command, io: CommandIo): void {
@@ -125,7 +105,7 @@ async function createAndFollow(
 ): Promise<void> {
   const started = performance.now();
   await withService(io, command, async (client) => {
-    const made = await createVolume(client, await ask(client), io.stderr);
+    const made = await createInNamespace(client, resources.dataVolumes, await ask(client), io.stderr);
     if (command.opts()['wait'] !== true) {
       const next = `follow it with: longshore get ${showName(name)}`;
       return showValue(io.stdout, formatOf(command), made, () => `${showName(name)}: asked for; ${next}\n`);

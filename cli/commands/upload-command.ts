@@ -9,7 +9,7 @@ import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { CommandIo } from '../command-io.ts';
 import { compressedBytes } from '../compressed-bytes.ts';
-import { createVolume } from '../create-volume.ts';
+import { createInNamespace } from '../create-in-namespace.ts';
 import { faultOf, followVolume } from '../follow-volume.ts';
 import { inspectLocalImage, type LocalImage } from '../local-image.ts';
 import { doneSentence, isDone, makeVolume, sizeFor, type VolumeWishes } from '../make-volume.ts';
@@ -105,7 +105,12 @@ async function findOrMake(
   const size = wishes.size ?? (image.virtualSize === undefined ? undefined : sizeFor(image.virtualSize));
   if (size === undefined)
     throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
-  await createVolume(client, makeVolume(name, { upload: {} }, { ...wishes, size }), io.stderr);
+  await createInNamespace(
+    client,
+    resources.dataVolumes,
+    makeVolume(name, { upload: {} }, { ...wishes, size }),
+    io.stderr,
+  );
 }
 
 async function sendBytes(

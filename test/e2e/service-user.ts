@@ -64,10 +64,16 @@ export class ServiceUser {
 
   /** Runs `longshore WORDS`. */
   run(...words: string[]): Promise<Ended> {
+    return this.runWith('', ...words);
+  }
+
+  /** The same with that text as its standard input. */
+  runWith(input: string, ...words: string[]): Promise<Ended> {
     const env = { ...process.env, LONGSHORE_DATA: this.service.directory };
-    return endOf(
-      spawn(process.execPath, [commandProgram, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: root }),
-    );
+    const child = spawn(process.execPath, [commandProgram, ...words], { env, stdio: 'pipe', cwd: root });
+    child.stdin.on('error', () => undefined); // most commands read nothing and end before
+    child.stdin.end(input);
+    return endOf(child);
   }
 
   nameOf(name: string): string {

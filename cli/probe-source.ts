@@ -1,4 +1,5 @@
-// Asks the service how large a volume an image at a URL wants, for those who do not name a size.
+// Asks the service how large a volume the image of a source wants, for those who do not name a size.
+import type { DataVolumeSource } from '../domain/data-volume.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ApiClient } from './api-client.ts';
 import { sizeFor } from './make-volume.ts';
@@ -8,9 +9,9 @@ interface ImageProbe {
 }
 
 /** @returns the size as a quantity. @throws Fault InvalidRequest where only the end of the content tells it, and those of an import */
-export async function sizeOfImageAt(client: ApiClient, url: string, namespace: string): Promise<string> {
+export async function sizeOfSource(client: ApiClient, source: DataVolumeSource, namespace: string): Promise<string> {
   const path = `/apis/longshore.dev/v1alpha1/namespaces/${namespace}/imageprobes`;
-  const { status } = await client.call<ImageProbe>({ method: 'POST', path, body: { spec: { url } } });
+  const { status } = await client.call<ImageProbe>({ method: 'POST', path, body: { spec: { source } } });
   if (status.virtualSizeBytes === undefined) {
     throw new Fault(
       'InvalidRequest',

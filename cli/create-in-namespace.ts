@@ -1,20 +1,25 @@
-// Asks the service for a volume; a namespace that does not exist yet is made first, so that a newcomer's first line works.
-import type { DataVolume } from '../domain/data-volume.ts';
+// Asks the service for an object; a namespace that does not exist yet is made first, so that a newcomer's first line works.
 import { Fault } from '../domain/fault.ts';
+import type { KubeObject, ResourceRef } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import type { ApiClient } from './api-client.ts';
 import type { Output } from './command-io.ts';
 
 /** @throws Fault AlreadyExists, InvalidRequest, Forbidden; NotFound where the namespace is missing and the user may not make it */
-export async function createVolume(client: ApiClient, asked: DataVolume, stderr: Output): Promise<DataVolume> {
+export async function createInNamespace<T extends KubeObject>(
+  client: ApiClient,
+  resource: ResourceRef<T>,
+  asked: T,
+  stderr: Output,
+): Promise<T> {
   const namespace = asked.metadata.namespace ?? 'default';
   try {
-    return await client.create(resources.dataVolumes, asked);
+    return await client.create(resource, asked);
   } catch (error) {
     const missing = error instanceof Fault && error.code === 'NotFound';
     if (!missing || !(await makeNamespace(client, namespace))) throw error;
     stderr.write(`namespace ${namespace}: created\n`);
-    return client.create(resources.dataVolumes, asked);
+    return client.create(resource, asked);
   }
 }
 
