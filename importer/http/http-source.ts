@@ -1,5 +1,6 @@
 // Content that a server gives over HTTP. The first request asks for 64 KiB; what follows depends on the answer: a server that serves ranges is asked for the
-// rest from where the first answer ended, one that ignores them is simply read on. No byte is fetched twice unless a connection drops.
+// rest from where the first answer ended, over several connections where that is faster; one that ignores them is simply read on. No byte is fetched twice
+// unless a connection drops.
 // A dropped connection goes on from the last byte if the server proves with its validator that the content is still the same.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, retryAfterOf } from '../../domain/fault.ts';
@@ -12,6 +13,7 @@ import type { ContentPlace, ContentServer } from './content-server.ts';
 import { accept, firstAnswer } from './first-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { faultOfAnswer, faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
+import { type RangedContent, restOfContent } from './rest-of-content.ts';
 
 const resumeLimit = 6;
 const firstResumeDelayMs = 100;
@@ -109,9 +111,15 @@ export class HttpSource implements ImageSource, SourceRanges {
   }
 
   /** @param memory into which the pieces are put too, one after the other */
-  async *#range(start: number, end: number, memory?: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  async *#range(
+    start: number,
+    end: number,
+    memory?: Buffer,
+    unwanted?: AbortSignal,
+  ): AsyncGenerator<Buffer, void, undefined> {
     let offset = start;
-    for (let failures = 0; offset < end; ) {
+    const isOver = (): boolean => offset >= end || unwanted?.aborted === true;
+    for (let failures = 0; !isOver(); ) {
       try {
         const answer = await this.#askRange(offset, end);
         for await (const chunk of this.#chunksOf(answer, memory?.subarray(offset - start))) {
@@ -120,11 +128,13 @@ export class HttpSource implements ImageSource, SourceRanges {
           failures = 0;
           if (offset > end) throw new Fault('SourceTooLong', `${placeOf(this.#url)} sent more than was asked`);
           yield chunk;
+          if (unwanted !== undefined && isOver()) return;
         }
         if (offset < end)
           throw new Fault('SourceInterrupted', `${placeOf(this.#url)} ended at byte ${offset} of ${end}`);
       } catch (error) {
         failures += 1;
+        if (unwanted !== undefined && !cameInPart(error)) throw error;
         await this.#pauseBeforeResume(error, failures);
       }
     }
@@ -165,8 +175,11 @@ export class HttpSource implements ImageSource, SourceRanges {
     }
     if (this.ranges !== undefined && this.totalBytes !== undefined) {
       while (offset < this.totalBytes) {
-        const end = this.#wholeWanted ? this.totalBytes : Math.min(this.totalBytes, this.#headWantedBytes);
-        for await (const chunk of this.range(offset, end)) {
+        const end = Math.min(this.totalBytes, this.#headWantedBytes);
+        const rest = this.#wholeWanted
+          ? restOfContent(this.#content, offset, this.totalBytes)
+          : this.range(offset, end);
+        for await (const chunk of rest) {
           offset += chunk.byteLength;
           yield chunk;
         }
@@ -209,6 +222,17 @@ export class HttpSource implements ImageSource, SourceRanges {
       });
     }
     return fault;
+  }
+
+  get #content(): RangedContent {
+    return {
+      range: (start, end) => this.range(start, end),
+      fillImpatiently: async (start, memory, onFilled, unwanted) => {
+        const pieces = this.#range(start, start + memory.byteLength, memory, unwanted);
+        for await (const piece of pieces) onFilled(piece.byteLength);
+      },
+      signal: this.#pace.signal,
+    };
   }
 
   #chunksOf(answer: HttpAnswer, memory?: Buffer): AsyncGenerator<Buffer, void, undefined> {
@@ -260,4 +284,9 @@ export class HttpSource implements ImageSource, SourceRanges {
     const delayMs = Math.max(wishedMs, firstResumeDelayMs * 2 ** (failures - 1));
     await delay(delayMs, undefined, { signal: this.#pace.signal });
   }
+}
+
+/** A server that refuses a request, or does not answer it, may take fewer at once. */
+function cameInPart(error: unknown): boolean {
+  return error instanceof Fault && error.code === 'SourceInterrupted';
 }

@@ -23,6 +23,8 @@ export class HostileServer {
   /** Set by a test: `redirect` goes there. */
   redirectTo = '';
   sentBytes = 0;
+  /** Requests that are being answered. */
+  answering = 0;
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
@@ -74,6 +76,10 @@ export class HostileServer {
       return;
     }
     response.on('error', () => undefined);
+    this.answering += 1;
+    response.on('close', () => {
+      this.answering -= 1;
+    });
     act(content, request, response, this);
   }
 }
@@ -256,6 +262,17 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
   'busy-twice': (content, request, response, server) => {
     if (server.seen.length === 1 || server.seen.length > 3) return ranged(content, request, response, server);
     response.writeHead(503, { 'retry-after': '1' }).end();
+  },
+  /** More than two answers at a time are refused. */
+  'few-at-once': (content, request, response, server) => {
+    if (server.answering > 2) return void response.writeHead(429).end('too many');
+    ranged(content, request, response, server);
+  },
+  /** From the sixth request on it has another ETag. */
+  'changes-late': (content, request, response, server) => {
+    if (server.seen.length <= 5) return ranged(content, request, response, server);
+    delete request.headers['if-range'];
+    ranged(content, request, response, server, { etag: '"other"' });
   },
   'asks-for-a-pause': (_content, _request, response) => response.writeHead(429, { 'retry-after': '120' }).end('no'),
   'asks-for-a-date': (_content, _request, response) => {
