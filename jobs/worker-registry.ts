@@ -11,6 +11,8 @@ const WorkerEntry = Type.Object({
   node: Type.String(),
   /** host:port of the upload server. */
   uploadAddress: Type.String(),
+  /** Of a directory in which it reaches sockets of other processes of its machine; none on a cluster. */
+  directoryIdentity: Type.Optional(Type.String()),
 });
 export type WorkerEntry = Static<typeof WorkerEntry>;
 

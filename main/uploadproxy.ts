@@ -20,6 +20,9 @@ await runServiceProcess({
     const tokens = await UploadTokens.openVerifier(layout.pki);
     const reader = new KubeReader({ address: parseAddress(config.apiAddress), tls: client });
     undo.defer(() => reader.close());
-    return serveUploads({ config, logger, undo }, { reader, tokens, tls: { server, client } });
+    return serveUploads(
+      { config, logger, undo },
+      { reader, tokens, tls: { server, client }, runDirectory: layout.run },
+    );
   },
 });

@@ -16,7 +16,8 @@ await runServiceProcess({
     const programs = findPrograms(workerPrograms, process.env['PATH']);
     const everySeconds = config.certificateCheckSeconds;
     const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
-    const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool });
+    const directories = { poolDirectory: layout.pool, runDirectory: layout.run };
+    const worker = await startWorker({ config, tls, logger, programs, ...directories });
     undo.defer(() => worker.stop());
     return { addresses: { upload: worker.uploadAddress }, notReady: () => worker.notReady() };
   },

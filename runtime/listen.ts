@@ -30,6 +30,20 @@ export async function listenOn(server: Server, address: ListenAddress): Promise<
   return { host: address.host, port: bound.port };
 }
 
+/** On a unix socket, whose file goes when the server is closed. @throws Fault */
+export async function listenAt(server: Server, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ path }, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    throw toFault(error);
+  } finally {
+    server.off('error', reject);
+  }
+}
+
 /** Ends a server with all of its connections. */
 export async function closeServer(server: Server | HttpServer): Promise<void> {
   if (!server.listening) return;

@@ -1,7 +1,9 @@
 // An upload proxy for tests: real TLS on both sides, a worker whose answers the test writes, and claims that it puts on a shelf. Everything is gone
 // after close().
+import { mkdir } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, request } from 'node:https';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { annotations } from '../domain/annotations.ts';
@@ -61,12 +63,17 @@ export class ProxyFixture {
   readonly tokens: UploadTokens;
   /** Where the registry says that the worker is. */
   workerAddress: string | undefined;
+  /** Which private directory it says that the worker reaches. */
+  directoryIdentity: string | undefined;
+  /** Private, where the proxy hands bodies over. */
+  readonly runDirectory: string;
   /** What the worker does with an upload. */
   handleUpload: UploadHandler = (_request, response) => response.writeHead(500).end();
   readonly #parts = new AsyncDisposableStack();
   #proxy: UploadProxy | undefined;
 
-  private constructor(authority: CertificateAuthority, tokens: UploadTokens) {
+  private constructor(authority: CertificateAuthority, tokens: UploadTokens, runDirectory: string) {
+    this.runDirectory = runDirectory;
     this.authority = authority;
     this.tokens = tokens;
   }
@@ -75,7 +82,10 @@ export class ProxyFixture {
     await using undo = new AsyncDisposableStack();
     const directory = await temporaryDirectory(undo, 'proxy');
     const authority = await CertificateAuthority.openOrCreate(directory);
-    const fixture = new ProxyFixture(authority, await UploadTokens.open(directory, { lifetimeSeconds: 60 }));
+    const runDirectory = join(directory, 'run');
+    await mkdir(runDirectory, { mode: 0o700 });
+    const tokens = await UploadTokens.open(directory, { lifetimeSeconds: 60 });
+    const fixture = new ProxyFixture(authority, tokens, runDirectory);
     await fixture.#serve(undo);
     fixture.#parts.use(undo.move());
     return fixture;
@@ -91,13 +101,18 @@ export class ProxyFixture {
     );
     this.workerAddress = formatAddress(await listenOn(worker, { host: '127.0.0.1', port: 0 }));
     undo.defer(() => closeServer(worker));
-    const lookup = async () => (this.workerAddress === undefined ? undefined : { uploadAddress: this.workerAddress });
+    const lookup = async () => {
+      if (this.workerAddress === undefined) return undefined;
+      const reached = this.directoryIdentity === undefined ? {} : { directoryIdentity: this.directoryIdentity };
+      return { uploadAddress: this.workerAddress, ...reached };
+    };
     const proxy = await startUploadProxy({
       config: { listenHost: '127.0.0.1', uploadProxyPort: 0, readyWaitMs: 600, idleTimeoutMs: 400 },
       reader: this.shelf,
       registry: { lookup },
       tokens,
       tls: { server, client },
+      runDirectory: this.runDirectory,
       logger: createLogger({ logLevel: 'silent' }, 'test'),
     });
     undo.defer(() => proxy.close());
@@ -118,6 +133,7 @@ export class ProxyFixture {
   reset(): void {
     this.shelf.claims.clear();
     this.shelf.put(ready);
+    this.directoryIdentity = undefined;
     this.handleUpload = (_request, response) => response.writeHead(500).end();
   }
 

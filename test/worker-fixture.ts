@@ -1,6 +1,6 @@
 // A whole worker for tests: real Redis, real certificates, a real pool, and at the other end of the channel a controller that keeps what it is told.
 import { randomUUID } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -141,6 +141,7 @@ export class WorkerFixture {
     await using undo = new AsyncDisposableStack();
     const directory = await temporaryDirectory(undo, 'worker');
     undo.defer(() => leaveNoDevice(directory));
+    await mkdir(join(directory, 'run'), { mode: 0o700 });
     const authority = await CertificateAuthority.openOrCreate(join(directory, 'pki'));
     const both = ['server', 'client'] as const;
     const hosts = ['127.0.0.1'];
@@ -173,8 +174,14 @@ export class WorkerFixture {
   async startWorker(): Promise<void> {
     this.worker = await startWorker({
       ...{ config: this.config, tls: this.#worker, logger, poolDirectory: this.poolDirectory },
+      runDirectory: this.runDirectory,
       programs: findPrograms(['qemu-img', 'prlimit', 'setpriv', 'cp', 'xz', 'zstd']),
     });
+  }
+
+  /** Private, where a proxy of this machine hands bodies over. */
+  get runDirectory(): string {
+    return join(this.directory, 'run');
   }
 
   get poolDirectory(): string {
@@ -236,6 +243,7 @@ export class WorkerFixture {
       declaredBytes?: number;
       tls?: Partial<TlsPair>;
       signal?: AbortSignal;
+      headers?: Readonly<Record<string, string>>;
     } = {},
   ): Promise<UploadAnswer> {
     const [host, port] = (this.worker?.uploadAddress ?? '').split(':');
@@ -246,6 +254,7 @@ export class WorkerFixture {
       ...{ ...(options.tls ?? this.proxy), ca: this.proxy.ca, agent: false, signal: options.signal },
       headers: {
         'longshore-volume': volumeId,
+        ...options.headers,
         ...(declared === undefined ? {} : { 'content-length': declared }),
       },
     });

@@ -5,7 +5,7 @@ import { formatAddress } from '../runtime/listen.ts';
 import type { RunningService, ServiceTools } from '../runtime/service-process.ts';
 import { startUploadProxy, type UploadProxyOptions } from './start-upload-proxy.ts';
 
-type Given = Pick<UploadProxyOptions, 'reader' | 'tokens' | 'tls'>;
+type Given = Pick<UploadProxyOptions, 'reader' | 'tokens' | 'tls' | 'runDirectory'>;
 
 /** @throws Fault AddressInUse, RedisUnavailable */
 export async function serveUploads(

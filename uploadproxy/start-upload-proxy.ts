@@ -11,6 +11,7 @@ import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
 import type { UploadTokens } from '../runtime/upload-tokens.ts';
 import { bearerToken } from './bearer-token.ts';
+import { BodySocket } from './body-socket.ts';
 import { allowOrigin, answerPreflight, isPreflight } from './cross-origin.ts';
 import { forwardUpload } from './forward-upload.ts';
 import { answerOfFault, type ProxyAnswer, sendAnswer } from './proxy-answer.ts';
@@ -27,6 +28,8 @@ export interface UploadProxyOptions {
     /** What workers see: CN client.upload-server.cdi.kubevirt.io. */
     client: TlsPair;
   };
+  /** Private, where workers of this machine may fetch bodies from; none on a cluster. */
+  runDirectory?: string;
   logger: Logger;
 }
 
@@ -70,30 +73,51 @@ export async function startUploadProxy(options: UploadProxyOptions): Promise<Upl
     keepAliveTimeout: 75_000,
   });
   options.tls.server.onRenewal?.((pair) => server.setSecureContext({ ...pair, ...spoken }));
+  const bodies = await openBodySocket(options);
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     // Whatever goes wrong with one request must not end the process, and with it the uploads of everybody else.
-    answerRequest(request, response, { ...options, agent }).catch((error: unknown) => {
+    answerRequest(request, response, { ...options, agent, bodies }).catch((error: unknown) => {
       answerUnexpected(error, response, options.logger);
     });
   };
   server.on('request', answer);
   // 100 is sent when the upload is let in, so that a client who asks for it sends no byte in vain.
   server.on('checkContinue', answer);
-  const address = await listenOn(server, { host: options.config.listenHost, port: options.config.uploadProxyPort });
-  return { address, close: () => close(server, agent) };
+  try {
+    const address = await listenOn(server, { host: options.config.listenHost, port: options.config.uploadProxyPort });
+    return { address, close: () => close(server, agent, bodies) };
+  } catch (error) {
+    await bodies?.close();
+    throw error;
+  }
+}
+
+/** Without it uploads work as well, at a higher price. */
+async function openBodySocket({ runDirectory, logger }: UploadProxyOptions): Promise<BodySocket | undefined> {
+  if (runDirectory === undefined) return undefined;
+  try {
+    const bodies = await BodySocket.listen(runDirectory);
+    if (bodies === undefined) logger.warn({ runDirectory }, 'others may reach it: bodies go over TLS');
+    return bodies;
+  } catch (error) {
+    logger.warn({ runDirectory, err: toFault(error) }, 'no socket can be made in it: bodies go over TLS');
+    return undefined;
+  }
 }
 
 function pairOf({ key, cert, ca }: TlsPair): TlsPair {
   return { key, cert, ca };
 }
 
-async function close(server: Server, agent: Agent): Promise<void> {
+async function close(server: Server, agent: Agent, bodies: BodySocket | undefined): Promise<void> {
   await closeServer(server);
   agent.destroy();
+  await bodies?.close();
 }
 
 interface Context extends UploadProxyOptions {
   agent: Agent;
+  bodies: BodySocket | undefined;
 }
 
 async function answerRequest(request: IncomingMessage, response: ServerResponse, context: Context): Promise<void> {
@@ -173,6 +197,7 @@ async function passOn(
     if (request.headers.expect !== undefined) response.writeContinue();
     return await forwardUpload(request, {
       agent: context.agent,
+      bodies: context.bodies,
       target,
       path: target.contentType === 'archive' ? '/v1beta1/upload-archive' : path,
       signal,

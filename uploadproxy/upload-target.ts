@@ -14,12 +14,14 @@ export interface UploadTarget {
   node: string;
   /** host:port of the upload server of the node's worker. */
   workerAddress: string;
+  /** Of the private directory that the worker reaches, where it tells one. */
+  directoryIdentity?: string | undefined;
   contentType: 'kubevirt' | 'archive';
 }
 
 /** Where workers are found; jobs/worker-registry.ts. */
 export interface WorkerFinder {
-  lookup(node: string): Promise<{ uploadAddress: string } | undefined>;
+  lookup(node: string): Promise<{ uploadAddress: string; directoryIdentity?: string } | undefined>;
 }
 
 export interface TargetSearch {
@@ -120,7 +122,8 @@ async function targetOf(claim: Claim, registry: WorkerFinder): Promise<UploadTar
   const contentType = contentTypeOf(name, noted[annotations.contentType] ?? '');
   const worker = await registry.lookup(node);
   if (worker === undefined) return new Fault('UploadUnreachable', `no worker of node ${node} has reported`);
-  return { volumeId: volumeIdOf(claim.metadata.uid ?? ''), node, workerAddress: worker.uploadAddress, contentType };
+  const { uploadAddress: workerAddress, directoryIdentity } = worker;
+  return { volumeId: volumeIdOf(claim.metadata.uid ?? ''), node, workerAddress, directoryIdentity, contentType };
 }
 
 function contentTypeOf(name: string, contentType: string): 'kubevirt' | 'archive' {

@@ -1,6 +1,7 @@
 // Notices that the sender of a body is gone or stands still. Its signal aborts then, and only then: not when the body simply ends, and not while we are
 // the ones who do not read.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Fault } from '../domain/fault.ts';
 
 export class BodyWatch {
@@ -11,6 +12,8 @@ export class BodyWatch {
   readonly #onClose = () => {
     if (!this.#response.writableFinished) this.#fail('the connection was closed before the answer');
   };
+  /** Comes in place of the body of the request. */
+  #handed: Socket | undefined;
   #bytesRead: number;
   #movedAt = performance.now();
 
@@ -26,6 +29,12 @@ export class BodyWatch {
     return this.#abort.signal;
   }
 
+  /** The body comes on that socket. */
+  follow(handed: Socket): void {
+    this.#handed = handed;
+    [this.#bytesRead, this.#movedAt] = [handed.bytesRead, performance.now()];
+  }
+
   end(): void {
     clearInterval(this.#timer);
     this.#response.off('close', this.#onClose);
@@ -33,14 +42,19 @@ export class BodyWatch {
 
   #look(idleTimeoutMs: number): void {
     const now = performance.now();
-    const bytesRead = this.#request.socket.bytesRead;
-    const isOurTurn = this.#request.complete || this.#request.readableLength > 0;
-    if (isOurTurn || bytesRead !== this.#bytesRead) {
+    const { bytesRead } = this.#handed ?? this.#request.socket;
+    if (this.#isOurTurn() || bytesRead !== this.#bytesRead) {
       this.#bytesRead = bytesRead;
       this.#movedAt = now;
     } else if (now - this.#movedAt >= idleTimeoutMs) {
       this.#fail(`no bytes came for ${Math.round(now - this.#movedAt)} ms`);
     }
+  }
+
+  #isOurTurn(): boolean {
+    const [request, handed] = [this.#request, this.#handed];
+    if (handed !== undefined) return handed.isPaused() || handed.readableEnded;
+    return request.complete || request.readableLength > 0;
   }
 
   #fail(detail: string): void {

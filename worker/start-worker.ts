@@ -10,6 +10,7 @@ import type { TlsPair } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
+import { PrivateDirectory } from '../runtime/private-directory.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { LoopDevices } from '../volumes/loop-devices.ts';
 import { Pool } from '../volumes/pool.ts';
@@ -31,6 +32,8 @@ export interface WorkerOptions {
   programs: Programs;
   /** Directory of the pool, made where it does not exist. Default: config.pool. */
   poolDirectory?: string;
+  /** Private, in which an upload proxy of this machine hands bodies over. Default: bodies come with their requests. */
+  runDirectory?: string;
   /** Others than the controller make and delete volumes too, and it is told of them. */
   tellsVolumes?: boolean;
 }
@@ -86,8 +89,10 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   });
   const outbox = new Outbox(channel, logger);
   const receiver = new UploadReceiver({ ...tools, channel, outbox, attempts, slots });
+  const handover = await openRunDirectory(options);
+  undo.defer(() => handover?.[Symbol.asyncDispose]());
   const uploads = await startUploadServer({
-    ...{ host: config.listenHost, port: config.uploadPort, tls, receiver, logger },
+    ...{ host: config.listenHost, port: config.uploadPort, tls, receiver, logger, directory: handover },
     idleTimeoutMs: config.idleTimeoutMs,
   });
   undo.defer(() => uploads.close());
@@ -99,10 +104,9 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
     undo.defer(() => news.stop());
   }
 
-  const unpublish = await new WorkerRegistry(redis).publish(
-    { node: config.node, uploadAddress: uploads.address },
-    { logger },
-  );
+  const reached = handover === undefined ? {} : { directoryIdentity: handover.identity };
+  const entry = { node: config.node, uploadAddress: uploads.address, ...reached };
+  const unpublish = await new WorkerRegistry(redis).publish(entry, { logger });
   undo.defer(unpublish);
   const runner = new JobRunner({ ...tools, channel, attempts, outbox });
   const consumer = await JobConsumer.start({
@@ -128,6 +132,16 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
       await undo.disposeAsync();
     },
   };
+}
+
+async function openRunDirectory({ runDirectory, logger }: WorkerOptions): Promise<PrivateDirectory | undefined> {
+  if (runDirectory === undefined) return undefined;
+  try {
+    return await PrivateDirectory.open(runDirectory);
+  } catch (error) {
+    logger.warn({ runDirectory, err: toFault(error) }, 'it cannot be opened: bodies come over TLS');
+    return undefined;
+  }
 }
 
 /** What the CSI driver of this node has to say to the controller and to ask it. */

@@ -1,16 +1,20 @@
 // The worker's door for uploads: HTTP/1.1 over TLS, open only to the certificate of the upload proxy. CDI's paths, order of checks and statuses.
-// The body is read only as fast as the disk takes it; what is refused is answered without reading the rest.
+// The body is read only as fast as the disk takes it, from the request or from a socket of the proxy where both are on one machine; what is refused is
+// answered without reading the rest.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Fault, faultFromRecord, toFault } from '../domain/fault.ts';
 import { isVolumeId } from '../domain/volume-record.ts';
+import { handedBytesHeader } from '../jobs/handed-body.ts';
 import { type TlsPair, uploadClientName } from '../runtime/certificates.ts';
 import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
+import type { PrivateDirectory } from '../runtime/private-directory.ts';
 import { BodyWatch } from './body-watch.ts';
-import type { UploadReceiver } from './upload-receiver.ts';
+import { type FetchedBody, handedBodyOf } from './handed-body.ts';
+import type { IncomingUpload, UploadReceiver } from './upload-receiver.ts';
 import { faultHeader, replyOf, volumeHeader } from './upload-reply.ts';
 
 export interface UploadServerOptions {
@@ -18,6 +22,8 @@ export interface UploadServerOptions {
   port?: number;
   tls: TlsPair;
   receiver: UploadReceiver;
+  /** In which a proxy of this machine hands bodies over; none on a cluster. */
+  directory?: PrivateDirectory | undefined;
   /** Longest silence within a body. */
   idleTimeoutMs: number;
   logger: Logger;
@@ -77,14 +83,15 @@ async function upload(request: FastifyRequest, reply: FastifyReply, async: boole
     if (typeof volumeId !== 'string' || !isVolumeId(volumeId)) {
       throw new Fault('NotAnUploadTarget', `header ${volumeHeader} names no volume`);
     }
+    const handed = handedBodyOf(request.raw, options.directory);
     const slot = receiver.take(volumeId);
     const key = { volumeId, attempt: slot.attempt };
     // Asked before the bytes are there: the conversion may end before the answer is looked for.
     const waiting = new AbortController();
     const converted = receiver.convertedOutcome(key, AbortSignal.any([watch.signal, waiting.signal]));
     converted.catch(() => undefined); // asked below where it matters
+    const incoming = incomingOf(request.raw, handed, watch);
     try {
-      const incoming = { body: request.raw, declaredBytes: declaredBytesOf(request.raw) };
       const received = await receiver.receive(slot, incoming, watch.signal);
       if (received === 'staged' && !async) {
         const outcome = await converted;
@@ -92,6 +99,7 @@ async function upload(request: FastifyRequest, reply: FastifyReply, async: boole
       }
     } finally {
       waiting.abort();
+      if (incoming.body !== request.raw) incoming.body.destroy();
     }
     return await reply.code(200).send();
   } catch (error) {
@@ -112,8 +120,15 @@ function requireProxy(request: IncomingMessage): void {
   throw new Fault('Forbidden', 'only the upload proxy may upload here');
 }
 
-function declaredBytesOf(request: IncomingMessage): number | undefined {
-  const text = request.headers['content-length'];
+/** The body that goes with the request, or the one that is handed over beside it. */
+function incomingOf(request: IncomingMessage, handed: FetchedBody | undefined, watch: BodyWatch): IncomingUpload {
+  if (handed === undefined) return { body: request, declaredBytes: bytesOf(request.headers['content-length']) };
+  const body = handed.fetch();
+  watch.follow(body);
+  return { body, declaredBytes: bytesOf(request.headers[handedBytesHeader]) };
+}
+
+function bytesOf(text: string | string[] | undefined): number | undefined {
   const bytes = text === undefined ? Number.NaN : Number(text);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
