@@ -3,6 +3,7 @@ import { annotations } from '../domain/annotations.ts';
 import { Fault, faultFromRecord } from '../domain/fault.ts';
 import { exitCodes } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { quantityBytes } from '../domain/quantity.ts';
 import { resources } from '../domain/resources.ts';
 import { isVolumeId, type VolumeId, type VolumeOwner, type VolumeRecord } from '../domain/volume-record.ts';
 import type { AttemptInputs, ControllerCalls, ParamsOf, Progress } from '../jobs/channel-protocol.ts';
@@ -13,6 +14,7 @@ import { cloneSourceOf } from './claim-facts.ts';
 import {
   type ControllerContext,
   cdiConfigOf,
+  channelOf,
   dataVolumeOfClaim,
   type NodeChannel,
   placeOf,
@@ -75,8 +77,24 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
     wakeClaimOf(options.context, volumeId);
     return {};
   });
+  channel.handle('volume.expandWhereItIs', (asked) => expandWhereItIs(asked, options.context));
   channel.handle('claim.isFilled', async ({ owner }) => ({ filled: await isToBeFilled(owner, options.context) }));
   channel.onProgress((progress) => takeProgress(node, progress, options.context));
+}
+
+/** @throws Fault InvalidRequest where the claim asks for less: no worker decides about the room of another node */
+async function expandWhereItIs(
+  { sizeBytes, ...asked }: ParamsOf<ControllerCalls['volume.expandWhereItIs']>,
+  context: ControllerContext,
+): Promise<{ sizeBytes: number }> {
+  const volumeId = volumeIdIn(asked);
+  const holder = context.nodes.holderOf(volumeId);
+  if (holder === undefined) throw new Fault('NotFound', `no node has told of a volume ${volumeId}`);
+  const wished = quantityBytes(claimOf(context, volumeId)?.spec.resources?.requests?.['storage'] ?? 0) ?? 0;
+  if (sizeBytes > wished) throw new Fault('InvalidRequest', `the claim of ${volumeId} asks for ${wished} bytes only`);
+  const grown = await channelOf(context, holder.name).call('volume.expand', { volumeId, sizeBytes });
+  holder.volumes.set(volumeId, { ...grown, volumeId });
+  return { sizeBytes: grown.sizeBytes };
 }
 
 function wakeClaimOf(context: ControllerContext, volumeId: VolumeId): void {

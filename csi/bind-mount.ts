@@ -1,5 +1,5 @@
 // Puts the data of a volume where a pod sees it, and takes it away again, with mount(8) and umount(8).
-import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, open, realpath, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { spawnLimited } from '../runtime/limited-child.ts';
@@ -32,8 +32,8 @@ export async function mountsAt(target: string): Promise<MountEntry[]> {
 }
 
 /**
- * Makes the directory and mounts. What fails or is aborted leaves neither mount nor directory.
- * @throws Fault InvalidRequest where something else than an empty directory is there, Internal with what mount(8) said
+ * Makes the directory, or the file for a device, and mounts. What fails or is aborted leaves neither mount nor target.
+ * @throws Fault InvalidRequest where something else is there than what is mounted on, Internal with what mount(8) said
  */
 export async function bindMount(
   from: string,
@@ -42,14 +42,14 @@ export async function bindMount(
   { programs, signal }: { programs: Programs; signal: AbortSignal },
 ): Promise<void> {
   signal.throwIfAborted();
-  const made = await makeTarget(target);
+  const made = wish.mode === 'Block' ? await makeFile(target) : await makeTarget(target);
   try {
     const options = ['bind', wish.readOnly ? 'ro' : 'rw', ...wish.options];
     await run(programs.path('mount'), ['-o', options.join(','), '--', from, target], signal);
   } catch (error) {
     const undo = new AbortController();
     for (const _ of await mountsAt(target)) await unmount(target, { programs, signal: undo.signal });
-    if (made) await rmdir(target);
+    if (made) await removeTarget(target);
     throw error;
   }
 }
@@ -62,16 +62,31 @@ export async function unmount(
   await run(programs.path('umount'), ['--', target], signal);
 }
 
-/** Removes the directory, which must be empty; one that is not there is no error. @throws Fault InvalidRequest */
+/** Removes the directory or file, which must be empty; one that is not there is no error. @throws Fault InvalidRequest */
 export async function removeTarget(target: string): Promise<void> {
   try {
-    await rmdir(target);
+    const there = await lstat(target);
+    if (there.isFile() && there.size === 0) await unlink(target);
+    else await rmdir(target);
   } catch (error) {
     if (isCode(error, 'ENOENT')) return;
     if (!isCode(error, 'ENOTEMPTY', 'ENOTDIR')) throw error;
     throw new Fault('InvalidRequest', `${target} is no empty directory, and nothing is mounted there`, {
       cause: error,
     });
+  }
+}
+
+/** @returns whether it was not there before */
+async function makeFile(target: string): Promise<boolean> {
+  try {
+    await using _made = await open(target, 'wx', 0o600);
+    return true;
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error;
+    const there = await lstat(target);
+    if (there.isFile() && there.size === 0) return false;
+    throw new Fault('InvalidRequest', `${target} is there and no empty file`, { cause: error });
   }
 }
 

@@ -72,7 +72,7 @@ describe('GetCapacity', () => {
   test.each<[string, object]>([
     ['another node', { accessibleTopology: elsewhere }],
     ['a pool that the node does not have', { parameters: { storagePool: 'fast' } }],
-    ['block devices', { volumeCapabilities: [{ block: {}, accessMode: { mode: 'SINGLE_NODE_WRITER' } }] }],
+    ['many nodes', { volumeCapabilities: [{ block: {}, accessMode: { mode: 'MULTI_NODE_MULTI_WRITER' } }] }],
   ])('there is none for %s', async (_what, request) => {
     await using csi = await CsiFixture.start();
     expect(await numbers(csi, request)).toEqual([0, 0]);
@@ -187,7 +187,7 @@ describe('ValidateVolumeCapabilities', () => {
 });
 
 test.each([
-  ...['CreateSnapshot', 'DeleteSnapshot', 'ListSnapshots', 'GetSnapshot', 'ControllerExpandVolume'],
+  ...['CreateSnapshot', 'DeleteSnapshot', 'ListSnapshots', 'GetSnapshot'],
   ...['ControllerModifyVolume', 'ControllerPublishVolume', 'ControllerUnpublishVolume'],
 ])('%s is UNIMPLEMENTED, in words', async (method) => {
   await using csi = await CsiFixture.start();

@@ -4,9 +4,11 @@ import { Fault, toFault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import type { Pool } from '../volumes/pool.ts';
 import { type CreateOptions, createVolume } from './create-volume.ts';
+import { type ExpandOptions, expandVolume } from './expand-volume.ts';
 import type { HeldVolume, NodePools } from './node-pools.ts';
 import type { NodeVolumes } from './node-volumes.ts';
 import {
+  ControllerExpandRequest,
   CreateVolumeRequest,
   GetCapacityRequest,
   ListVolumesRequest,
@@ -15,16 +17,16 @@ import {
   VolumeRequest,
 } from './requests.ts';
 import { type CallContext, refused, unary } from './unary.ts';
-import { planMounts } from './volume-capability.ts';
+import { assertMode, planMounts } from './volume-capability.ts';
 import { conditionOf } from './volume-condition.ts';
 import type { VolumeUsages } from './volume-usage.ts';
 
 const capabilities = [
-  ...['CREATE_DELETE_VOLUME', 'LIST_VOLUMES', 'GET_CAPACITY', 'GET_VOLUME'],
+  ...['CREATE_DELETE_VOLUME', 'LIST_VOLUMES', 'GET_CAPACITY', 'GET_VOLUME', 'EXPAND_VOLUME'],
   ...['VOLUME_CONDITION', 'SINGLE_NODE_MULTI_WRITER'],
 ];
 
-export interface ControllerServiceOptions extends CreateOptions {
+export interface ControllerServiceOptions extends CreateOptions, ExpandOptions {
   volumes: NodeVolumes;
   usages: VolumeUsages;
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
@@ -78,7 +80,9 @@ export function controllerService(
     DeleteSnapshot: noSnapshots,
     ListSnapshots: noSnapshots,
     GetSnapshot: noSnapshots,
-    ControllerExpandVolume: refused('volumes of pools do not grow yet'),
+    ControllerExpandVolume: unary(context, ControllerExpandRequest, (request, signal) =>
+      expandVolume(request, options, signal),
+    ),
     ControllerModifyVolume: refused('volumes of pools have nothing that a VolumeAttributesClass could change'),
   };
 }
@@ -149,10 +153,10 @@ function isPossible(plan: () => unknown): boolean {
 
 function validate(request: ValidateVolumeCapabilitiesRequest, pools: NodePools): object {
   const { volumeId, volumeCapabilities, volumeContext, parameters } = request;
-  const { pool } = pools.need(volumeId);
+  const { pool, record } = pools.need(volumeId);
   if (volumeCapabilities.length === 0) throw new Fault('InvalidRequest', 'volume_capabilities is missing');
   try {
-    planMounts(volumeCapabilities);
+    assertMode(record, planMounts(volumeCapabilities).mode);
     if (pools.ofClass(parameters) !== pool) throw new Fault('InvalidRequest', 'the volume is in another pool');
     if (Object.keys(request.mutableParameters).length > 0) {
       throw new Fault('InvalidRequest', 'a volume of a pool has no mutable parameters');

@@ -88,8 +88,8 @@ describe('CreateVolume', () => {
     ],
     ['many nodes', { volumeCapabilities: [capability('MULTI_NODE_MULTI_WRITER')] }, status.INVALID_ARGUMENT],
     [
-      'a block device',
-      { volumeCapabilities: [{ block: {}, accessMode: { mode: 'SINGLE_NODE_WRITER' } }] },
+      'a block device that is a directory too',
+      { volumeCapabilities: [capability(), { block: {}, accessMode: { mode: 'SINGLE_NODE_WRITER' } }] },
       status.INVALID_ARGUMENT,
     ],
     ['one good and one bad capability', { volumeCapabilities: [capability(), {}] }, status.INVALID_ARGUMENT],

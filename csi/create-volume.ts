@@ -1,11 +1,12 @@
 // Makes the empty volume of a claim. It is filled later, by a job that finds it by the claim's uid, or declared plain when it is first used.
+import { defaultSectorBytes, parseSectorBytes, sectorSizeParameter, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { Pool } from '../volumes/pool.ts';
 import { chooseSize, isInRange, type SizeRange, sizeRangeOf } from './capacity-range.ts';
 import type { HeldVolume, NodePools } from './node-pools.ts';
 import type { CreateVolumeRequest } from './requests.ts';
-import { planMounts } from './volume-capability.ts';
+import { planMounts, type VolumeMode } from './volume-capability.ts';
 import { ownerOf, volumeIdOfName } from './volume-name.ts';
 
 export interface CreateOptions {
@@ -29,15 +30,16 @@ export async function createVolume(
 ): Promise<HeldVolume> {
   const { name, parameters } = request;
   const volumeId = volumeIdOfName(name);
-  planMounts(request.volumeCapabilities);
+  const { mode } = planMounts(request.volumeCapabilities);
   refuseExtras(request);
   const range = sizeRangeOf(request.capacityRange);
   const pool = pools.needOfClass(parameters);
   const there = pools.find(volumeId);
-  if (there !== undefined) return sameVolume(there, { pool, range });
+  if (there !== undefined) return sameVolume(there, { pool, range, mode });
   refuseElsewhere(request, pools);
   signal.throwIfAborted();
-  const asked = { volumeId, owner: ownerOf(volumeId, name, parameters), sizeBytes: chooseSize(range) };
+  const shape = shapeOf(mode, parameters, range);
+  const asked = { volumeId, owner: ownerOf(volumeId, name, parameters), ...shape };
   try {
     return { pool, record: await reserve(pool, asked) };
   } catch (error) {
@@ -49,12 +51,30 @@ export async function createVolume(
   }
 }
 
+/** @throws Fault InvalidRequest where a device of whole sectors is larger than the limit, or there are no such sectors */
+function shapeOf(
+  mode: VolumeMode,
+  parameters: Readonly<Record<string, string>>,
+  range: SizeRange,
+): Pick<VolumeRecord, 'mode' | 'sizeBytes' | 'sectorBytes'> {
+  const sizeBytes = chooseSize(range);
+  if (mode === 'Filesystem') return { mode, sizeBytes };
+  const text = parameters[sectorSizeParameter];
+  const sectorBytes =
+    text === undefined ? defaultSectorBytes : parseSectorBytes(text, `parameter ${sectorSizeParameter} of the class`);
+  const rounded = wholeSectors(sizeBytes, sectorBytes);
+  if (rounded > range.mostBytes) {
+    throw new Fault('InvalidRequest', `a device has ${rounded} bytes, and limit_bytes is ${range.mostBytes}`);
+  }
+  return { mode, sizeBytes: rounded, sectorBytes };
+}
+
 async function reserve(
   pool: Pool,
-  asked: Pick<VolumeRecord, 'volumeId' | 'owner' | 'sizeBytes'>,
+  asked: Pick<VolumeRecord, 'volumeId' | 'owner' | 'sizeBytes' | 'mode' | 'sectorBytes'>,
 ): Promise<VolumeRecord> {
   try {
-    return await pool.reserve({ ...asked, mode: 'Filesystem', generation: contentGeneration });
+    return await pool.reserve({ ...asked, generation: contentGeneration });
   } catch (error) {
     const fault = toFault(error);
     if (fault.code !== 'PoolMissing' && fault.code !== 'PoolReadOnly') throw fault;
@@ -75,10 +95,10 @@ function refuseExtras({ volumeContentSource, mutableParameters }: CreateVolumeRe
   }
 }
 
-function sameVolume(there: HeldVolume, wanted: { pool: Pool; range: SizeRange }): HeldVolume {
-  const { sizeBytes, volumeId } = there.record;
-  if (there.pool === wanted.pool && isInRange(sizeBytes, wanted.range)) return there;
-  throw new Fault('AlreadyExists', `${volumeId} is in ${there.pool.directory} with ${sizeBytes} bytes`);
+function sameVolume(there: HeldVolume, wanted: { pool: Pool; range: SizeRange; mode: VolumeMode }): HeldVolume {
+  const { sizeBytes, volumeId, mode } = there.record;
+  if (there.pool === wanted.pool && mode === wanted.mode && isInRange(sizeBytes, wanted.range)) return there;
+  throw new Fault('AlreadyExists', `${volumeId} is in ${there.pool.directory} with ${sizeBytes} bytes, mode ${mode}`);
 }
 
 /** @throws Fault NoPoolHere where the request wants no volume on this node */

@@ -17,7 +17,7 @@ export function identityService(context: CallContext, options: IdentityOptions):
   return {
     GetPluginInfo: unary(context, Nothing, () => ({ name: driver, vendorVersion: version })),
     GetPluginCapabilities: unary(context, Nothing, () => ({
-      capabilities: services.map((type) => ({ service: { type } })),
+      capabilities: [...services.map((type) => ({ service: { type } })), { volumeExpansion: { type: 'ONLINE' } }],
     })),
     /** Ready where the disk of every pool is there; what is published works on in any case. */
     Probe: unary(context, Nothing, async () => {

@@ -5,6 +5,8 @@ export interface MountEntry {
   mountPoint: string;
   /** The directory of the file system that is seen there; ends with `//deleted` where that is gone. */
   root: string;
+  /** Of its file system, such as ext4 or devtmpfs. */
+  type: string;
   readOnly: boolean;
 }
 
@@ -15,9 +17,12 @@ export async function readMountTable(): Promise<MountEntry[]> {
 
 export function parseMountTable(text: string): MountEntry[] {
   return text.split('\n').flatMap((line) => {
-    const [, , , root, mountPoint, options] = line.split(' ');
+    const [ofMount = '', ofFileSystem = ''] = line.split(' - ');
+    const [, , , root, mountPoint, options] = ofMount.split(' ');
     if (root === undefined || mountPoint === undefined || options === undefined) return [];
-    return [{ mountPoint: unescaped(mountPoint), root: unescaped(root), readOnly: options.split(',').includes('ro') }];
+    const [type = ''] = ofFileSystem.split(' ');
+    const readOnly = options.split(',').includes('ro');
+    return [{ mountPoint: unescaped(mountPoint), root: unescaped(root), type, readOnly }];
   });
 }
 
@@ -25,6 +30,16 @@ export function parseMountTable(text: string): MountEntry[] {
 function unescaped(text: string): string {
   // The kernel escapes bytes below 128 only, so a code is a character.
   return text.replaceAll(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** Whether it is this device, such as /dev/loop3. */
+export function showsDevice({ root, type }: MountEntry, device: string): boolean {
+  return type === 'devtmpfs' && `/dev${root}` === device;
+}
+
+/** Whether it is some loop device. */
+export function showsLoop({ root, type }: MountEntry): boolean {
+  return type === 'devtmpfs' && /^\/loop\d+$/.test(root);
 }
 
 /** Whether it is the data of this volume that is seen there. An id occurs once in the world, so the end of the path is enough. */

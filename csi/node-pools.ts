@@ -1,4 +1,5 @@
 // The pools of this node, by the name that a storage class gives, and where the node is among others.
+import { sectorSizeParameter } from '../domain/block-device.ts';
 import { Fault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import type { Pool } from '../volumes/pool.ts';
@@ -17,9 +18,13 @@ export interface NodePoolsOptions {
   pools: ReadonlyMap<string, Pool>;
 }
 
-/** `storagePool` names the pool; `overlayCSI` is for CDI's StorageProfile only. Both are those of the hostpath provisioner's classes. */
+/**
+ * `storagePool` names the pool; `overlayCSI` is for CDI's StorageProfile only. Both are those of the hostpath provisioner's classes. `sectorSize` is of the
+ * devices of Block volumes.
+ */
 const classParameters: ReadonlySet<string> = new Set([
   'storagePool',
+  sectorSizeParameter,
   'overlayCSI',
   ...Object.values(metadataParameters),
 ]);
@@ -55,7 +60,10 @@ export class NodePools {
   ofClass(parameters: Readonly<Record<string, string>>): Pool | undefined {
     const unknown = Object.keys(parameters).find((name) => !classParameters.has(name));
     if (unknown !== undefined) {
-      throw new Fault('InvalidRequest', `the storage class has a parameter ${unknown}; storagePool is the only one`);
+      throw new Fault(
+        'InvalidRequest',
+        `the storage class has a parameter ${unknown}; there are storagePool and sectorSize`,
+      );
     }
     const name = parameters['storagePool'];
     return name === undefined ? this.all()[0] : this.#pools.get(name);

@@ -53,7 +53,7 @@ describe('what is asked before anything is mounted', () => {
     ['NodePublishVolume', 'no capability', { volumeCapability: null }, status.INVALID_ARGUMENT],
     [
       'NodePublishVolume',
-      'a block device',
+      'a block device of what is a directory',
       { volumeCapability: { block: {}, accessMode: { mode: 'SINGLE_NODE_WRITER' } } },
       status.INVALID_ARGUMENT,
     ],
@@ -65,7 +65,8 @@ describe('what is asked before anything is mounted', () => {
     ['NodeGetVolumeStats', 'no path', { volumePath: '' }, status.INVALID_ARGUMENT],
     ['NodeGetVolumeStats', 'an unknown volume', { volumeId: 'none' }, status.NOT_FOUND],
     ['NodeGetVolumeStats', 'a path where it is not', { volumePath: '/tmp' }, status.NOT_FOUND],
-    ['NodeExpandVolume', 'anything', {}, status.UNIMPLEMENTED],
+    ['NodeExpandVolume', 'no volume', { volumeId: '' }, status.INVALID_ARGUMENT],
+    ['NodeExpandVolume', 'a path where it is not', { volumePath: '/tmp' }, status.NOT_FOUND],
   ])(
     '%s with %s has the right code, mounts nothing and leaves the volume as it is',
     async (method, _what, wrong, code) => {

@@ -1,9 +1,11 @@
 // The node service of the CSI: what the kubelet of this node asks.
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { Fault } from '../domain/fault.ts';
+import { expandHeld } from './expand-volume.ts';
 import type { NodePools } from './node-pools.ts';
 import type { NodeVolumes } from './node-volumes.ts';
 import {
+  NodeExpandRequest,
   NodePublishRequest,
   NodeStageRequest,
   NodeStatsRequest,
@@ -11,12 +13,15 @@ import {
   NodeUnstageRequest,
   Nothing,
 } from './requests.ts';
-import { type CallContext, refused, unary } from './unary.ts';
+import { type CallContext, unary } from './unary.ts';
 import { planMount } from './volume-capability.ts';
 import { conditionOf } from './volume-condition.ts';
 import type { VolumeUsages } from './volume-usage.ts';
 
-const capabilities = ['STAGE_UNSTAGE_VOLUME', 'GET_VOLUME_STATS', 'VOLUME_CONDITION', 'SINGLE_NODE_MULTI_WRITER'];
+const capabilities = [
+  ...['STAGE_UNSTAGE_VOLUME', 'GET_VOLUME_STATS', 'EXPAND_VOLUME'],
+  ...['VOLUME_CONDITION', 'SINGLE_NODE_MULTI_WRITER'],
+];
 
 export interface NodeServiceOptions {
   pools: NodePools;
@@ -35,8 +40,8 @@ export function nodeService(context: CallContext, options: NodeServiceOptions): 
       needText('volume_id', request.volumeId);
       needText('staging_target_path', request.stagingTargetPath);
       if (request.volumeCapability === null) throw new Fault('InvalidRequest', 'volume_capability is missing');
-      planMount(request.volumeCapability);
-      await volumes.stage(request.volumeId, signal);
+      const { mode } = planMount(request.volumeCapability);
+      await volumes.stage(request.volumeId, mode, signal);
       return {};
     }),
     NodeUnstageVolume: unary(context, NodeUnstageRequest, (request) => {
@@ -56,7 +61,11 @@ export function nodeService(context: CallContext, options: NodeServiceOptions): 
       const held = await volumes.needPublished(volumeId, volumePath);
       return { usage: await usages.of(held, signal), volumeCondition: await conditionOf(held) };
     }),
-    NodeExpandVolume: refused('volumes of pools do not grow yet'),
+    /** The volume has grown as a whole already when ControllerExpandVolume was answered; a kubelet that asks is told so. */
+    NodeExpandVolume: unary(context, NodeExpandRequest, async (request) => {
+      const held = await volumes.needPublished(request.volumeId, request.volumePath);
+      return { capacityBytes: (await expandHeld(held, request.capacityRange)).sizeBytes };
+    }),
   };
 }
 

@@ -2,14 +2,14 @@
 // cannot be reached. One thing at a time for each volume and for each target, since the kubelet asks again when it has waited too long.
 import { stat } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import { isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { VolumeLocks } from '../volumes/volume-locks.ts';
 import { bindMount, mountsAt, realTarget, removeTarget, unmount } from './bind-mount.ts';
-import { readMountTable, shows } from './mount-table.ts';
+import { type MountEntry, readMountTable, shows, showsDevice, showsLoop } from './mount-table.ts';
 import type { HeldVolume, NodePools } from './node-pools.ts';
 import type { NodePublishRequest } from './requests.ts';
-import { type MountWish, planMount } from './volume-capability.ts';
+import { assertMode, type MountWish, planMount, type VolumeMode } from './volume-capability.ts';
 
 /** Asks the controller who fills the claim of an empty volume; rejects where it cannot be asked. */
 export type WhoFills = (volume: VolumeRecord, signal: AbortSignal) => Promise<'nobody' | 'somebody'>;
@@ -34,17 +34,21 @@ export class NodeVolumes {
   }
 
   /**
-   * Sees that the volume may be handed out; nothing is mounted, since each pod gets the directory itself.
+   * Sees that the volume may be handed out; nothing is mounted, since each pod gets the directory or device itself.
    * @throws Fault InvalidRequest, NotFound, VolumeNotFilled, ControllerUnreachable
    */
-  async stage(volumeId: string, signal: AbortSignal): Promise<void> {
-    await this.#alone(volumeId, signal, () => this.#handOut(this.#pools.need(volumeId), signal));
+  async stage(volumeId: string, mode: VolumeMode, signal: AbortSignal): Promise<void> {
+    await this.#alone(volumeId, signal, async () => {
+      const held = this.#pools.need(volumeId);
+      assertMode(held.record, mode);
+      await this.#handOut(held, signal);
+    });
   }
 
   /**
-   * Mounts the directory of the volume at the target, unless it is there already.
+   * Mounts the directory or the device of the volume at the target, unless it is there already.
    * @throws Fault InvalidRequest, NotFound, VolumeNotFilled, ControllerUnreachable, AlreadyExists (published there otherwise), VolumeInUse (is to be
-   * published once only), VolumeCorrupt, PoolMissing; nothing is mounted then
+   * published once only), VolumeCorrupt, PoolMissing, NeedsRoot, NoLoopDevice; nothing is mounted then
    */
   async publish(request: NodePublishRequest, signal: AbortSignal): Promise<void> {
     const { volumeId, volumeCapability, targetPath } = request;
@@ -57,17 +61,19 @@ export class NodeVolumes {
     if (target === undefined) throw new Fault('InvalidRequest', 'the directory above target_path is not there');
     await this.#aloneAt(volumeId, target, signal, async () => {
       const held = this.#pools.need(volumeId);
+      assertMode(held.record, wish.mode);
       if (await isPublished(held, target, wish)) return;
       await this.#handOut(held, signal);
       await assertData(held);
-      if (!wish.readOnly) await held.pool.markUsed(held.record.volumeId);
-      const from = held.pool.dataPath(held.record.volumeId);
+      const { pool, record } = held;
+      const from = wish.mode === 'Block' ? await pool.device(record.volumeId) : pool.dataPath(record.volumeId);
+      if (!wish.readOnly) await pool.markUsed(record.volumeId);
       await bindMount(from, target, wish, { programs: this.#programs, signal });
     });
   }
 
   /**
-   * Takes the volume off the target and removes the directory; where nothing is there any more it is done. The volume itself may be gone.
+   * Takes the volume off the target and removes that; where nothing is there any more it is done. The volume itself may be gone.
    * @throws Fault InvalidRequest (something else is mounted there), VolumeInUse
    */
   async unpublish(volumeId: string, targetPath: string, signal: AbortSignal): Promise<void> {
@@ -77,7 +83,8 @@ export class NodeVolumes {
     if (target === undefined) return;
     await this.#aloneAt(volumeId, target, signal, async () => {
       const mounts = await mountsAt(target);
-      if (!mounts.every((mount) => shows(mount, volumeId))) {
+      // The volume may be gone, and then nobody knows its device any more.
+      if (!mounts.every((mount) => shows(mount, volumeId) || showsLoop(mount))) {
         throw new Fault('InvalidRequest', `something else than ${volumeId} is mounted at ${target}`);
       }
       for (const _ of mounts) await unmount(target, { programs: this.#programs, signal });
@@ -88,7 +95,9 @@ export class NodeVolumes {
   /** Removes a volume, and nobody publishes it meanwhile. @throws Fault VolumeInUse where it is mounted anywhere */
   async remove(volumeId: string, signal: AbortSignal, remove: () => Promise<void>): Promise<void> {
     await this.#alone(volumeId, signal, async () => {
-      const mount = (await readMountTable()).find((each) => shows(each, volumeId));
+      const held = this.#pools.find(volumeId);
+      const isShown = held === undefined ? (each: MountEntry) => shows(each, volumeId) : await sightOf(held);
+      const mount = (await readMountTable()).find(isShown);
       if (mount !== undefined) throw new Fault('VolumeInUse', `${volumeId} is mounted at ${mount.mountPoint}`);
       await remove();
     });
@@ -101,7 +110,7 @@ export class NodeVolumes {
     const held = this.#pools.need(volumeId);
     const target = volumePath.startsWith('/') ? await realTarget('volume_path', volumePath) : undefined;
     const mounts = target === undefined ? [] : await mountsAt(target);
-    if (mounts.some((mount) => shows(mount, volumeId))) return held;
+    if (mounts.some(await sightOf(held))) return held;
     throw new Fault('NotFound', `${volumeId} is not mounted at ${volumePath}`);
   }
 
@@ -149,19 +158,29 @@ export class NodeVolumes {
   }
 }
 
+/** Tells whether a mount shows the volume. */
+async function sightOf({ pool, record }: HeldVolume): Promise<(mount: MountEntry) => boolean> {
+  if (record.mode === 'Filesystem') return (mount) => shows(mount, record.volumeId);
+  if (!isHandedOut(record.state)) return () => false;
+  const device = await pool.device(record.volumeId);
+  return (mount) => showsDevice(mount, device);
+}
+
 /** Whether the volume is at the target as it is wanted. @throws Fault AlreadyExists, InvalidRequest, VolumeInUse */
-async function isPublished({ record }: HeldVolume, target: string, wish: MountWish): Promise<boolean> {
+async function isPublished(held: HeldVolume, target: string, wish: MountWish): Promise<boolean> {
+  const { record } = held;
   const table = await readMountTable();
+  const isShown = await sightOf(held);
   const there = table.findLast(({ mountPoint }) => mountPoint === target);
   if (there !== undefined) {
-    if (!shows(there, record.volumeId)) {
+    if (!isShown(there)) {
       throw new Fault('InvalidRequest', `something else than ${record.volumeId} is mounted at ${target}`);
     }
     if (there.readOnly === wish.readOnly) return true;
     const how = there.readOnly ? 'for reading only' : 'for writing';
     throw new Fault('AlreadyExists', `${record.volumeId} is published at ${target} ${how}`);
   }
-  const other = wish.exclusive ? table.find((mount) => shows(mount, record.volumeId)) : undefined;
+  const other = wish.exclusive ? table.find(isShown) : undefined;
   if (other === undefined) return false;
   throw new Fault('VolumeInUse', `${record.volumeId} is for one pod only and is published at ${other.mountPoint}`);
 }
@@ -169,9 +188,13 @@ async function isPublished({ record }: HeldVolume, target: string, wish: MountWi
 /** @throws Fault PoolMissing, VolumeCorrupt */
 async function assertData({ pool, record }: HeldVolume): Promise<void> {
   try {
-    await stat(pool.dataPath(record.volumeId));
+    await stat(record.mode === 'Block' ? pool.diskPath(record.volumeId) : pool.dataPath(record.volumeId));
   } catch (cause) {
     await pool.assertThere();
-    throw new Fault('VolumeCorrupt', `the directory of ${record.volumeId} is missing`, { cause });
+    throw new Fault(
+      'VolumeCorrupt',
+      `the ${record.mode === 'Block' ? 'file' : 'directory'} of ${record.volumeId} is missing`,
+      { cause },
+    );
   }
 }

@@ -60,6 +60,21 @@ export const NodeStageRequest = Type.Object({
 
 export const NodeUnstageRequest = Type.Object({ volumeId: Type.String(), stagingTargetPath: Type.String() });
 
+export const ControllerExpandRequest = Type.Object({
+  volumeId: Type.String(),
+  capacityRange: orNull(CapacityRange),
+  volumeCapability: orNull(VolumeCapability),
+});
+export type ControllerExpandRequest = Static<typeof ControllerExpandRequest>;
+
+export const NodeExpandRequest = Type.Object({
+  volumeId: Type.String(),
+  volumePath: Type.String(),
+  capacityRange: orNull(CapacityRange),
+  volumeCapability: orNull(VolumeCapability),
+});
+export type NodeExpandRequest = Static<typeof NodeExpandRequest>;
+
 export const NodePublishRequest = Type.Object({
   volumeId: Type.String(),
   stagingTargetPath: Type.String(),

@@ -23,6 +23,7 @@ describe('who the driver is', () => {
       capabilities: [
         { service: { type: 'CONTROLLER_SERVICE' } },
         { service: { type: 'VOLUME_ACCESSIBILITY_CONSTRAINTS' } },
+        { volumeExpansion: { type: 'ONLINE' } },
       ],
     });
     expect(await identity('Probe')).toEqual({ ready: { value: true } });

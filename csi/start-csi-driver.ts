@@ -41,6 +41,8 @@ export interface CsiDriverOptions {
   whoFills: WhoFills;
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
   deleteVolume(volumeId: VolumeId): Promise<void>;
+  /** Has a volume of another node made larger, and tells its size then. Left out where there is no other node. */
+  expandElsewhere?: (volumeId: VolumeId, sizeBytes: number, signal: AbortSignal) => Promise<number>;
   /** Told of a volume for which there is no room here, beside the answer; may not throw. */
   onRefusal?: (volumeId: VolumeId, fault: Fault) => void;
 }

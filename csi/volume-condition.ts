@@ -1,6 +1,7 @@
 // Whether a volume is as it should be, in the words that an event on its claim shows.
 import { lstat, statfs } from 'node:fs/promises';
 import { toFault } from '../domain/fault.ts';
+import { isHandedOut } from '../domain/volume-record.ts';
 import type { HeldVolume } from './node-pools.ts';
 
 export interface VolumeCondition {
@@ -20,6 +21,10 @@ export async function conditionOf({ pool, record }: HeldVolume): Promise<VolumeC
 }
 
 async function troubleOfFiles({ pool, record }: HeldVolume): Promise<string | undefined> {
+  if (record.mode === 'Block') {
+    const isMissing = isHandedOut(record.state) && !(await isThere(pool.diskPath(record.volumeId)));
+    return isMissing ? 'the file of the block device is missing' : undefined;
+  }
   if (!(await isThere(pool.dataPath(record.volumeId)))) return 'the directory of the volume is missing';
   // Once a pod could write, its files are the pod's own affair.
   if (record.state !== 'complete' || record.usedSince !== undefined) return undefined;

@@ -18,10 +18,10 @@ export type SectorBytes = 512 | 4096;
 export const defaultSectorBytes: SectorBytes = 512;
 
 /** Parameter of a storage class of ours. */
-const sectorSizeParameter = 'sectorSize';
+export const sectorSizeParameter = 'sectorSize';
 
 /** @param where it stands, for the detail. @throws Fault InvalidRequest where it is neither of the two */
-function parseSectorBytes(text: string, where: string): SectorBytes {
+export function parseSectorBytes(text: string, where: string): SectorBytes {
   if (text === '512') return 512;
   if (text === '4096') return 4096;
   throw new Fault('InvalidRequest', `${where} is ${JSON.stringify(text)}; a device has sectors of 512 or 4096 bytes`);

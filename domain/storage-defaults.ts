@@ -6,11 +6,11 @@ import type { StorageClass } from './kube-shapes.ts';
 import { byChannel, isOwnClass, type Provisioning } from './provisioning.ts';
 import { quantityBytes } from './quantity.ts';
 
-/** Sets that our own provisioner offers, the preferred first. The CSI driver makes no Block volumes. */
-function ownPropertySets({ by }: Provisioning): readonly ClaimProperties[] {
-  const files: ClaimProperties = { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' };
-  return by === 'csi' ? [files] : [files, { ...files, volumeMode: 'Block' }];
-}
+/** Sets that our own provisioner offers, the preferred first. */
+const ownPropertySets: readonly ClaimProperties[] = [
+  { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem' },
+  { accessModes: ['ReadWriteOnce'], volumeMode: 'Block' },
+];
 
 /**
  * Sets that a class offers, the preferred first: those that its profile asks for; else what is known of the provisioner; else what the profile
@@ -24,7 +24,7 @@ export function claimPropertySets(
 ): readonly ClaimProperties[] {
   const wished = profile?.spec.claimPropertySets ?? [];
   if (wished.length > 0) return wished;
-  if (isOwnClass(storageClass, provisioning)) return ownPropertySets(provisioning);
+  if (isOwnClass(storageClass, provisioning)) return ownPropertySets;
   const known = recognizeProvisioner(storageClass);
   if (typeof known === 'object') return known.offers;
   return profile?.status?.claimPropertySets ?? [];

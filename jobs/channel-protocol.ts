@@ -246,6 +246,12 @@ export const controllerCalls = {
     params: Type.Object({ volumeId: Type.String(), fault: FaultShape }),
     result: Empty,
   },
+  'volume.expandWhereItIs': {
+    about:
+      'On a cluster: Kubernetes asked the CSI driver of one node to make a volume of another larger, as its claim asks. Faults: NotFound, InvalidRequest, and those of volume.expand.',
+    params: Type.Object({ volumeId: Type.String(), sizeBytes: Type.Integer({ minimum: 1 }) }),
+    result: Type.Object({ sizeBytes: Type.Integer() }),
+  },
   'claim.isFilled': {
     about:
       'Whether somebody fills the claim of this volume: a DataVolume, an annotation of CDI or a data source. Faults: NotFound where the claim is not there.',

@@ -41,6 +41,7 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
     registration: { directory: join(config.kubeletDirectory, 'plugins_registry'), endpoint: plugin },
     whoFills: async ({ owner }, asked) => ((await worker.isFilled(owner, asked)) ? 'somebody' : 'nobody'),
     deleteVolume: (volumeId) => worker.deleteVolume(volumeId),
+    expandElsewhere: (volumeId, sizeBytes, asked) => worker.expandElsewhere(volumeId, sizeBytes, asked),
     onRefusal: (volumeId, fault) => worker.tellRefusal(volumeId, fault),
   });
   undo.defer(() => csi.stop());

@@ -167,6 +167,10 @@ export function publishRequest(volume: Pick<VolumeRecord, 'volumeId'>, targetPat
   };
 }
 
+export function blockCapability(mode = 'SINGLE_NODE_WRITER') {
+  return { block: {}, accessMode: { mode } };
+}
+
 /** A volume of 10 MiB that nobody has filled. */
 export async function emptyVolume(csi: CsiFixture): Promise<VolumeRecord> {
   return await csi.pool.reserve(reserveOf(volumeIdOf(randomUUID()), 10 * mib));

@@ -50,6 +50,8 @@ export interface RunningWorker {
   tellRefusal(volumeId: VolumeId, fault: Fault): void;
   /** Whether somebody fills the claim of that volume, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
   isFilled(owner: VolumeOwner, signal: AbortSignal): Promise<boolean>;
+  /** Has the worker that holds the volume make it larger. @returns its size then. @throws Fault NotFound, ServiceUnreachable, and those of that worker */
+  expandElsewhere(volumeId: VolumeId, sizeBytes: number, signal: AbortSignal): Promise<number>;
   /** Drains and ends; at most about drainSeconds + 10 s. */
   stop(): Promise<void>;
 }
@@ -149,7 +151,7 @@ function asksController(
   channel: ChannelClient,
   logger: Logger,
   signal: AbortSignal,
-): Pick<RunningWorker, 'tellRefusal' | 'isFilled'> {
+): Pick<RunningWorker, 'tellRefusal' | 'isFilled' | 'expandElsewhere'> {
   return {
     tellRefusal: (volumeId, fault) => {
       if (!channel.isConnected) return;
@@ -160,6 +162,10 @@ function asksController(
     isFilled: async (owner, asked) => {
       if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
       return (await channel.ask('claim.isFilled', { owner }, asked)).filled;
+    },
+    expandElsewhere: async (volumeId, sizeBytes, asked) => {
+      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
+      return (await channel.ask('volume.expandWhereItIs', { volumeId, sizeBytes }, asked)).sizeBytes;
     },
   };
 }

@@ -63,13 +63,16 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
   uploadproxy: ['persistentvolumeclaims: get', 'secrets named longshore-uploadproxy-pki here: list watch'],
   worker: [
     'configmaps named longshore-ca here: get',
-    // The rest is the external-provisioner's.
+    // The rest is that of the external-provisioner and the external-resizer.
     'persistentvolumes: list watch create patch delete',
     'persistentvolumeclaims: list watch update',
+    'persistentvolumeclaims/status: patch',
     'storageclasses.storage.k8s.io: list watch',
     'events: create patch',
     'csistoragecapacities.storage.k8s.io here: list watch create update delete',
     'pods here: get',
+    'leases.coordination.k8s.io here: create',
+    'leases.coordination.k8s.io named external-resizer-csi-longshore-dev here: get update',
   ],
 };
 

@@ -180,10 +180,12 @@ describe('what is rendered', () => {
     expect(imagesOf(await renderChart()).sort()).toEqual([
       'localhost/longshore:0.1.0',
       'registry.k8s.io/sig-storage/csi-provisioner:v5.3.0',
+      'registry.k8s.io/sig-storage/csi-resizer:v1.14.0',
     ]);
     expect(imagesOf(await renderChart(everythingOn)).sort()).toEqual([
       `registry.example/mirror/longshore@sha256:${'0'.repeat(64)}`,
       'registry.example/mirror/sig-storage/csi-provisioner:v5.3.0',
+      'registry.example/mirror/sig-storage/csi-resizer:v1.14.0',
     ]);
   });
 

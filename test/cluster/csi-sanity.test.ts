@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CsiFixture, isRoot, mib } from '../csi-fixture.ts';
+import { devicesBelow } from '../leave-no-device.ts';
 import { programsOf } from './build-programs.ts';
 import { answerOf } from './run-program.ts';
 
@@ -69,22 +70,6 @@ const notTried: readonly [reason: string, tests: Readonly<Record<string, readonl
     },
   ],
   [
-    'volumes keep the size that they were made with',
-    {
-      'ExpandVolume [Controller Server]': [
-        'should fail if no volume id is given',
-        'should fail if no capacity range is given',
-        'should work',
-      ],
-      'Node Service > NodeExpandVolume': [
-        'should fail when no volume id is provided',
-        'should fail when no volume path is provided',
-        'should fail when volume is not found',
-        'should work if node-expand is called after node-publish',
-      ],
-    },
-  ],
-  [
     'volumes have nothing that a VolumeAttributesClass could change',
     {
       'ModifyVolume [Controller Server]': [
@@ -145,7 +130,7 @@ const notTried: readonly [reason: string, tests: Readonly<Record<string, readonl
 ];
 
 /** What version 5.6.0 has besides. */
-const triedTests = 42;
+const triedTests = 49;
 
 /** What Ginkgo writes of each test into its report, as far as it is read here. */
 interface SpecReport {
@@ -176,10 +161,11 @@ async function readReport(path: string): Promise<Outcome[]> {
 }
 
 // Volumes are mounted.
-describe.skipIf(!isRoot)('csi-sanity', () => {
+describe.skipIf(!isRoot).each(['mount', 'block'])('csi-sanity, access type %s', (accessType) => {
   let outcomes: Outcome[];
   let leftVolumes: string[];
   let leftMounts: string[];
+  let leftDevices: unknown[];
 
   beforeAll(async () => {
     const program = join(await programsOf('companions', (line) => process.stderr.write(`${line}\n`)), 'csi-sanity');
@@ -189,11 +175,13 @@ describe.skipIf(!isRoot)('csi-sanity', () => {
     await answerOf(program, [
       ...[`--csi.endpoint=${csi.socketPath}`, `--csi.mountdir=${within('target')}`],
       ...[`--csi.stagingdir=${within('staging')}`, `--csi.testvolumesize=${10 * mib}`],
-      ...['--csi.testnodevolumeattachlimit', `--ginkgo.json-report=${within('report.json')}`],
+      ...[`--csi.testvolumeaccesstype=${accessType}`, '--csi.testnodevolumeattachlimit'],
+      ...[`--ginkgo.json-report=${within('report.json')}`],
     ]);
     outcomes = await readReport(within('report.json'));
     leftVolumes = await readdir(join(csi.place.directory, 'volumes'));
     leftMounts = await csi.mounts();
+    leftDevices = await devicesBelow(csi.place.root);
   });
 
   test('fails in nothing', () => {
@@ -209,7 +197,7 @@ describe.skipIf(!isRoot)('csi-sanity', () => {
     expect(skipped.sort()).toEqual(listed.sort());
   });
 
-  test('leaves no volume and no mount behind', () => {
-    expect([leftVolumes, leftMounts]).toEqual([[], []]);
+  test('leaves no volume, no mount and no device behind', () => {
+    expect([leftVolumes, leftMounts, leftDevices]).toEqual([[], [], []]);
   });
 });

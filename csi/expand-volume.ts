@@ -1,0 +1,46 @@
+// Makes a volume larger, whether it is used or not. The external-resizer asks the driver of any one node, so a volume of another is grown through the
+// controller: its pool says whether there is room before Kubernetes is told of a larger volume.
+import { Fault } from '../domain/fault.ts';
+import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { isInRange, sizeRangeOf } from './capacity-range.ts';
+import type { HeldVolume, NodePools } from './node-pools.ts';
+import type { CapacityRange, ControllerExpandRequest } from './requests.ts';
+import { assertMode, planMount } from './volume-capability.ts';
+
+export interface ExpandOptions {
+  pools: NodePools;
+  /** Undefined where there is no other node. @returns the size that it has then */
+  expandElsewhere?: (volumeId: VolumeId, sizeBytes: number, signal: AbortSignal) => Promise<number>;
+}
+
+/** @throws Fault InvalidRequest, NotFound, VolumeTooLarge, PoolFull, NoSpace, VolumeNotFilled; the volume keeps its size then */
+export async function expandVolume(
+  { volumeId, capacityRange, volumeCapability }: ControllerExpandRequest,
+  { pools, expandElsewhere }: ExpandOptions,
+  signal: AbortSignal,
+): Promise<{ capacityBytes: number; nodeExpansionRequired: boolean }> {
+  if (volumeId === '') throw new Fault('InvalidRequest', 'volume_id is missing');
+  if (capacityRange === null) throw new Fault('InvalidRequest', 'capacity_range is missing');
+  const held = pools.find(volumeId);
+  if (held === undefined && expandElsewhere !== undefined && isVolumeId(volumeId)) {
+    const capacityBytes = await expandElsewhere(volumeId, sizeRangeOf(capacityRange).leastBytes, signal);
+    return { capacityBytes, nodeExpansionRequired: false };
+  }
+  const here = pools.need(volumeId);
+  if (volumeCapability !== null) assertMode(here.record, planMount(volumeCapability).mode);
+  const { sizeBytes } = await expandHeld(here, capacityRange);
+  return { capacityBytes: sizeBytes, nodeExpansionRequired: false };
+}
+
+/** @throws Fault InvalidRequest where it is larger than the limit, and those of expandVolume */
+export async function expandHeld({ pool, record }: HeldVolume, asked: CapacityRange | null): Promise<VolumeRecord> {
+  const range = sizeRangeOf(asked);
+  const wanted = Math.max(range.leastBytes, record.sizeBytes);
+  if (!isInRange(wanted, range)) {
+    throw new Fault(
+      'InvalidRequest',
+      `the volume has ${record.sizeBytes} bytes, and limit_bytes is ${range.mostBytes}`,
+    );
+  }
+  return await pool.expand(record.volumeId, wanted);
+}
