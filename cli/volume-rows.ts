@@ -5,7 +5,7 @@ import { describeBytes, quantityBytes } from '../domain/quantity.ts';
 import { describeSeconds } from './progress-display.ts';
 
 export const volumeHead = ['NAMESPACE', 'NAME', 'SOURCE', 'PHASE', 'PROGRESS', 'SIZE', 'AGE'];
-export const wideVolumeHead = [...volumeHead, 'NODE', 'ALLOCATED', 'ATTEMPT', 'FAULT', 'DIGEST'];
+export const wideVolumeHead = [...volumeHead, 'NODE', 'POOL', 'ALLOCATED', 'ATTEMPT', 'FAULT', 'DIGEST'];
 
 export function volumeRow(volume: DataVolume, now: Date): string[] {
   const { phase = '', progress = 'N/A' } = volume.status ?? {};
@@ -14,10 +14,11 @@ export function volumeRow(volume: DataVolume, now: Date): string[] {
 }
 
 export function wideVolumeRow(volume: DataVolume, now: Date): string[] {
-  const { node, allocatedBytes, attempt, fault, contentDigest } = volume.status?.longshore ?? {};
+  const { node, pool, allocatedBytes, attempt, fault, contentDigest } = volume.status?.longshore ?? {};
   return [
     ...volumeRow(volume, now),
     node ?? '-',
+    pool ?? '-',
     allocatedBytes === undefined ? '-' : describeBytes(allocatedBytes),
     attempt === undefined ? '-' : String(attempt),
     fault?.code ?? '-',

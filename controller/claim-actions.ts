@@ -3,12 +3,12 @@ import type { SectorBytes } from '../domain/block-device.ts';
 import type { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
-import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import type { VolumeId } from '../domain/volume-record.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { RetryPlan } from '../jobs/retry-policy.ts';
 import type { AttemptState } from './attempt-state.ts';
 import type { ClaimContent } from './claim-content.ts';
-import type { LiveAttempt, NodeState, PendingOutcome } from './node-views.ts';
+import type { HeldVolume, LiveAttempt, NodeState, PendingOutcome } from './node-views.ts';
 
 /** What has to be there before an attempt begins: the source of a clone, secrets, config maps. */
 export type Readiness = { ready: true } | { ready: false; fault: Fault };
@@ -26,7 +26,9 @@ export interface ClaimFacts {
   sectorBytes: SectorBytes | undefined;
   /** Node of the claim, or the one chosen for it. */
   node: NodeState | undefined;
-  volume: VolumeRecord | undefined;
+  /** Pool that was chosen for the volume that is to be made. */
+  pool: string | undefined;
+  volume: HeldVolume | undefined;
   live: LiveAttempt | undefined;
   /** The job of this attempt was put into the queue since the controller last had reason to doubt it. */
   enqueued: boolean;
@@ -52,7 +54,14 @@ export interface ClaimPatch {
 }
 
 export type ClaimAction =
-  | { kind: 'reserve'; node: string; sizeBytes: number; mode: 'Filesystem' | 'Block'; sectorBytes?: SectorBytes }
+  | {
+      kind: 'reserve';
+      node: string;
+      pool: string | undefined;
+      sizeBytes: number;
+      mode: 'Filesystem' | 'Block';
+      sectorBytes?: SectorBytes;
+    }
   | { kind: 'expand'; node: string; sizeBytes: number }
   | { kind: 'fence'; node: string; attempt: number }
   | { kind: 'enqueue'; node: string; payload: JobPayload; delayMs: number }

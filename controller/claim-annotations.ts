@@ -17,7 +17,7 @@ const completeMessage: Record<Operation, string> = {
 
 /** Where the disk lies on its node; a Filesystem claim that nobody fills has its directory. */
 function pathOf(facts: ClaimFacts): string | undefined {
-  const directory = facts.node?.directory;
+  const directory = facts.node?.pools.find(({ name }) => name === facts.volume?.pool)?.directory;
   if (directory === undefined || facts.volume === undefined) return undefined;
   if (facts.volume.mode === 'Block') return devicePathOf(facts.volumeId);
   const data = `${directory}/volumes/${facts.volumeId}/data`;
@@ -84,12 +84,12 @@ function boundNote(claim: Claim, facts: ClaimFacts): { reason: string; message: 
     const { code, detail, row } = facts.readiness.fault;
     return { reason: code, message: `${pending}: ${row.sentence} ${detail}` };
   }
-  if (facts.node === undefined) {
+  if (facts.node === undefined && facts.obstacle === undefined) {
     return facts.waitsForConsumer
       ? { reason: 'WaitForFirstConsumer', message: `${pending}: waits for its first consumer` }
       : { reason: 'Pending', message: `${pending}: no worker is connected` };
   }
-  if (!facts.node.connected) {
+  if (facts.node?.connected === false) {
     return { reason: 'Pending', message: `${pending}: the worker of node ${facts.node.name} is not connected` };
   }
   if (facts.obstacle === undefined) return undefined;
@@ -126,10 +126,15 @@ export function claimAnnotations(
     [annotations.boundCondition]: bound === undefined ? null : 'false',
     [annotations.boundConditionReason]: bound?.reason ?? null,
     [annotations.boundConditionMessage]: bound?.message ?? null,
-    ...(facts.volume === undefined || facts.node === undefined ? {} : { [annotations.selectedNode]: facts.node.name }),
+    ...placeAnnotations(facts),
     ...pathAnnotation(facts),
   };
   return state === undefined ? placed : { ...placed, ...attemptAnnotations(state, facts) };
+}
+
+function placeAnnotations({ volume, node }: ClaimFacts): Record<string, string> {
+  if (volume === undefined || node === undefined) return {};
+  return { [annotations.selectedNode]: node.name, [annotations.pool]: volume.pool };
 }
 
 function pathAnnotation(facts: ClaimFacts): Record<string, string> {

@@ -8,6 +8,7 @@ import { resources } from '../domain/resources.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';
 import { claimOf, claimUid, volumeId, volumeOf } from '../test/claim-examples.ts';
 import { ControllerParts } from '../test/controller-parts.ts';
+import { poolState } from '../test/scripted-worker.ts';
 import { type AttemptState, firstAttempt, formatAttemptState } from './attempt-state.ts';
 import { claimFacts } from './claim-facts.ts';
 
@@ -231,6 +232,32 @@ describe('of the claim is told', () => {
     expect((await gather(claimOf(onOne))).obstacle).toBe(refusal);
     two.volumes.set(volumeId, volumeOf());
     expect((await gather(claimOf(onOne))).obstacle).toBeUndefined();
+  });
+
+  test('the pool that a new volume goes to, by the class and by the claim', async () => {
+    parts.node('one', 1e9).pools = [poolState('default', 2e9), poolState('fast', 1e9)];
+    expect((await gather(claimOf())).pool).toBe('default');
+    expect((await gather(claimOf({ [annotations.pool]: 'fast' }))).pool).toBe('fast');
+    keep(classOf('of-fast', { parameters: { storagePool: 'fast' } }));
+    const ofClass = claimOf({}, { spec: { ...claimOf().spec, storageClassName: 'of-fast' } });
+    expect((await gather(ofClass)).pool).toBe('fast');
+    keep(classOf('of-none', { parameters: { storagePool: 'none' } }));
+    const ofNone = claimOf({}, { spec: { ...claimOf().spec, storageClassName: 'of-none' } });
+    expect((await gather(ofNone)).obstacle).toMatchObject({ code: 'NoPoolHere', retryable: true });
+  });
+
+  test('that a volume which was made may be in a pool that is away: it is neither lost nor made anew', async () => {
+    const fault = faultRecord(new Fault('PoolMissing', 'not mounted'));
+    parts.node('one', 1e9).pools = [poolState('default'), { name: 'fast', directory: '/fast', fault }];
+    const bound = (told: Record<string, string>) => ({
+      ...claimOf({ ...onOne, ...told }),
+      spec: { ...claimOf().spec, volumeName: volumeId },
+    });
+    const obstacleOf = async (told: Record<string, string>) => (await gather(bound(told))).obstacle?.code;
+    expect(await obstacleOf({ [annotations.pool]: 'fast' })).toBe('PoolMissing');
+    expect(await obstacleOf({})).toBe('PoolMissing');
+    expect(await obstacleOf({ [annotations.pool]: 'default' })).toBeUndefined();
+    expect(await obstacleOf({ [annotations.pool]: 'former' })).toBe('NoPoolHere');
   });
 
   test('what failed in this round, and whether a failed attempt is followed by another, by the settings', async () => {

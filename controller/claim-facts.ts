@@ -8,6 +8,7 @@ import { quantityBytes } from '../domain/quantity.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { planRetry } from '../jobs/retry-policy.ts';
 import { isEnded, parseAttemptState } from './attempt-state.ts';
+import { choosePlace, type Place } from './choose-place.ts';
 import type { ClaimFacts, Readiness } from './claim-actions.ts';
 import { type ClaimContent, contentOfClaim } from './claim-content.ts';
 import { type CloneSource, cloneSource } from './clone-source.ts';
@@ -40,8 +41,10 @@ export async function claimFacts(
   const placed = nodeOfClaim(context, claim, volumeId);
   const waits = waitsForConsumer(storageClass, claim);
   const mayChoose = !waits && claim.metadata.deletionTimestamp === undefined;
-  const chosen = placed === undefined && mayChoose ? chosenNode(context, source) : undefined;
-  const view = placed === undefined ? chosen : context.nodes.find(placed);
+  const planned = mayChoose ? plannedPlace(context, { claim, storageClass, source, placed, volumeId }) : undefined;
+  const place = planned instanceof Fault ? undefined : planned;
+  const node = placed ?? place?.node.name;
+  const view = node === undefined ? undefined : context.nodes.find(node);
   const state = parseAttemptState(claim.metadata.annotations?.[annotations.attempt]);
   return {
     content,
@@ -51,6 +54,7 @@ export async function claimFacts(
     volumeId,
     sectorBytes: sectors instanceof Fault ? undefined : sectors,
     node: view?.state ?? (placed === undefined ? undefined : context.nodes.stateOf(placed)),
+    pool: place?.pool.name,
     volume: view?.volumes.get(volumeId),
     live: view?.live.get(volumeId),
     enqueued: state !== undefined && context.enqueued.get(volumeId) === state.attempt,
@@ -61,7 +65,8 @@ export async function claimFacts(
       obstacle ??
       view?.unreadable.get(volumeId) ??
       refusalOf(context, volumeId) ??
-      (sectors instanceof Fault ? sectors : undefined),
+      (sectors instanceof Fault ? sectors : undefined) ??
+      (planned instanceof Fault ? planned : absenceOf(claim, volumeId, view)),
     plan: ({ fault, state: failed, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config: context.config },
@@ -90,10 +95,40 @@ function isWishedToEnd(claim: Claim, ofDataVolume: Readonly<Record<string, strin
   return isCancelled(claim.metadata.annotations ?? {}) || isCancelled(ofDataVolume ?? {});
 }
 
-/** A clone goes where its source is; anything else where there is most room. */
-function chosenNode(context: ControllerContext, source: CloneSource | undefined): NodeView | undefined {
-  if (source === undefined) return context.nodes.chooseNode();
-  return source.ready ? context.nodes.find(source.node) : undefined;
+interface Planned {
+  claim: Claim;
+  storageClass: StorageClass | undefined;
+  source: CloneSource | undefined;
+  /** Node that was chosen before. */
+  placed: string | undefined;
+  volumeId: VolumeId;
+}
+
+/** Where the volume of a claim goes that has none yet. A clone goes to the node of its source. */
+function plannedPlace(context: ControllerContext, planned: Planned): Place | Fault | undefined {
+  const { claim, storageClass, source, placed, volumeId } = planned;
+  const isMade = (claim.spec.volumeName ?? '') !== '' || context.nodes.holderOf(volumeId) !== undefined;
+  if (isMade || source?.ready === false) return undefined;
+  const only = placed ?? source?.node;
+  const nodes = context.nodes.usable().filter(({ name }) => only === undefined || name === only);
+  return choosePlace(nodes, {
+    ofClass: storageClass?.parameters?.['storagePool'],
+    pool: claim.metadata.annotations?.[annotations.pool],
+    near: source === undefined ? undefined : { node: source.node, pool: source.pool },
+    sizeBytes: quantityBytes(claim.spec.resources?.requests?.['storage'] ?? 0) ?? 0,
+  });
+}
+
+/** A volume that was made and is not seen is not gone while a pool that may hold it is away. */
+function absenceOf(claim: Claim, volumeId: VolumeId, view: NodeView | undefined): Fault | undefined {
+  if (claim.spec.volumeName !== volumeId || view?.known !== true || view.volumes.has(volumeId)) return undefined;
+  const { pools } = view.state;
+  const name = claim.metadata.annotations?.[annotations.pool];
+  const own = pools.find((pool) => pool.name === name);
+  if (own !== undefined) return own.fault;
+  if (name !== undefined)
+    return new Fault('NoPoolHere', `node ${view.name} has no pool ${name}, which holds the volume`);
+  return pools.find(({ fault }) => fault !== undefined)?.fault;
 }
 
 /** The source of a clone as it is now; its changes wake the claim. */

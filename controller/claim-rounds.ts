@@ -4,13 +4,14 @@ import { volumeFinalizer } from '../domain/annotations.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
-import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import type { ResultOf, WorkerCalls } from '../jobs/channel-protocol.ts';
 import { checksumOf, isPreallocated } from './attempt-inputs.ts';
 import type { ClaimAction, ClaimPatch } from './claim-actions.ts';
 import { claimFacts } from './claim-facts.ts';
 import { type ControllerContext, channelOf, placeOf, viewOf, volumeOfClaim } from './controller-context.ts';
 import { MetObstacles } from './met-obstacles.ts';
+import type { HeldVolume } from './node-views.ts';
 import { contentGeneration, reconcileClaim } from './reconcile-claim.ts';
 
 const mostPasses = 16;
@@ -128,16 +129,19 @@ export class ClaimRounds {
     const view = viewOf(context, action.node);
     switch (action.kind) {
       case 'reserve': {
-        const { sizeBytes, mode, sectorBytes } = action;
+        const { sizeBytes, mode, sectorBytes, pool } = action;
         const owner = { ...placeOf(claim.metadata), uid: claim.metadata.uid ?? '' };
-        const sectors = sectorBytes === undefined ? {} : { sectorBytes };
-        const asked = { volumeId, owner, mode, sizeBytes, generation: contentGeneration, ...sectors };
-        view.volumes.set(volumeId, recordOf(await channelOf(context, action.node).call('volume.reserve', asked)));
+        const answer = await channelOf(context, action.node).call('volume.reserve', {
+          ...{ volumeId, owner, mode, sizeBytes, generation: contentGeneration },
+          ...(sectorBytes === undefined ? {} : { sectorBytes }),
+          ...(pool === undefined ? {} : { pool }),
+        });
+        view.take(recordOf(answer));
         return;
       }
       case 'expand': {
         const asked = { volumeId, sizeBytes: action.sizeBytes };
-        view.volumes.set(volumeId, recordOf(await channelOf(context, action.node).call('volume.expand', asked)));
+        view.take(recordOf(await channelOf(context, action.node).call('volume.expand', asked)));
         return;
       }
       case 'fence': {
@@ -162,8 +166,7 @@ export class ClaimRounds {
       }
       case 'deleteVolume':
         await channelOf(context, action.node).call('volume.delete', { volumeId });
-        view.volumes.delete(volumeId);
-        view.live.delete(volumeId);
+        view.forget(volumeId);
         return;
       case 'enqueue':
         await context.queues.add(action.node, action.payload, { delayMs: action.delayMs });
@@ -208,7 +211,7 @@ export class ClaimRounds {
   }
 }
 
-function recordOf(answer: ResultOf<WorkerCalls['volume.reserve']>): VolumeRecord {
+function recordOf(answer: ResultOf<WorkerCalls['volume.reserve']>): HeldVolume {
   const { volumeId } = answer;
   if (!isVolumeId(volumeId)) throw new Fault('MalformedRequest', `${volumeId} is not the id of a volume`);
   return { ...answer, volumeId };

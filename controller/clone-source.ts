@@ -6,9 +6,10 @@ import { Fault, isFaultCode } from '../domain/fault.ts';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { describeBytes } from '../domain/quantity.ts';
-import { type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
+import { type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
 import { parseAttemptState } from './attempt-state.ts';
 import { ownerOf } from './claim-content.ts';
+import type { HeldVolume } from './node-views.ts';
 
 export interface CloneFacts {
   /** The claim that is to be filled, its DataVolume and its size. */
@@ -18,10 +19,12 @@ export interface CloneFacts {
   source: { namespace: string; name: string };
   sourceClaim: Claim | undefined;
   sourceDataVolume: DataVolume | undefined;
-  sourceVolume: VolumeRecord | undefined;
+  sourceVolume: HeldVolume | undefined;
 }
 
-export type CloneSource = { ready: true; volumeId: VolumeId; node: string } | { ready: false; fault: Fault };
+export type CloneSource =
+  | { ready: true; volumeId: VolumeId; node: string; pool: string }
+  | { ready: false; fault: Fault };
 
 function waits(detail: string): CloneSource {
   return { ready: false, fault: new Fault('SourceNotReady', detail) };
@@ -48,7 +51,7 @@ export function cloneSource(facts: CloneFacts): CloneSource {
     const sizes = `${describeBytes(facts.sizeBytes)} < ${describeBytes(sourceVolume.sizeBytes)}`;
     return { ready: false, fault: new Fault('ImageTooLarge', `target is smaller than the source ${name}: ${sizes}`) };
   }
-  return { ready: true, volumeId: volumeIdOf(sourceClaim.metadata.uid), node };
+  return { ready: true, volumeId: volumeIdOf(sourceClaim.metadata.uid), node, pool: sourceVolume.pool };
 }
 
 /** Between namespaces only with the name of the requester, which the API writes when it has found the right and which nobody else can write. */

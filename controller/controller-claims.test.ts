@@ -54,7 +54,13 @@ describe('other claims', () => {
     const owner = { namespace: 'shop', name: 'disk', uid: '00000000-0000-4000-8000-000000000001' };
     const hold = (last: string, state: VolumeRecord['state'], createdAt: string) => {
       const volumeId = volumeIdOf(`00000000-0000-4000-8000-00000000000${last}`);
-      const record = { schemaVersion: 1 as const, owner, sizeBytes: 1_048_576, mode: 'Filesystem' as const };
+      const record = {
+        schemaVersion: 1 as const,
+        pool: 'default',
+        owner,
+        sizeBytes: 1_048_576,
+        mode: 'Filesystem' as const,
+      };
       const told = state === 'complete' ? { report, committedAt: createdAt } : {};
       worker.volumes.set(volumeId, { ...record, ...told, volumeId, generation: 1, state, fence: 1, createdAt });
       return volumeId;

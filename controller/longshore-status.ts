@@ -28,6 +28,7 @@ export function longshoreStatus(dataVolume: DataVolume, facts: TransferFacts): L
   return withoutUndefined({
     volumeId: uid === undefined ? undefined : volumeIdOf(uid),
     node: told[annotations.selectedNode],
+    pool: told[annotations.pool],
     attempt: state?.attempt,
     requester: dataVolume.metadata.annotations?.[annotations.requester],
     nextAttemptAt: state?.notBefore,

@@ -5,10 +5,11 @@ import { toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import type { PoolState } from '../jobs/channel-protocol.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { isFilled } from './claim-facts.ts';
 import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
-import type { NodeView } from './node-views.ts';
+import type { HeldVolume, NodeView } from './node-views.ts';
 import { planOrphans } from './orphans.ts';
 
 /** Results that could not be delivered before come within this time after the connect. */
@@ -57,6 +58,19 @@ export class NodeConnections {
     await this.#inventories.get(channel);
   }
 
+  /** A pool that can be used again may hold volumes that were not seen: all is told anew. */
+  async takePools(node: string, channel: NodeChannel, pools: readonly PoolState[]): Promise<void> {
+    const view = this.#context.nodes.find(node);
+    if (view === undefined || this.#context.channels.get(node) !== channel) return;
+    const isBack = pools.some(({ name, fault }) => {
+      const before = view.pools.find((pool) => pool.name === name);
+      return fault === undefined && before?.fault !== undefined;
+    });
+    view.pools = pools;
+    if (isBack) await this.#takeInventory(view, channel);
+    else this.#wakeConcerned(view);
+  }
+
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -85,9 +99,9 @@ export class NodeConnections {
   }
 
   /** Looks for volumes whose claim is not known. @returns those that hold something, which are kept */
-  async sweepOrphans(options: { onlyLook: boolean }): Promise<{ node: string; volume: VolumeRecord }[]> {
+  async sweepOrphans(options: { onlyLook: boolean }): Promise<{ node: string; volume: HeldVolume }[]> {
     const { nodes, claimsByVolume } = this.#context;
-    const kept: { node: string; volume: VolumeRecord }[] = [];
+    const kept: { node: string; volume: HeldVolume }[] = [];
     for (const view of nodes.all()) {
       if (!view.known) continue;
       const plan = planOrphans({
@@ -114,8 +128,7 @@ export class NodeConnections {
       const claim = await store.get(resources.claims, { namespace: owner.namespace, name: owner.name });
       if (claim !== undefined && volumeOfClaim(claim) === volumeId) return;
       await channels.get(view.name)?.call('volume.delete', { volumeId });
-      view.volumes.delete(volumeId);
-      view.live.delete(volumeId);
+      view.forget(volumeId);
       logger.warn({ node: view.name, volumeId, owner }, 'deleted an empty volume whose claim is gone');
     } catch (error) {
       logger.warn({ node: view.name, volumeId, err: toFault(error) }, 'volume without a claim not deleted');

@@ -3,7 +3,7 @@
 
 import { type Fault, faultFromRecord } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
-import type { Inventory, Outcome, Progress } from '../jobs/channel-protocol.ts';
+import type { Inventory, Outcome, PoolState, Progress } from '../jobs/channel-protocol.ts';
 
 /** What an attempt does in its worker now. */
 export interface LiveAttempt {
@@ -11,6 +11,20 @@ export interface LiveAttempt {
   /** running: moves bytes; waiting: an upload's slot is open; received: an upload's bytes are durable, to be converted. */
   doing: 'running' | 'waiting' | 'received';
   progress?: Progress;
+}
+
+/** A volume and the name of the pool that holds it. */
+export type HeldVolume = VolumeRecord & { pool: string };
+
+/** One pool of a node, as its worker told it. */
+export interface NodePool {
+  readonly name: string;
+  readonly directory: string;
+  /** What can still be promised. */
+  readonly leftBytes: number;
+  readonly largestVolumeBytes: number;
+  /** Why no volume can be made in it now. */
+  readonly fault: Fault | undefined;
 }
 
 /** One worker's node, as a round of reconciling sees it. */
@@ -21,22 +35,21 @@ export interface NodeState {
   readonly known: boolean;
   /** The worker has had the time to tell results that it could not deliver before; what it does not run now is not going on. */
   readonly settled: boolean;
-  readonly directory: string | undefined;
-  readonly freeBytes: number;
+  readonly pools: readonly NodePool[];
   /** Of a worker that is away: milliseconds until its node counts as lost; 0: it does. Undefined while it is connected. */
   readonly lostInMs?: number | undefined;
 }
 
 export class NodeView {
   readonly name: string;
-  readonly volumes = new Map<VolumeId, VolumeRecord>();
+  readonly volumes = new Map<VolumeId, HeldVolume>();
   /** Volumes that are there, but whose records cannot be read. */
   readonly unreadable = new Map<string, Fault>();
   readonly live = new Map<VolumeId, LiveAttempt>();
   known = false;
   settled = false;
-  directory: string | undefined;
-  pool: Inventory['pool'] | undefined;
+  /** As told last, what was reserved and given back since then counted. */
+  pools: readonly PoolState[] = [];
   readonly #lostAfterMs: number;
   /** Undefined while it is connected. */
   #awaySince: number | undefined = performance.now();
@@ -62,15 +75,13 @@ export class NodeView {
   }
 
   get state(): NodeState {
-    const { name, connected, known, settled, directory } = this;
-    const pool = this.pool;
+    const { name, connected, known, settled } = this;
     return {
       name,
       connected,
       known,
       settled,
-      directory,
-      freeBytes: pool === undefined ? 0 : pool.capacityBytes - pool.reservedBytes,
+      pools: this.pools.map(nodePoolOf),
       lostInMs: this.#awaySince === undefined ? undefined : timeLeft(this.#awaySince, this.#lostAfterMs),
     };
   }
@@ -91,9 +102,33 @@ export class NodeView {
     this.#takeAttempts(inventory.running, 'running');
     // They have ended, but how is told by a message that comes next: until then nothing is to be begun or given up.
     this.#takeAttempts(inventory.undelivered ?? [], 'running');
-    this.pool = inventory.pool;
-    this.directory = inventory.pool.directory;
+    this.pools = inventory.pools;
     this.known = true;
+  }
+
+  /** The volume was made or changed there by others. */
+  take(volume: HeldVolume): void {
+    this.noteReserved(volume.pool, volume.sizeBytes - (this.volumes.get(volume.volumeId)?.sizeBytes ?? 0));
+    this.volumes.set(volume.volumeId, volume);
+  }
+
+  /** The volume was deleted there. */
+  forget(id: VolumeId): void {
+    const volume = this.volumes.get(id);
+    if (volume !== undefined) this.noteReserved(volume.pool, -volume.sizeBytes);
+    this.volumes.delete(id);
+    this.live.delete(id);
+  }
+
+  /** Until the worker tells of its pools anew. @param bytes negative: given back */
+  noteReserved(pool: string, bytes: number): void {
+    if (bytes === 0) return;
+    this.pools = this.pools.map((state) => {
+      if (state.name !== pool || state.usage === undefined) return state;
+      const { leftBytes, reservedBytes } = state.usage;
+      const usage = { ...state.usage, leftBytes: leftBytes - bytes, reservedBytes: reservedBytes + bytes };
+      return { ...state, usage };
+    });
   }
 
   #takeAttempts(attempts: readonly { volumeId: string; attempt: number }[], doing: LiveAttempt['doing']): void {
@@ -101,6 +136,15 @@ export class NodeView {
       if (isVolumeId(volumeId)) this.live.set(volumeId, { attempt, doing });
     }
   }
+}
+
+function nodePoolOf({ name, directory, usage, fault }: PoolState): NodePool {
+  return {
+    ...{ name, directory },
+    leftBytes: Math.max(0, usage?.leftBytes ?? 0),
+    largestVolumeBytes: usage?.largestVolumeBytes ?? 0,
+    fault: fault === undefined ? undefined : faultFromRecord(fault),
+  };
 }
 
 function timeLeft(sinceMs: number, limitMs: number): number {
@@ -136,7 +180,7 @@ export class NodeViews {
     const known = this.#views.get(name)?.state;
     if (known !== undefined) return known;
     const lostInMs = timeLeft(this.#begunAt, this.#lostAfterMs);
-    return { name, connected: false, known: false, settled: false, directory: undefined, freeBytes: 0, lostInMs };
+    return { name, connected: false, known: false, settled: false, pools: [], lostInMs };
   }
 
   all(): IterableIterator<NodeView> {
@@ -149,10 +193,9 @@ export class NodeViews {
     return undefined;
   }
 
-  /** Where a new volume goes: the connected node with most room to promise. */
-  chooseNode(): NodeView | undefined {
-    const usable = [...this.#views.values()].filter((view) => view.connected && view.known);
-    return usable.toSorted((one, other) => other.state.freeBytes - one.state.freeBytes)[0];
+  /** The nodes that a new volume may go to. */
+  usable(): NodeState[] {
+    return [...this.#views.values()].filter((view) => view.connected && view.known).map(({ state }) => state);
   }
 }
 

@@ -1,8 +1,8 @@
 // What the API may ask of the controller beside objects: digests of a volume as it is now, and what is wrong.
 import type { DataVolumeSource } from '../domain/data-volume.ts';
-import { Fault, type FaultRecord, faultRecord, toFault } from '../domain/fault.ts';
+import { Fault, type FaultRecord, faultFromRecord, faultRecord, toFault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
-import type { SourceFacts } from '../jobs/channel-protocol.ts';
+import type { PoolUsage, SourceFacts } from '../jobs/channel-protocol.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
 import type { NodeConnections } from './node-connections.ts';
 import { describeOrphan } from './orphans.ts';
@@ -12,6 +12,7 @@ import { sourceInputs } from './source-inputs.ts';
 /** One thing to look at. */
 export interface DoctorFinding {
   node: string;
+  pool: string;
   kind: string;
   path: string;
   bytes: number;
@@ -19,11 +20,18 @@ export interface DoctorFinding {
   detail: string;
 }
 
+export interface DoctorPool {
+  name: string;
+  directory: string;
+  usage?: PoolUsage;
+  fault?: FaultRecord;
+}
+
 export interface DoctorNode {
   node: string;
   connected: boolean;
-  pool?: Record<string, string | number | boolean>;
-  /** Why its pool could not be looked at. */
+  pools: DoctorPool[];
+  /** Why it, or one of its pools, could not be looked at. */
   fault?: FaultRecord;
 }
 
@@ -99,6 +107,7 @@ async function doctor(context: ControllerContext, connections: NodeConnections):
   const kept = await connections.sweepOrphans({ onlyLook: true });
   const findings: DoctorFinding[] = kept.map(({ node, volume }) => ({
     node,
+    pool: volume.pool,
     kind: 'volume without a claim',
     path: `volumes/${volume.volumeId}`,
     bytes: volume.report?.allocatedBytes ?? volume.sizeBytes,
@@ -106,14 +115,15 @@ async function doctor(context: ControllerContext, connections: NodeConnections):
     detail: describeOrphan(volume),
   }));
   const nodes: DoctorNode[] = [];
-  for (const { name: node, connected, pool } of context.nodes.all()) {
+  for (const view of context.nodes.all()) {
+    const { name: node, connected } = view;
     const looked = await lookAt(context, node);
     findings.push(...looked.findings);
-    nodes.push({
-      ...{ node, connected },
-      ...(pool === undefined ? {} : { pool }),
-      ...(looked.fault === undefined ? {} : { fault: looked.fault }),
-    });
+    const pools = view.pools.map(({ fault: _, ...told }) => ({
+      ...told,
+      ...faultMember(looked.faults.get(told.name)),
+    }));
+    nodes.push({ node, connected, pools, ...faultMember(looked.fault ?? [...looked.faults.values()][0]) });
   }
   return { nodes, findings };
 }
@@ -121,11 +131,18 @@ async function doctor(context: ControllerContext, connections: NodeConnections):
 async function lookAt(
   context: ControllerContext,
   node: string,
-): Promise<{ findings: DoctorFinding[]; fault?: FaultRecord }> {
+): Promise<{ findings: DoctorFinding[]; faults: Map<string, FaultRecord>; fault?: FaultRecord }> {
   try {
-    const { findings } = await channelOf(context, node).call('doctor', {});
-    return { findings: findings.map((finding) => ({ node, ...finding })) };
+    const { findings, faults } = await channelOf(context, node).call('doctor', {});
+    return {
+      findings: findings.map((finding) => ({ node, ...finding })),
+      faults: new Map(faults.map(({ pool, fault }) => [pool, faultRecord(faultFromRecord(fault))])),
+    };
   } catch (error) {
-    return { findings: [], fault: faultRecord(toFault(error)) };
+    return { findings: [], faults: new Map(), fault: faultRecord(toFault(error)) };
   }
+}
+
+function faultMember(fault: FaultRecord | undefined): { fault?: FaultRecord } {
+  return fault === undefined ? {} : { fault };
 }

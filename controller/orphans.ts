@@ -3,12 +3,13 @@
 // volume with it before it goes; see reconcile-claim.ts.) Pure.
 import { describeBytes } from '../domain/quantity.ts';
 import type { VolumeRecord } from '../domain/volume-record.ts';
+import type { HeldVolume } from './node-views.ts';
 
 /** A volume without content stays at least so long after it was made: its claim may not have been seen yet. */
 const graceMs = 60_000;
 
 export interface OrphanFacts {
-  volumes: readonly VolumeRecord[];
+  volumes: readonly HeldVolume[];
   hasClaim(volume: VolumeRecord): boolean;
   /** The volume holds an upload that was acknowledged and waits for its conversion. */
   hasUpload(volume: VolumeRecord): boolean;
@@ -19,9 +20,9 @@ export interface OrphanFacts {
 
 export interface OrphanPlan {
   found: Set<string>;
-  remove: VolumeRecord[];
+  remove: HeldVolume[];
   /** Kept for somebody to decide, because of what they hold. */
-  keep: VolumeRecord[];
+  keep: HeldVolume[];
 }
 
 export function planOrphans({ volumes, hasClaim, hasUpload, before, now }: OrphanFacts): OrphanPlan {

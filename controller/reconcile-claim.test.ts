@@ -41,7 +41,7 @@ describe('commands for a claim that is to be filled', () => {
       'no volume yet: one is reserved',
       held('import'),
       { volume: undefined },
-      [{ kind: 'reserve', node: 'one', sizeBytes: 1_048_576, mode: 'Filesystem' }],
+      [{ kind: 'reserve', node: 'one', pool: 'default', sizeBytes: 1_048_576, mode: 'Filesystem' }],
     ],
     ['no node yet: nothing', held('import'), { volume: undefined, node: undefined }, []],
     ['the worker is away: nothing', held('import'), { volume: undefined, node: away }, []],

@@ -92,9 +92,10 @@ function commandsFor(
   return [...fence, ...beginning(state, node.name, facts, volume.sizeBytes)];
 }
 
-function reservation(claim: Claim, node: string, sizeBytes: number, { sectorBytes }: ClaimFacts): ClaimAction {
-  if (claim.spec.volumeMode !== 'Block') return { kind: 'reserve', node, sizeBytes, mode: 'Filesystem' };
-  return { kind: 'reserve', node, sizeBytes, mode: 'Block', ...(sectorBytes === undefined ? {} : { sectorBytes }) };
+function reservation(claim: Claim, node: string, sizeBytes: number, { pool, sectorBytes }: ClaimFacts): ClaimAction {
+  if (claim.spec.volumeMode !== 'Block') return { kind: 'reserve', node, pool, sizeBytes, mode: 'Filesystem' };
+  const sectors = sectorBytes === undefined ? {} : { sectorBytes };
+  return { kind: 'reserve', node, pool, sizeBytes, mode: 'Block', ...sectors };
 }
 
 function endOfAttempt(state: AttemptState, node: string, facts: ClaimFacts): ClaimAction[] {

@@ -92,6 +92,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       answerWorker(node, channel, {
         context,
         inventoryOf: (of) => connections.inventoryOf(of),
+        takePools: (of, pools) => connections.takePools(node, of, pools),
         runClaim: (place) => claimQueue.run(nameOf(place)),
       }),
     onConnect: (node, channel) => connections.connected(node, channel),

@@ -6,7 +6,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { quantityBytes } from '../domain/quantity.ts';
 import { resources } from '../domain/resources.ts';
 import { isVolumeId, type VolumeId, type VolumeOwner, type VolumeRecord } from '../domain/volume-record.ts';
-import type { AttemptInputs, ControllerCalls, ParamsOf, Progress } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs, ControllerCalls, ParamsOf, PoolState, Progress } from '../jobs/channel-protocol.ts';
 import { attemptInputs } from './attempt-inputs.ts';
 import { type AttemptState, isEnded, parseAttemptState } from './attempt-state.ts';
 import { contentOfClaim, ownerOf } from './claim-content.ts';
@@ -26,6 +26,8 @@ export interface WorkerCallsOptions {
   context: ControllerContext;
   /** Resolves when the node's inventory has come. */
   inventoryOf(channel: NodeChannel): Promise<void>;
+  /** How the pools of the node are now. */
+  takePools(channel: NodeChannel, pools: readonly PoolState[]): Promise<void>;
   /** Resolves when a round that begins from now on has ended. */
   runClaim(key: { namespace: string; name: string }): Promise<void>;
 }
@@ -53,7 +55,7 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
   channel.handle('volume.changed', async ({ volume }) => {
     await options.inventoryOf(channel);
     const volumeId = volumeIdIn(volume);
-    viewOf(options.context, node).volumes.set(volumeId, { ...volume, volumeId });
+    viewOf(options.context, node).take({ ...volume, volumeId });
     options.context.refusals.delete(volumeId);
     wakeClaimOf(options.context, volumeId);
     return {};
@@ -61,9 +63,7 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
   channel.handle('volume.gone', async (told) => {
     await options.inventoryOf(channel);
     const volumeId = volumeIdIn(told);
-    const { volumes, live } = viewOf(options.context, node);
-    volumes.delete(volumeId);
-    live.delete(volumeId);
+    viewOf(options.context, node).forget(volumeId);
     wakeClaimOf(options.context, volumeId);
     return {};
   });
@@ -78,6 +78,16 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
     return {};
   });
   channel.handle('volume.expandWhereItIs', (asked) => expandWhereItIs(asked, options.context));
+  channel.handle('pools.changed', async ({ pools }) => {
+    await options.inventoryOf(channel);
+    await options.takePools(channel, pools);
+    return {};
+  });
+  channel.handle('claim.pool', async ({ owner }) => {
+    await options.inventoryOf(channel);
+    const pool = await poolFor(owner, options.context);
+    return pool === undefined ? {} : { pool };
+  });
   channel.handle('claim.isFilled', async ({ owner }) => ({ filled: await isToBeFilled(owner, options.context) }));
   channel.onProgress((progress) => takeProgress(node, progress, options.context));
 }
@@ -113,6 +123,17 @@ async function isToBeFilled({ namespace, name, uid }: VolumeOwner, context: Cont
   const dataVolume =
     owner === undefined ? undefined : await context.store.get(resources.dataVolumes, { namespace, name: owner.name });
   return contentOfClaim(claim, dataVolume).kind !== 'none';
+}
+
+/** The pool that the claim asks for, else that of the source that it is cloned from. @throws Fault NotFound */
+async function poolFor({ namespace, name, uid }: VolumeOwner, context: ControllerContext): Promise<string | undefined> {
+  const claim = await context.store.get(resources.claims, { namespace, name });
+  if (claim === undefined || claim.metadata.uid !== uid) {
+    throw new Fault('NotFound', `the claim ${namespace}/${name} (uid ${uid}) is not there`);
+  }
+  const content = contentOfClaim(claim, dataVolumeOfClaim(context, claim));
+  const source = content.kind === 'clone' ? cloneSourceOf(context, claim, content) : undefined;
+  return claim.metadata.annotations?.[annotations.pool] ?? (source?.ready === true ? source.pool : undefined);
 }
 
 interface Held {

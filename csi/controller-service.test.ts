@@ -4,7 +4,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
-import { type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
+import { volumeIdOf } from '../domain/volume-record.ts';
 import { CsiFixture, capability, createRequest, mib, topologyKey } from '../test/csi-fixture.ts';
 import { populatingVolume, reportOf, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
 
@@ -32,11 +32,7 @@ describe('DeleteVolume', () => {
     const { volumeId } = await first.reserve(reserveOf(volumeIdOf(randomUUID()), mib));
     await first.close();
     await writeFile(join(place.directory, 'volumes', volumeId, 'volume.json'), '{');
-    const pool = await place.open();
-    await using csi = await CsiFixture.start({
-      pools: new Map([['default', pool]]),
-      deleteVolume: (id: VolumeId) => pool.delete(id),
-    });
+    await using csi = await CsiFixture.start({ pools: await place.openAll() });
     await expect(csi.controller('DeleteVolume', { volumeId })).rejects.toMatchObject({ code: status.DATA_LOSS });
     await expect(csi.controller('CreateVolume', createRequest(volumeId.slice('pvc-'.length)))).rejects.toMatchObject({
       code: status.DATA_LOSS,
@@ -76,6 +72,17 @@ describe('GetCapacity', () => {
   ])('there is none for %s', async (_what, request) => {
     await using csi = await CsiFixture.start();
     expect(await numbers(csi, request)).toEqual([0, 0]);
+  });
+
+  test('is that of the pool that a class names, else of the one with most room', async () => {
+    await using place = await TemporaryPool.make();
+    const pools = await place.openAll({ others: ['fast'] });
+    await using csi = await CsiFixture.start({ pools });
+    await pools.reserve(reserveOf(volumeIdOf(randomUUID()), 512 * mib), 'fast');
+    const [named] = await numbers(csi, { parameters: { storagePool: 'fast' } });
+    const [any] = await numbers(csi, {});
+    expect(named).toBe(pools.named('fast').leftBytes);
+    expect(any).toBe(pools.named('default').leftBytes);
   });
 
   test('there is none where the disk of the pool is not there; a class with an unknown parameter is refused', async () => {

@@ -3,9 +3,10 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { Fault, toFault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import type { Pool } from '../volumes/pool.ts';
+import type { HeldVolume, PoolPlace } from '../volumes/pools.ts';
 import { type CreateOptions, createVolume } from './create-volume.ts';
 import { type ExpandOptions, expandVolume } from './expand-volume.ts';
-import type { HeldVolume, NodePools } from './node-pools.ts';
+import type { NodePools } from './node-pools.ts';
 import type { NodeVolumes } from './node-volumes.ts';
 import {
   ControllerExpandRequest,
@@ -66,10 +67,10 @@ export function controllerService(
     }),
     GetCapacity: unary(context, GetCapacityRequest, async (request) => {
       const { parameters, volumeCapabilities, accessibleTopology } = request;
-      const pool = pools.ofClass(parameters);
+      const places = pools.ofClass(parameters);
       const isHere = accessibleTopology === null || pools.includes(accessibleTopology);
       const canBe = volumeCapabilities.length === 0 || isPossible(() => planMounts(volumeCapabilities));
-      return capacityOf(isHere && canBe && (await isOpen(pool)) ? pool : undefined);
+      return capacityOf(isHere && canBe ? await openPools(places) : []);
     }),
     ValidateVolumeCapabilities: unary(context, ValidateVolumeCapabilitiesRequest, (request) =>
       validate(request, pools),
@@ -119,19 +120,29 @@ function pageOf(
   return { page, nextToken: page.length < rest.length ? (page.at(-1)?.record.volumeId ?? '') : '' };
 }
 
-/** No pool, no room: so the scheduler looks at another node. Room is what can still be promised, whatever is written of it. */
-function capacityOf(pool: Pool | undefined): object {
+/**
+ * No pool, no room: so the scheduler looks at another node. Room is what can still be promised, whatever is written of it; of several pools that of the one
+ * with most, since a volume lies in one.
+ */
+function capacityOf(pools: readonly Pool[]): object {
+  const roomOf = ({ leftBytes, largestVolumeBytes }: Pool) => Math.min(leftBytes, largestVolumeBytes);
+  const [pool] = pools.toSorted((one, other) => roomOf(other) - roomOf(one));
   if (pool === undefined) return { availableCapacity: 0, maximumVolumeSize: { value: 0 } };
-  const { leftBytes, largestVolumeBytes } = pool;
   return {
-    availableCapacity: leftBytes,
-    maximumVolumeSize: { value: Math.min(leftBytes, largestVolumeBytes) },
+    availableCapacity: pool.leftBytes,
+    maximumVolumeSize: { value: roomOf(pool) },
     minimumVolumeSize: { value: 1 },
   };
 }
 
-async function isOpen(pool: Pool | undefined): Promise<boolean> {
-  if (pool === undefined || pool.readOnly !== undefined) return false;
+async function openPools(places: readonly Readonly<PoolPlace>[]): Promise<Pool[]> {
+  const pools: Pool[] = [];
+  for (const { pool } of places) if (pool !== undefined && (await isOpen(pool))) pools.push(pool);
+  return pools;
+}
+
+async function isOpen(pool: Pool): Promise<boolean> {
+  if (pool.readOnly !== undefined) return false;
   try {
     await pool.assertThere();
     return true;
@@ -157,7 +168,8 @@ function validate(request: ValidateVolumeCapabilitiesRequest, pools: NodePools):
   if (volumeCapabilities.length === 0) throw new Fault('InvalidRequest', 'volume_capabilities is missing');
   try {
     assertMode(record, planMounts(volumeCapabilities).mode);
-    if (pools.ofClass(parameters) !== pool) throw new Fault('InvalidRequest', 'the volume is in another pool');
+    if (!pools.ofClass(parameters).some((place) => place.pool === pool))
+      throw new Fault('InvalidRequest', 'the volume is in another pool');
     if (Object.keys(request.mutableParameters).length > 0) {
       throw new Fault('InvalidRequest', 'a volume of a pool has no mutable parameters');
     }

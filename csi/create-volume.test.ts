@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, volumeIdOf } from '../domain/volume-record.ts';
 import { CsiFixture, capability, createRequest, mib, topologyKey } from '../test/csi-fixture.ts';
-import { reportOf } from '../test/temporary-pool.ts';
+import { newVolumeId, reportOf, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
 
 const here = { segments: { [topologyKey]: 'node-1' } };
 const elsewhere = { segments: { [topologyKey]: 'node-2' } };
@@ -154,5 +154,65 @@ describe('CreateVolume', () => {
       details: expect.stringContaining('is not there any more'),
     });
     await rename(`${csi.place.directory}.away`, csi.place.directory);
+  });
+});
+
+describe('CreateVolume on a node with several pools', () => {
+  async function twoPools(place: TemporaryPool) {
+    const pools = await place.openAll({ others: ['fast'] });
+    await pools.reserve(reserveOf(newVolumeId(), 512 * mib), 'fast');
+    const poolOf = (uid: string) => pools.find(volumeIdOf(uid))?.pool.name;
+    return { pools, poolOf };
+  }
+
+  test('takes the pool that the class names, else the one that the claim wishes for, else the one with most room', async () => {
+    await using place = await TemporaryPool.make();
+    const { pools, poolOf } = await twoPools(place);
+    let wish: string | undefined;
+    await using csi = await CsiFixture.start({ pools, poolWish: async () => wish });
+    const make = async (more: object = {}) => {
+      const uid = randomUUID();
+      const request = createRequest(uid);
+      const parameters = { ...request.parameters, ...more };
+      await csi.controller('CreateVolume', { ...request, parameters });
+      return [uid, poolOf(uid)] as const;
+    };
+    expect((await make())[1]).toBe('default');
+    expect((await make({ storagePool: 'fast' }))[1]).toBe('fast');
+    wish = 'fast';
+    const [uid, pool] = await make();
+    expect(pool).toBe('fast');
+    // The wish counts where the volume is made; later it is found.
+    wish = 'default';
+    await csi.controller('CreateVolume', createRequest(uid));
+    expect(poolOf(uid)).toBe('fast');
+  });
+
+  test('where nobody says what the claim wishes for nothing is made; a class that leaves no choice does not ask', async () => {
+    await using place = await TemporaryPool.make();
+    const { pools, poolOf } = await twoPools(place);
+    const unreachable = () => Promise.reject(new Error('no channel'));
+    await using csi = await CsiFixture.start({ pools, poolWish: unreachable });
+    const [asked, named] = [randomUUID(), randomUUID()];
+    await expect(csi.controller('CreateVolume', createRequest(asked))).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+    });
+    expect(poolOf(asked)).toBeUndefined();
+    const request = createRequest(named);
+    await csi.controller('CreateVolume', { ...request, parameters: { ...request.parameters, storagePool: 'fast' } });
+    expect(poolOf(named)).toBe('fast');
+  });
+
+  test('a volume whose pool is away is not told to be deleted', async () => {
+    await using place = await TemporaryPool.make();
+    const { pools } = await twoPools(place);
+    const uid = randomUUID();
+    await pools.reserve(reserveOf(volumeIdOf(uid), mib), 'fast');
+    await pools.close();
+    await rename(place.directoryOf('fast'), place.directoryOf('away'));
+    await using csi = await CsiFixture.start({ pools: await place.openAll({ others: ['fast'] }) });
+    await expect(csi.controller('DeleteVolume', { volumeId: `pvc-${uid}` })).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+    });
   });
 });

@@ -1,16 +1,20 @@
 // Makes the empty volume of a claim. It is filled later, by a job that finds it by the claim's uid, or declared plain when it is first used.
 import { defaultSectorBytes, parseSectorBytes, sectorSizeParameter, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
-import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
-import type { Pool } from '../volumes/pool.ts';
+import type { VolumeId, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
+import type { HeldVolume, PoolPlace } from '../volumes/pools.ts';
 import { chooseSize, isInRange, type SizeRange, sizeRangeOf } from './capacity-range.ts';
-import type { HeldVolume, NodePools } from './node-pools.ts';
+import type { NodePools } from './node-pools.ts';
 import type { CreateVolumeRequest } from './requests.ts';
 import { planMounts, type VolumeMode } from './volume-capability.ts';
 import { ownerOf, volumeIdOfName } from './volume-name.ts';
 
+/** Name of the pool that a claim wishes for; rejects where nobody can be asked. */
+export type PoolWish = (owner: VolumeOwner, signal: AbortSignal) => Promise<string | undefined>;
+
 export interface CreateOptions {
   pools: NodePools;
+  poolWish?: PoolWish;
   /** Told of a volume for which there is no room here, beside the answer; may not throw. */
   onRefusal?: (volumeId: VolumeId, fault: Fault) => void;
 }
@@ -21,11 +25,12 @@ const contentGeneration = 1;
 /**
  * Returns the volume that is there where it has been made already. Room is promised when this returns, and the capacity told from then on is less by it.
  * @throws Fault InvalidRequest; AlreadyExists where a volume of that name is there and not as wanted; and what plans the claim anew on another node:
- * PoolFull, VolumeTooLarge, NoPoolHere (also where the disk of the pool is not there, or only read)
+ * PoolFull, VolumeTooLarge, NoPoolHere (also where the disk of the pool is not there, or only read); ControllerUnreachable where the class leaves a choice of
+ * pools and nobody says which the claim wishes for
  */
 export async function createVolume(
   request: CreateVolumeRequest,
-  { pools, onRefusal }: CreateOptions,
+  { pools, onRefusal, poolWish }: CreateOptions,
   signal: AbortSignal,
 ): Promise<HeldVolume> {
   const { name, parameters } = request;
@@ -33,15 +38,16 @@ export async function createVolume(
   const { mode } = planMounts(request.volumeCapabilities);
   refuseExtras(request);
   const range = sizeRangeOf(request.capacityRange);
-  const pool = pools.needOfClass(parameters);
+  const places = pools.needOfClass(parameters);
   const there = pools.find(volumeId);
-  if (there !== undefined) return sameVolume(there, { pool, range, mode });
+  if (there !== undefined) return sameVolume(there, { places, range, mode });
   refuseElsewhere(request, pools);
   signal.throwIfAborted();
   const shape = shapeOf(mode, parameters, range);
   const asked = { volumeId, owner: ownerOf(volumeId, name, parameters), ...shape };
+  const candidates = await wishedOf(places, asked.owner, poolWish, signal);
   try {
-    return { pool, record: await reserve(pool, asked) };
+    return await reserve(pools, candidates, asked);
   } catch (error) {
     const fault = toFault(error);
     // Told is what is amiss with the pool itself, where that is why it counts as none.
@@ -69,12 +75,32 @@ function shapeOf(
   return { mode, sizeBytes: rounded, sectorBytes };
 }
 
-async function reserve(
-  pool: Pool,
-  asked: Pick<VolumeRecord, 'volumeId' | 'owner' | 'sizeBytes' | 'mode' | 'sectorBytes'>,
-): Promise<VolumeRecord> {
+/** Those that the class means, or of them the one that the claim wishes for, which need not be there. @throws Fault ControllerUnreachable */
+async function wishedOf(
+  places: readonly Readonly<PoolPlace>[],
+  owner: VolumeOwner,
+  poolWish: PoolWish | undefined,
+  signal: AbortSignal,
+): Promise<readonly Readonly<PoolPlace>[]> {
+  if (places.length < 2 || poolWish === undefined) return places;
   try {
-    return await pool.reserve({ ...asked, generation: contentGeneration });
+    const wish = await poolWish(owner, signal);
+    return wish === undefined ? places : places.filter(({ name }) => name === wish);
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason;
+    const claim = `${owner.namespace}/${owner.name}`;
+    throw new Fault('ControllerUnreachable', `nobody says which pool claim ${claim} wishes for`, { cause });
+  }
+}
+
+async function reserve(
+  pools: NodePools,
+  candidates: readonly Readonly<PoolPlace>[],
+  asked: Pick<VolumeRecord, 'volumeId' | 'owner' | 'sizeBytes' | 'mode' | 'sectorBytes'>,
+): Promise<HeldVolume> {
+  try {
+    const { name } = pools.all.roomiest(candidates);
+    return await pools.all.reserve({ ...asked, generation: contentGeneration }, name);
   } catch (error) {
     const fault = toFault(error);
     if (fault.code !== 'PoolMissing' && fault.code !== 'PoolReadOnly') throw fault;
@@ -95,9 +121,13 @@ function refuseExtras({ volumeContentSource, mutableParameters }: CreateVolumeRe
   }
 }
 
-function sameVolume(there: HeldVolume, wanted: { pool: Pool; range: SizeRange; mode: VolumeMode }): HeldVolume {
+function sameVolume(
+  there: HeldVolume,
+  wanted: { places: readonly Readonly<PoolPlace>[]; range: SizeRange; mode: VolumeMode },
+): HeldVolume {
   const { sizeBytes, volumeId, mode } = there.record;
-  if (there.pool === wanted.pool && mode === wanted.mode && isInRange(sizeBytes, wanted.range)) return there;
+  const isThere = wanted.places.some(({ pool }) => pool === there.pool);
+  if (isThere && mode === wanted.mode && isInRange(sizeBytes, wanted.range)) return there;
   throw new Fault('AlreadyExists', `${volumeId} is in ${there.pool.directory} with ${sizeBytes} bytes, mode ${mode}`);
 }
 

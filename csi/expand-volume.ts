@@ -2,8 +2,9 @@
 // controller: its pool says whether there is room before Kubernetes is told of a larger volume.
 import { Fault } from '../domain/fault.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import type { HeldVolume } from '../volumes/pools.ts';
 import { isInRange, sizeRangeOf } from './capacity-range.ts';
-import type { HeldVolume, NodePools } from './node-pools.ts';
+import type { NodePools } from './node-pools.ts';
 import type { CapacityRange, ControllerExpandRequest } from './requests.ts';
 import { assertMode, planMount } from './volume-capability.ts';
 

@@ -21,8 +21,9 @@ export function identityService(context: CallContext, options: IdentityOptions):
     })),
     /** Ready where the disk of every pool is there; what is published works on in any case. */
     Probe: unary(context, Nothing, async () => {
-      const looks = await Promise.allSettled(pools.all().map((pool) => pool.assertThere()));
-      return { ready: { value: looks.every(({ status }) => status === 'fulfilled') } };
+      const looks = await Promise.allSettled(pools.all.all().map((pool) => pool.assertThere()));
+      const areOpen = pools.all.places.every(({ pool }) => pool !== undefined);
+      return { ready: { value: areOpen && looks.every(({ status }) => status === 'fulfilled') } };
     }),
   };
 }

@@ -1,21 +1,15 @@
-// The pools of this node, by the name that a storage class gives, and where the node is among others.
+// The pools of this node as storage classes mean them, and where the node is among others.
 import { sectorSizeParameter } from '../domain/block-device.ts';
 import { Fault } from '../domain/fault.ts';
-import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
-import type { Pool } from '../volumes/pool.ts';
+import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
+import type { HeldVolume, PoolPlace, Pools } from '../volumes/pools.ts';
 import type { Topology } from './requests.ts';
 import { metadataParameters } from './volume-name.ts';
-
-export interface HeldVolume {
-  pool: Pool;
-  record: VolumeRecord;
-}
 
 export interface NodePoolsOptions {
   driver: string;
   node: string;
-  /** By name; a class that names none gets the first. */
-  pools: ReadonlyMap<string, Pool>;
+  pools: Pools;
 }
 
 /**
@@ -31,12 +25,12 @@ const classParameters: ReadonlySet<string> = new Set([
 
 export class NodePools {
   readonly node: string;
-  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly all: Pools;
   readonly #topologyKey: string;
 
   constructor({ driver, node, pools }: NodePoolsOptions) {
     this.node = node;
-    this.#pools = pools;
+    this.all = pools;
     this.#topologyKey = `topology.${driver}/node`;
   }
 
@@ -49,15 +43,11 @@ export class NodePools {
     return segments[this.#topologyKey] === this.node;
   }
 
-  all(): Pool[] {
-    return [...this.#pools.values()];
-  }
-
   /**
-   * The pool that a class means; undefined where this node has none of that name.
+   * The pools that a class means: the one that it names, else all of the node.
    * @throws Fault InvalidRequest naming a parameter that no class of this driver has
    */
-  ofClass(parameters: Readonly<Record<string, string>>): Pool | undefined {
+  ofClass(parameters: Readonly<Record<string, string>>): readonly Readonly<PoolPlace>[] {
     const unknown = Object.keys(parameters).find((name) => !classParameters.has(name));
     if (unknown !== undefined) {
       throw new Fault(
@@ -65,39 +55,33 @@ export class NodePools {
         `the storage class has a parameter ${unknown}; there are storagePool and sectorSize`,
       );
     }
-    const name = parameters['storagePool'];
-    return name === undefined ? this.all()[0] : this.#pools.get(name);
+    const asked = parameters['storagePool'];
+    return this.all.places.filter(({ name }) => asked === undefined || name === asked);
   }
 
   /** @throws Fault NoPoolHere, InvalidRequest */
-  needOfClass(parameters: Readonly<Record<string, string>>): Pool {
-    const pool = this.ofClass(parameters);
-    if (pool !== undefined) return pool;
+  needOfClass(parameters: Readonly<Record<string, string>>): readonly Readonly<PoolPlace>[] {
+    const places = this.ofClass(parameters);
+    if (places.length > 0) return places;
     throw new Fault('NoPoolHere', `node ${this.node} has no pool ${parameters['storagePool'] ?? 'at all'}`);
   }
 
   find(volumeId: string): HeldVolume | undefined {
-    if (!isVolumeId(volumeId)) return undefined;
-    for (const pool of this.#pools.values()) {
-      const record = pool.get(volumeId);
-      if (record !== undefined) return { pool, record };
-    }
-    return undefined;
+    return isVolumeId(volumeId) ? this.all.find(volumeId) : undefined;
   }
 
-  /** @throws Fault InvalidRequest where no id is given, NotFound */
+  /** @throws Fault InvalidRequest where no id is given, NotFound, or why a pool that may hold it is not open */
   need(volumeId: string): HeldVolume {
     if (volumeId === '') throw new Fault('InvalidRequest', 'volume_id is missing');
     const held = this.find(volumeId);
-    if (held === undefined) throw new Fault('NotFound', `node ${this.node} has no volume ${volumeId}`);
-    return held;
+    if (held !== undefined) return held;
+    if (isVolumeId(volumeId)) this.all.assertAbsent(volumeId);
+    throw new Fault('NotFound', `node ${this.node} has no volume ${volumeId}`);
   }
 
   /** All volumes, by id. */
   list(): HeldVolume[] {
-    return this.all()
-      .flatMap((pool) => pool.list().map((record) => ({ pool, record })))
-      .sort((one, other) => compareIds(one.record.volumeId, other.record.volumeId));
+    return this.all.list().sort((one, other) => compareIds(one.record.volumeId, other.record.volumeId));
   }
 }
 

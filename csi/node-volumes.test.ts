@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
-import type { VolumeId } from '../domain/volume-record.ts';
 import {
   CsiFixture,
   capability,
@@ -267,13 +266,9 @@ describe.skipIf(!isRoot)('mounting, as root', () => {
     await csi.driver.stop();
     await csi.pool.close();
     expect(await readFile(join(target, 'disk.img'), 'utf8')).toBe('the disk');
-    const pool = await csi.place.open();
+    const pools = await csi.place.openAll();
     const unreachable = () => Promise.reject(new Fault('ServiceUnreachable', 'no channel'));
-    await using next = await CsiFixture.start({
-      pools: new Map([['default', pool]]),
-      whoFills: unreachable,
-      deleteVolume: (id: VolumeId) => pool.delete(id),
-    });
+    await using next = await CsiFixture.start({ pools, whoFills: unreachable });
     await next.node('NodePublishVolume', publishRequest(volume, target));
     expect(await csi.mounts()).toEqual([target]);
     await next.node('NodeUnpublishVolume', publishRequest(volume, target));

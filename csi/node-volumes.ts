@@ -4,10 +4,11 @@ import { stat } from 'node:fs/promises';
 import { Fault } from '../domain/fault.ts';
 import { isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
 import type { Programs } from '../runtime/programs.ts';
+import type { HeldVolume } from '../volumes/pools.ts';
 import { VolumeLocks } from '../volumes/volume-locks.ts';
 import { bindMount, mountsAt, realTarget, removeTarget, unmount } from './bind-mount.ts';
 import { type MountEntry, readMountTable, shows, showsDevice, showsLoop } from './mount-table.ts';
-import type { HeldVolume, NodePools } from './node-pools.ts';
+import type { NodePools } from './node-pools.ts';
 import type { NodePublishRequest } from './requests.ts';
 import { assertMode, type MountWish, planMount, type VolumeMode } from './volume-capability.ts';
 

@@ -7,8 +7,9 @@ import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Programs } from '../runtime/programs.ts';
-import type { Pool } from '../volumes/pool.ts';
+import type { Pools } from '../volumes/pools.ts';
 import { controllerService } from './controller-service.ts';
+import type { PoolWish } from './create-volume.ts';
 import { loadServices } from './grpc-services.ts';
 import { identityService } from './identity-service.ts';
 import { NodePools } from './node-pools.ts';
@@ -25,8 +26,8 @@ export interface CsiDriverOptions {
   version: string;
   /** Name of the node in Kubernetes. */
   node: string;
-  /** Open pools by the name that `storagePool` of a class gives; a class that names none gets the first. */
-  pools: ReadonlyMap<string, Pool>;
+  /** `storagePool` of a class names one; a class that names none means any of them. */
+  pools: Pools;
   /** Where the driver is served; its directory is made. */
   socketPath: string;
   /** The kubelet's; left out where something else registers the driver. */
@@ -43,6 +44,8 @@ export interface CsiDriverOptions {
   deleteVolume(volumeId: VolumeId): Promise<void>;
   /** Has a volume of another node made larger, and tells its size then. Left out where there is no other node. */
   expandElsewhere?: (volumeId: VolumeId, sizeBytes: number, signal: AbortSignal) => Promise<number>;
+  /** Which of several pools the claim of a volume wishes for; asked only where its class leaves a choice. Default: none. */
+  poolWish?: PoolWish;
   /** Told of a volume for which there is no room here, beside the answer; may not throw. */
   onRefusal?: (volumeId: VolumeId, fault: Fault) => void;
 }

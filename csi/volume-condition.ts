@@ -2,7 +2,7 @@
 import { lstat, statfs } from 'node:fs/promises';
 import { toFault } from '../domain/fault.ts';
 import { isHandedOut } from '../domain/volume-record.ts';
-import type { HeldVolume } from './node-pools.ts';
+import type { HeldVolume } from '../volumes/pools.ts';
 
 export interface VolumeCondition {
   abnormal: boolean;

@@ -3,7 +3,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { measureTree, type TreeMeasure } from '../volumes/pool-space.ts';
-import type { HeldVolume } from './node-pools.ts';
+import type { HeldVolume } from '../volumes/pools.ts';
 
 const restFactor = 50;
 

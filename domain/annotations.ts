@@ -70,6 +70,8 @@ export const annotations = {
   cancel: 'longshore.dev/cancel',
   /** Of the device of a Block claim: 512 or 4096; over what the class says. */
   sectorSize: 'longshore.dev/sector-size',
+  /** Name of the pool that the volume is to be in; a fact once it is made. */
+  pool: 'longshore.dev/pool',
   // Ours: facts
   requester: 'longshore.dev/requester',
   /** `namespace/name` of the claim that a DataVolume clones whose source is a DataSource: what that named when it was looked up, and what was authorised. */

@@ -174,6 +174,7 @@ export const LongshoreStatus = Type.Object(
   {
     volumeId: optionalText('server-made id of the volume'),
     node: optionalText('node whose worker owns the volume'),
+    pool: optionalText('pool of that node in which the volume lies'),
     attempt: optionalInteger('number of the attempt that owns the volume, from 1'),
     step: optionalText('step of the attempt that runs: probe, plan, transfer, convert, verify, resize, commit'),
     bytesDone: optionalInteger('bytes of the source read in this attempt'),

@@ -113,7 +113,7 @@ export const faultCatalogue = {
   PoolMissing: row('machine', 503, 'UNAVAILABLE', true, 'The directory of the pool is missing or not the one it was.', 'Mount the disk of the pool; nothing was deleted and nothing is created in its place.'),
   PoolInUse: row('machine', 503, 'FAILED_PRECONDITION', false, 'Another process owns the pool.', 'Stop the other worker, or give this one a pool of its own.'),
   PoolReadOnly: row('machine', 503, 'FAILED_PRECONDITION', false, 'The pool or store was written by a newer version and is only read.', 'Start the newer version again.'),
-  NoPoolHere: row('space', 503, 'RESOURCE_EXHAUSTED', false, 'The node has no such pool.', 'Choose a storage class whose pool this node has, or another node.'),
+  NoPoolHere: row('space', 503, 'RESOURCE_EXHAUSTED', true, 'The node has no such pool.', 'Choose a storage class whose pool this node has, or another node; it goes on by itself when the node has that pool.'),
   VolumeInUse: row('state', 409, 'FAILED_PRECONDITION', false, 'The volume is in use.', 'End its use and try again.'),
   VolumeNotFilled: row('state', 409, 'FAILED_PRECONDITION', true, 'The volume is not filled yet.', 'It goes on by itself when the import, upload or clone is complete; see the DataVolume of that name.'),
   VolumeCorrupt: row('machine', 500, 'DATA_LOSS', false, 'The record of the volume cannot be read.', 'Look at it with `longshore doctor`; nothing was removed.'),

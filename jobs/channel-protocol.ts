@@ -6,7 +6,7 @@ import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
 import { SourceInputs } from './source-inputs.ts';
 
-export const channelVersion = 1;
+export const channelVersion = 2;
 
 const Attempt = { volumeId: Type.String(), attempt: Type.Integer({ minimum: 1 }) };
 const Empty = Type.Object({});
@@ -53,10 +53,11 @@ export const AttemptInputs = Type.Union([ImportInputs, ConvertInputs, CloneInput
 export type AttemptInputs = Static<typeof AttemptInputs>;
 
 export const PoolUsage = Type.Object({
-  /** Where the pool lies on its node; the paths of disks are told from it. */
-  directory: Type.Optional(Type.String()),
+  /** Free on the file system, and what the pool's own files take of it. */
   capacityBytes: Type.Integer(),
   reservedBytes: Type.Integer(),
+  /** What can still be promised. */
+  leftBytes: Type.Integer(),
   usedBytes: Type.Integer(),
   freeBytes: Type.Integer(),
   enforcement: Type.String(),
@@ -66,8 +67,23 @@ export const PoolUsage = Type.Object({
 });
 export type PoolUsage = Static<typeof PoolUsage>;
 
+/** One pool of the node, as it was looked at last. */
+export const PoolState = Type.Object({
+  name: Type.String(),
+  /** Where it lies on its node; the paths of disks are told from it. */
+  directory: Type.String(),
+  /** Absent while it was never open. */
+  usage: Type.Optional(PoolUsage),
+  /** Why nothing is changed in it now. */
+  fault: Type.Optional(FaultShape),
+});
+export type PoolState = Static<typeof PoolState>;
+
+/** A volume and the name of the pool that holds it. */
+const HeldVolume = Type.Object({ ...VolumeRecord.properties, pool: Type.String() });
+
 export const Inventory = Type.Object({
-  volumes: Type.Array(VolumeRecord),
+  volumes: Type.Array(HeldVolume),
   /** Volumes that are there, but whose records cannot be read. */
   unreadable: Type.Optional(Type.Array(Type.Object({ volumeId: Type.String(), fault: FaultShape }))),
   /** Attempts that run in this worker now. */
@@ -78,11 +94,12 @@ export const Inventory = Type.Object({
   received: Type.Array(Type.Object({ ...Attempt, bytes: Type.Integer() })),
   /** Attempts that have ended and whose result the controller has not answered yet: it comes over this connection. */
   undelivered: Type.Optional(Type.Array(Type.Object(Attempt))),
-  pool: PoolUsage,
+  pools: Type.Array(PoolState),
 });
 export type Inventory = Static<typeof Inventory>;
 
 export const Finding = Type.Object({
+  pool: Type.String(),
   kind: Type.String(),
   path: Type.String(),
   bytes: Type.Integer(),
@@ -133,7 +150,8 @@ export const workerCalls = {
     result: Inventory,
   },
   'volume.reserve': {
-    about: 'Makes an `empty` volume, or returns the one that is there. Faults: PoolFull, VolumeTooLarge.',
+    about:
+      'Makes an `empty` volume, or returns the one that is there. Faults: PoolFull, VolumeTooLarge, NoPoolHere, PoolMissing.',
     params: Type.Object({
       volumeId: Type.String(),
       owner: VolumeOwner,
@@ -142,28 +160,31 @@ export const workerCalls = {
       generation: Type.Integer({ minimum: 1 }),
       /** Of the device of a Block volume. */
       sectorBytes: Type.Optional(Type.Union([Type.Literal(512), Type.Literal(4096)])),
+      /** Where it is to be made; else where most room is. */
+      pool: Type.Optional(Type.String()),
     }),
-    result: VolumeRecord,
+    result: HeldVolume,
   },
   'volume.expand': {
     about:
       'Makes the volume larger, also while it is used; one that is as large already is returned as it is. Faults: PoolFull, VolumeTooLarge, VolumeNotFilled.',
     params: Type.Object({ volumeId: Type.String(), sizeBytes: Type.Integer({ minimum: 1 }) }),
-    result: VolumeRecord,
+    result: HeldVolume,
   },
   'volume.claimFence': {
     about:
       'Gives the volume to this attempt and ends the former one. A volume that is complete for the generation is returned as it is. Faults: StaleAttempt, VolumeInUse.',
     params: Type.Object({ ...Attempt, generation: Type.Integer({ minimum: 1 }) }),
-    result: VolumeRecord,
+    result: HeldVolume,
   },
   'volume.markPlain': {
     about: 'Says that nobody fills the volume: its files are the user’s own.',
     params: Type.Object({ volumeId: Type.String() }),
-    result: VolumeRecord,
+    result: HeldVolume,
   },
   'volume.delete': {
-    about: 'Ends its attempt and removes it. A volume that is not there is no error.',
+    about:
+      'Ends its attempt and removes it. A volume that is not there is no error, unless a pool that may hold it is not open (PoolMissing).',
     params: Type.Object({ volumeId: Type.String() }),
     result: Empty,
   },
@@ -200,9 +221,12 @@ export const workerCalls = {
     result: SourceVersion,
   },
   doctor: {
-    about: 'What lies on the pool without a record that owns it.',
+    about: 'What lies on the pools without a record that owns it, and which pools could not be looked at.',
     params: Empty,
-    result: Type.Object({ findings: Type.Array(Finding) }),
+    result: Type.Object({
+      findings: Type.Array(Finding),
+      faults: Type.Array(Type.Object({ pool: Type.String(), fault: FaultShape })),
+    }),
   },
 } as const satisfies Record<string, Call>;
 
@@ -233,7 +257,7 @@ export const controllerCalls = {
   'volume.changed': {
     about:
       'On a cluster: Kubernetes had this volume made or changed through the CSI driver of the node. What is not told comes with the next inventory.',
-    params: Type.Object({ volume: VolumeRecord }),
+    params: Type.Object({ volume: HeldVolume }),
     result: Empty,
   },
   'volume.gone': {
@@ -251,6 +275,17 @@ export const controllerCalls = {
       'On a cluster: Kubernetes asked the CSI driver of one node to make a volume of another larger, as its claim asks. Faults: NotFound, InvalidRequest, and those of volume.expand.',
     params: Type.Object({ volumeId: Type.String(), sizeBytes: Type.Integer({ minimum: 1 }) }),
     result: Type.Object({ sizeBytes: Type.Integer() }),
+  },
+  'pools.changed': {
+    about: 'How the pools of the node are now: their room, or what is amiss with them. Told when it changed.',
+    params: Type.Object({ pools: Type.Array(PoolState) }),
+    result: Empty,
+  },
+  'claim.pool': {
+    about:
+      'On a cluster: which pool of its node the claim of a volume wishes for, by itself or for the sake of its source. Faults: NotFound.',
+    params: Type.Object({ owner: VolumeOwner }),
+    result: Type.Object({ pool: Type.Optional(Type.String()) }),
   },
   'claim.isFilled': {
     about:

@@ -82,9 +82,9 @@ describe('the channel', () => {
       sizeBytes: 5,
       preallocation: false,
     }));
-    worker.handle('doctor', async () => ({ findings: [] }));
+    worker.handle('doctor', async () => ({ findings: [], faults: [] }));
     expect(await worker.call('attempt.inputs', attempt)).toMatchObject({ operation: 'import', sizeBytes: 5 });
-    expect(await controller.call('doctor', {})).toEqual({ findings: [] });
+    expect(await controller.call('doctor', {})).toEqual({ findings: [], faults: [] });
   });
 
   test('a fault arrives as the fault it was', async () => {
@@ -111,7 +111,7 @@ describe('the channel', () => {
       });
       worker.handle('doctor', async () => {
         answered += 1;
-        return { findings: [] };
+        return { findings: [], faults: [] };
       });
       await worker.call('attempt.inputs', attempt);
       await controller.call('doctor', {});
@@ -273,7 +273,7 @@ describe('the channel', () => {
       sender.destroy();
       plain.close();
     });
-    channel.handle('doctor', async () => ({ findings: [] }));
+    channel.handle('doctor', async () => ({ findings: [], faults: [] }));
     const frame = (id: number) => {
       const request = JSON.stringify({ jsonrpc: '2.0', id, method: 'doctor', params: {} });
       return `Content-Length: ${request.length}\r\n\r\n${request}`;

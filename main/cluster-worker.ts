@@ -1,4 +1,4 @@
-// The worker of one node of a cluster: gets its certificate, then does what a worker on one machine does, and serves the CSI driver over the same pool.
+// The worker of one node of a cluster: gets its certificate, then does what a worker on one machine does, and serves the CSI driver over the same pools.
 // `longshore cluster worker` runs it.
 import { join } from 'node:path';
 import { connectToCluster } from '../cluster/connect.ts';
@@ -31,15 +31,16 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
   meanwhile('waits for Redis');
   await awaitRedis(config.redisUrl, signal, logger);
   meanwhile('starts');
-  const worker = await startWorker({ config, tls, logger, programs, poolDirectory: layout.pool, tellsVolumes: true });
+  const worker = await startWorker({ config, tls, logger, programs, pools: layout.pools, tellsVolumes: true });
   undo.defer(() => worker.stop());
   const plugin = join(config.kubeletDirectory, 'plugins', config.csiDriver, 'csi.sock');
   const csi = await startCsiDriver({
     ...{ driver: config.csiDriver, version: versionOfPackage(), node: config.node, programs, logger },
-    pools: new Map([['default', worker.pool]]),
+    pools: worker.pools,
     socketPath: config.csiSocket,
     registration: { directory: join(config.kubeletDirectory, 'plugins_registry'), endpoint: plugin },
     whoFills: async ({ owner }, asked) => ((await worker.isFilled(owner, asked)) ? 'somebody' : 'nobody'),
+    poolWish: (owner, asked) => worker.poolWish(owner, asked),
     deleteVolume: (volumeId) => worker.deleteVolume(volumeId),
     expandElsewhere: (volumeId, sizeBytes, asked) => worker.expandElsewhere(volumeId, sizeBytes, asked),
     onRefusal: (volumeId, fault) => worker.tellRefusal(volumeId, fault),

@@ -21,12 +21,12 @@ import { startSupervisor } from '../runtime/supervisor.ts';
 import { tell } from '../runtime/tell.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 
-const usage = `Usage: longshore up [--data DIR] [--pool DIR] [--listen ADDR]
+const usage = `Usage: longshore up [--data DIR] [--pool [NAME=]DIR]... [--listen ADDR]
 
 Serves until stopped: API, upload proxy, worker and a private Redis.
 
   --data DIR     where everything is kept (LONGSHORE_DATA; for root /var/lib/longshore, else ~/.local/share/longshore)
-  --pool DIR     where the volumes are (LONGSHORE_POOL; pools/default in the data directory)
+  --pool DIR     where the volumes are (LONGSHORE_POOL; pools/default in the data directory); NAME=DIR, again and again, for several
   --listen ADDR  host or host:port, the upload proxy takes the next port (LONGSHORE_LISTEN; 127.0.0.1:7440)
 `;
 
@@ -37,13 +37,18 @@ const stopLimitMs = 60_000;
 
 function readArguments(): {
   data?: string | undefined;
-  pool?: string | undefined;
+  pool?: string[] | undefined;
   listen?: string | undefined;
   help?: boolean | undefined;
 } {
   try {
     const text = { type: 'string' } as const;
-    const options = { data: text, pool: text, listen: text, help: { type: 'boolean', short: 'h' } } as const;
+    const options = {
+      data: text,
+      pool: { ...text, multiple: true },
+      listen: text,
+      help: { type: 'boolean', short: 'h' },
+    } as const;
     return parseArgs({ options, args: process.argv.slice(2) }).values;
   } catch (error) {
     throw new Fault('InvalidRequest', error instanceof Error ? error.message : 'the arguments cannot be read');
@@ -59,7 +64,7 @@ async function main(): Promise<void> {
   const environment: Environment = {
     ...process.env,
     ...(given.data === undefined ? {} : { LONGSHORE_DATA: given.data }),
-    ...(given.pool === undefined ? {} : { LONGSHORE_POOL: given.pool }),
+    ...(given.pool === undefined ? {} : { LONGSHORE_POOL: given.pool.join(',') }),
     ...(given.listen === undefined ? {} : { LONGSHORE_LISTEN: given.listen }),
   };
   const config = loadConfig(environment);
@@ -108,7 +113,7 @@ async function start(options: UpOptions): Promise<RunningProcess> {
   undo.defer(() => clearInterval(renewal));
   greet(layout, addresses, options.environment);
   const told = { api: formatAddress(addresses.api), uploadProxy: formatAddress(addresses.uploadProxy) };
-  logger.info({ data: layout.root, pool: layout.pool }, 'the service runs');
+  logger.info({ data: layout.root, pools: layout.pools }, 'the service runs');
   return { addresses: { ...told, metrics: formatAddress(metrics.address) } };
 }
 
@@ -149,8 +154,7 @@ function greet(layout: DataLayout, addresses: PublicAddresses, environment: Envi
   API           https://${formatAddress(addresses.api)}
   upload proxy  https://${formatAddress(addresses.uploadProxy)}
   data          ${layout.root}
-  pool          ${layout.pool}
-  CA to trust   ${layout.caCertificate}
+${poolLines(layout.pools)}  CA to trust   ${layout.caCertificate}
 
 In another terminal:
 ${isDefault ? '' : `  export LONGSHORE_DATA=${layout.root}\n`}  longshore import https://example.com/disk.qcow2 default/disk1 --size 10Gi --wait
@@ -160,6 +164,14 @@ ${isDefault ? '' : `  export LONGSHORE_DATA=${layout.root}\n`}  longshore import
 Ctrl-C stops it; everything is kept.
 `,
   );
+}
+
+function poolLines(pools: DataLayout['pools']): string {
+  return pools.map(({ name, directory }) => `  ${poolLabel(name, pools.length).padEnd(13)} ${directory}\n`).join('');
+}
+
+function poolLabel(name: string, count: number): string {
+  return count === 1 ? 'pool' : `pool ${name}`;
 }
 
 function tellFault(fault: Fault): void {

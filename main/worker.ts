@@ -1,4 +1,4 @@
-// The worker process of one node: takes jobs from its queue, runs the upload server, owns the node's pool. `longshore up` starts it.
+// The worker process of one node: takes jobs from its queue, runs the upload server, owns the node's pools. `longshore up` starts it.
 import { findPrograms } from '../runtime/programs.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { runServiceProcess } from '../runtime/service-process.ts';
@@ -16,7 +16,7 @@ await runServiceProcess({
     const programs = findPrograms(workerPrograms, process.env['PATH']);
     const everySeconds = config.certificateCheckSeconds;
     const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
-    const directories = { poolDirectory: layout.pool, runDirectory: layout.run };
+    const directories = { pools: layout.pools, runDirectory: layout.run };
     const worker = await startWorker({ config, tls, logger, programs, ...directories });
     undo.defer(() => worker.stop());
     return { addresses: { upload: worker.uploadAddress }, notReady: () => worker.notReady() };

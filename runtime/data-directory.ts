@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Config } from './config.ts';
 import { makeDirectory } from './make-directory.ts';
+import { type PoolSetting, parsePoolSettings } from './pool-settings.ts';
 
 export interface DataLayout {
   readonly root: string;
@@ -18,7 +19,8 @@ export interface DataLayout {
   readonly redis: string;
   readonly run: string;
   readonly log: string;
-  readonly pool: string;
+  /** The first is the one that is meant where only one is told. */
+  readonly pools: readonly [PoolSetting, ...PoolSetting[]];
   readonly kubeconfig: string;
   readonly caCertificate: string;
   readonly up: string;
@@ -37,7 +39,8 @@ export function chooseDataDirectory(
   return join(base, 'longshore');
 }
 
-export function layoutOf(root: string, pool = ''): DataLayout {
+/** @param pools as in LONGSHORE_POOL. @throws Fault InvalidSetting */
+export function layoutOf(root: string, pools = ''): DataLayout {
   return {
     root,
     store: join(root, 'store'),
@@ -46,7 +49,7 @@ export function layoutOf(root: string, pool = ''): DataLayout {
     redis: join(root, 'redis'),
     run: join(root, 'run'),
     log: join(root, 'log'),
-    pool: pool === '' ? join(root, 'pools', 'default') : resolve(pool),
+    pools: parsePoolSettings(pools, join(root, 'pools', 'default')),
     kubeconfig: join(root, 'kubeconfig'),
     caCertificate: join(root, 'ca.crt'),
     up: join(root, 'up.json'),

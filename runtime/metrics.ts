@@ -92,8 +92,28 @@ const rows = {
   },
   longshore_pool_bytes: {
     type: 'gauge',
-    labels: ['kind'],
+    labels: ['pool', 'kind'],
     help: 'Bytes of the pool: capacity, reserved, used, free.',
+  },
+  longshore_pool_oversold_ratio: {
+    type: 'gauge',
+    labels: ['pool'],
+    help: 'Reserved bytes of the pool by its capacity: more than 1 is more than there is.',
+  },
+  longshore_pool_usable: {
+    type: 'gauge',
+    labels: ['pool'],
+    help: '0 while nothing is changed in the pool: its directory is missing, empty or another one, or a newer version wrote it.',
+  },
+  longshore_pool_enforcement: {
+    type: 'gauge',
+    labels: ['pool', 'enforcement'],
+    help: '1 for how the pool holds a volume to its size.',
+  },
+  longshore_volume_bytes: {
+    type: 'gauge',
+    labels: ['pool', 'volume', 'kind'],
+    help: 'Bytes of a volume: reserved, used.',
   },
   longshore_child_restarts_total: {
     type: 'counter',

@@ -12,6 +12,7 @@ import { KeptPart } from './kept-part.ts';
 import { formatAddress, type ListenAddress } from './listen.ts';
 import type { Logger } from './logger.ts';
 import { startNodeChild } from './node-child.ts';
+import { formatPoolSettings } from './pool-settings.ts';
 import type { Programs } from './programs.ts';
 
 export type NodePartName = 'api' | 'uploadproxy' | 'worker';
@@ -124,7 +125,7 @@ function environmentOf(options: SupervisorOptions, redisUrl: string): Record<str
     LONGSHORE_SOURCE_ALLOW: '127.0.0.0/8,::1',
     ...options.environment,
     LONGSHORE_DATA: layout.root,
-    LONGSHORE_POOL: layout.pool,
+    LONGSHORE_POOL: formatPoolSettings(layout.pools),
     LONGSHORE_REDIS_URL: redisUrl,
     LONGSHORE_LISTEN: addresses.api.host,
     LONGSHORE_API_PORT: String(addresses.api.port),
@@ -182,7 +183,8 @@ class RunningParts {
       pid: process.pid,
       startedAt: this.#startedAt,
       data: layout.root,
-      pool: layout.pool,
+      pool: layout.pools[0].directory,
+      pools: layout.pools,
       node: config.node,
       api: `https://${formatAddress(addresses.api)}`,
       uploadProxy: `https://${formatAddress(addresses.uploadProxy)}`,

@@ -1,10 +1,10 @@
 // Claims and facts for tests of the controller's pure functions: one ordinary import on a connected node, changed where a test says so.
 import type { ClaimFacts } from '../controller/claim-actions.ts';
-import type { NodeState } from '../controller/node-views.ts';
+import type { HeldVolume, NodePool, NodeState } from '../controller/node-views.ts';
 import type { HttpContent } from '../controller/source-content.ts';
 import { annotations, volumeFinalizer } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
-import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
+import { volumeIdOf } from '../domain/volume-record.ts';
 import { planRetry } from '../jobs/retry-policy.ts';
 import { loadConfig } from '../runtime/config.ts';
 
@@ -14,16 +14,22 @@ export const now = new Date('2026-01-01T00:00:00Z');
 
 const config = loadConfig({ LONGSHORE_ATTEMPT_LIMIT: '3', LONGSHORE_BACKOFF_BASE_MS: '1000' });
 
+export function poolOf(more: Partial<NodePool> = {}): NodePool {
+  const room = { leftBytes: 1e12, largestVolumeBytes: 1e12 };
+  return { name: 'default', directory: '/pool', ...room, fault: undefined, ...more };
+}
+
 export const connectedNode: NodeState = {
   ...{ name: 'one', connected: true, known: true, settled: true },
-  ...{ directory: '/pool', freeBytes: 1e12 },
+  pools: [poolOf()],
 };
 
-export function volumeOf(more: Partial<VolumeRecord> = {}): VolumeRecord {
+export function volumeOf(more: Partial<HeldVolume> = {}): HeldVolume {
   return {
     ...{ schemaVersion: 1, volumeId, owner: { namespace: 'ns', name: 'disk', uid: claimUid } },
     ...{ mode: 'Filesystem', sizeBytes: 1_048_576, generation: 1, state: 'populating', fence: 1 },
     createdAt: '2026-01-01T00:00:00Z',
+    pool: 'default',
     ...more,
   };
 }
@@ -42,6 +48,7 @@ export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
       volumeId,
       sectorBytes: undefined,
       node: connectedNode,
+      pool: 'default',
       volume: volumeOf(),
     },
     ...{ live: undefined, enqueued: false, readiness: { ready: true }, outcome: undefined },

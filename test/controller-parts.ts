@@ -63,11 +63,12 @@ export class ControllerParts {
   node(name: string, freeBytes: number): NodeView {
     const view = this.context.nodes.enter(name);
     view.enter();
-    const pool = {
-      ...{ directory: '/pool', reflink: false, enforcement: 'none', capacityBytes: freeBytes, freeBytes },
+    const usage = {
+      ...{ reflink: false, enforcement: 'none', capacityBytes: freeBytes, freeBytes, leftBytes: freeBytes },
       ...{ usedBytes: 0, reservedBytes: 0, largestVolumeBytes: freeBytes },
     };
-    view.takeInventory({ volumes: [], running: [], waiting: [], received: [], pool });
+    const pools = [{ name: 'default', directory: '/pool', usage }];
+    view.takeInventory({ volumes: [], running: [], waiting: [], received: [], pools });
     return view;
   }
 

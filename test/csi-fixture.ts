@@ -83,14 +83,15 @@ export class CsiFixture {
   static async start(options: Partial<CsiDriverOptions> & { overcommit?: number } = {}): Promise<CsiFixture> {
     await using undo = new AsyncDisposableStack();
     const place = undo.use(await TemporaryPool.make());
-    const pool = await place.open({ overcommit: options.overcommit ?? 100 });
+    const pools = options.pools ?? (await place.openAll({ overcommit: options.overcommit ?? 100 }));
+    const pool = pools.named('default');
     const socketPath = join(place.root, 'csi', 'csi.sock');
     const driver = await startCsiDriver({
-      ...{ driver: driverName, version: '1.2.3', node: 'node-1', pools: new Map([['default', pool]]), socketPath },
+      ...{ driver: driverName, version: '1.2.3', node: 'node-1', pools, socketPath },
       programs: findPrograms([]),
       logger: createLogger({ logLevel: 'silent' }, 'csi'),
       whoFills: async () => 'nobody',
-      deleteVolume: (volumeId) => pool.delete(volumeId),
+      deleteVolume: (volumeId) => pools.delete(volumeId),
       ...options,
     });
     undo.defer(async () => {

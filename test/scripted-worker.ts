@@ -4,7 +4,7 @@ import { connect } from 'node:tls';
 import { Fault, type FaultRecord, faultRecord } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { SourceVersion } from '../domain/source-version.ts';
-import type { TransferReport, VolumeRecord } from '../domain/volume-record.ts';
+import type { TransferReport } from '../domain/volume-record.ts';
 import { isVolumeId } from '../domain/volume-record.ts';
 import { Channel } from '../jobs/channel.ts';
 import {
@@ -23,6 +23,8 @@ import type { JobPayload } from '../jobs/payload.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import type { Logger } from '../runtime/logger.ts';
 
+/** A volume and the name of its pool. */
+type Held = Inventory['volumes'][number];
 type WorkerChannel = Channel<ControllerCalls, WorkerCalls>;
 
 export interface ScriptedWorkerOptions {
@@ -48,9 +50,18 @@ export const report: TransferReport = {
   steps: [{ step: 'transfer', seconds: 0.5, bytes: 1_048_576 }],
 };
 
+/** A pool with that much room. */
+export function poolState(name: string, leftBytes = 1e12): Inventory['pools'][number] {
+  const usage = {
+    ...{ capacityBytes: 1e12, reservedBytes: 1e12 - leftBytes, leftBytes, usedBytes: 0, freeBytes: 1e12 },
+    ...{ enforcement: 'none', reflink: false, largestVolumeBytes: 1e12 },
+  };
+  return { name, directory: name === 'default' ? '/pool' : `/pools/${name}`, usage };
+}
+
 export class ScriptedWorker {
   readonly options: ScriptedWorkerOptions;
-  readonly volumes = new Map<string, VolumeRecord>();
+  readonly volumes = new Map<string, Held>();
   readonly running = new Map<string, number>();
   readonly slots = new Map<string, number>();
   readonly received = new Map<string, number>();
@@ -60,6 +71,7 @@ export class ScriptedWorker {
   readonly calls: string[] = [];
   /** Every set of inputs that was given. */
   readonly inputs: AttemptInputs[] = [];
+  pools: Inventory['pools'] = [poolState('default')];
   /** What every source has now. */
   version: () => SourceVersion = () => ({ etag: '"1"' });
   script: Script = async () => ({ ok: true, report });
@@ -115,7 +127,7 @@ export class ScriptedWorker {
     this.undelivered.delete(volumeId);
     const record = this.volumes.get(volumeId);
     if (outcome.ok && record !== undefined) {
-      const done: VolumeRecord = { ...record, state: 'complete', committedAt: new Date().toISOString() };
+      const done: Held = { ...record, state: 'complete', committedAt: new Date().toISOString() };
       this.volumes.set(volumeId, { ...done, report: outcome.report });
     }
     await this.channel?.call('attempt.result', { volumeId, attempt, outcome });
@@ -186,7 +198,7 @@ export class ScriptedWorker {
     );
     channel.handle(
       'doctor',
-      answering('doctor', () => ({ findings: [] })),
+      answering('doctor', () => ({ findings: [], faults: [] })),
     );
   }
 
@@ -198,25 +210,22 @@ export class ScriptedWorker {
       waiting: list(this.slots),
       received: list(this.received).map((one) => ({ ...one, bytes: 1 })),
       undelivered: list(this.undelivered),
-      pool: {
-        ...{ directory: '/pool', capacityBytes: 1e12, reservedBytes: 0, usedBytes: 0, freeBytes: 1e12 },
-        ...{ enforcement: 'none', reflink: false, largestVolumeBytes: 1e12 },
-      },
+      pools: this.pools,
     };
   }
 
-  #reserve(asked: ParamsOf<WorkerCalls['volume.reserve']>): VolumeRecord {
+  #reserve(asked: ParamsOf<WorkerCalls['volume.reserve']>): Held {
     const { volumeId, ...rest } = asked;
     if (!isVolumeId(volumeId)) throw new Fault('InvalidRequest', volumeId);
     const there = this.volumes.get(volumeId);
     if (there !== undefined) return there;
     const createdAt = new Date().toISOString();
-    const made: VolumeRecord = { ...rest, volumeId, schemaVersion: 1, state: 'empty', fence: 0, createdAt };
+    const made: Held = { pool: 'default', ...rest, volumeId, schemaVersion: 1, state: 'empty', fence: 0, createdAt };
     this.volumes.set(volumeId, made);
     return made;
   }
 
-  #fence({ volumeId, attempt }: { volumeId: string; attempt: number }): VolumeRecord {
+  #fence({ volumeId, attempt }: { volumeId: string; attempt: number }): Held {
     const there = this.volumes.get(volumeId);
     if (there?.state === 'complete') return there;
     if (there !== undefined && there.fence > attempt) throw new Fault('StaleAttempt', `attempt ${there.fence}`);
@@ -224,7 +233,7 @@ export class ScriptedWorker {
     return this.#change({ volumeId }, { state: 'populating', fence: attempt });
   }
 
-  #change({ volumeId }: { volumeId: string }, change: Partial<VolumeRecord>): VolumeRecord {
+  #change({ volumeId }: { volumeId: string }, change: Partial<Held>): Held {
     const there = this.volumes.get(volumeId);
     if (there === undefined) throw new Fault('NotFound', volumeId);
     const changed = { ...there, ...change };

@@ -8,6 +8,7 @@ import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts
 import type { ReserveRequest } from '../volumes/new-volume.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
+import { Pools } from '../volumes/pools.ts';
 import { leaveNoDevice, loopsOfTest } from './leave-no-device.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
@@ -39,6 +40,27 @@ export class TemporaryPool {
     const pool = await Pool.open({ directory, marker, ...usual, ...options });
     this.#undo.defer(() => pool.close());
     return pool;
+  }
+
+  /** The pool as the one of its node, or with others of these names beside it. */
+  async openAll({
+    others = [],
+    overcommit = 1,
+  }: {
+    others?: readonly string[];
+    overcommit?: number;
+  } = {}): Promise<Pools> {
+    const settings = [
+      { name: 'default', directory: this.directory },
+      ...others.map((name) => ({ name, directory: this.directoryOf(name) })),
+    ];
+    const pools = await Pools.open({ settings, overcommit, logger: silentLogger });
+    this.#undo.defer(() => pools.close());
+    return pools;
+  }
+
+  directoryOf(name: string): string {
+    return join(this.root, name);
   }
 
   /** Everything below a directory of the pool, sorted, without what every pool has. */

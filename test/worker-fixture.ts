@@ -31,6 +31,7 @@ import {
 import { type Config, loadConfig } from '../runtime/config.ts';
 import { closeServer, formatAddress, listenOn } from '../runtime/listen.ts';
 import { createLogger } from '../runtime/logger.ts';
+import type { PoolSetting } from '../runtime/pool-settings.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { type RunningWorker, startWorker } from '../worker/start-worker.ts';
 import { leaveNoDevice } from './leave-no-device.ts';
@@ -173,10 +174,14 @@ export class WorkerFixture {
 
   async startWorker(): Promise<void> {
     this.worker = await startWorker({
-      ...{ config: this.config, tls: this.#worker, logger, poolDirectory: this.poolDirectory },
+      ...{ config: this.config, tls: this.#worker, logger, pools: this.pools },
       runDirectory: this.runDirectory,
       programs: findPrograms(['qemu-img', 'prlimit', 'setpriv', 'cp', 'xz', 'zstd']),
     });
+  }
+
+  get pools(): PoolSetting[] {
+    return [{ name: 'default', directory: this.poolDirectory }];
   }
 
   /** Private, where a proxy of this machine hands bodies over. */

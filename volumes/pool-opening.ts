@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import { defaultPoolName } from '../runtime/pool-settings.ts';
 import { BlockVolumes } from './block-volumes.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
@@ -23,6 +24,8 @@ export interface PoolLogger {
 }
 
 export interface OpenPoolOptions {
+  /** By which storage classes mean it. Default: `default`. */
+  name?: string;
   directory: string;
   /** Make a pool in an absent or empty directory. */
   create: boolean;
@@ -43,6 +46,7 @@ export interface OpenPoolOptions {
 export type PoolStep = CommitStep | GrowthStep | RemovalStep | 'devised';
 
 export interface OpenedPool {
+  name: string;
   layout: PoolLayout;
   identity: PoolIdentity;
   ledger: PoolLedger;
@@ -107,6 +111,7 @@ async function openHeld(
   const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
   ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
   return {
+    name: options.name ?? defaultPoolName,
     ...{ layout, identity, ledger, records, unread, unreadable, readOnly },
     ...{ ownership, blocks },
     received: recovery?.received ?? [],

@@ -23,6 +23,8 @@ export interface PoolSpace {
 /** What a pool tells of itself. */
 export interface PoolUsage extends PoolSpace {
   capacityBytes: number;
+  /** What can still be promised. */
+  leftBytes: number;
   reservedBytes: number;
   enforcement: string;
   reflink: boolean;

@@ -8,7 +8,8 @@ export async function usageOf(opened: OpenedPool, enforcement: string): Promise<
   const capacityBytes = space.freeBytes + space.usedBytes;
   ledger.limitBytes = Math.floor(capacityBytes * overcommit);
   return {
-    ...{ ...space, capacityBytes, reservedBytes: ledger.promisedBytes, enforcement, reflink },
+    ...{ ...space, capacityBytes, reservedBytes: ledger.promisedBytes, leftBytes: ledger.leftBytes },
+    ...{ enforcement, reflink },
     largestVolumeBytes: Math.min(ledger.limitBytes, longestFileBytes),
   };
 }

@@ -9,7 +9,6 @@ import {
   type VolumeRecord,
 } from '../domain/volume-record.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
-import type { FileOwnership } from './file-ownership.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
 import {
   assertFillable,
@@ -35,10 +34,10 @@ import { growVolume } from './volume-growth.ts';
 import { VolumeLocks } from './volume-locks.ts';
 
 export class Pool {
+  readonly name: string;
   readonly directory: string;
   readonly poolId: string;
   readonly reflink: boolean;
-  /** Why the pool is only read, or undefined. */
   readonly readOnly: Fault | undefined;
   /** Volumes that are there, but whose records cannot be read, and why; nothing is done to them. */
   readonly unreadable: ReadonlyMap<VolumeId, Fault>;
@@ -46,7 +45,6 @@ export class Pool {
   readonly enforcement = 'own-writes';
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;
-  readonly #ownership: FileOwnership;
   readonly #records: KeptRecords;
   readonly #area: StagingArea;
   readonly #locks = new VolumeLocks();
@@ -57,8 +55,8 @@ export class Pool {
   private constructor(opened: OpenedPool) {
     this.#opened = opened;
     this.#layout = opened.layout;
-    this.#ownership = opened.ownership;
     this.#records = new KeptRecords(opened);
+    this.name = opened.name;
     this.directory = opened.layout.directory;
     this.poolId = opened.identity.poolId;
     this.reflink = opened.reflink;
@@ -206,7 +204,7 @@ export class Pool {
         const record = this.#records.needOwned(id, staging.attempt);
         const place = {
           layout: this.#layout,
-          ownership: this.#ownership,
+          ownership: this.#opened.ownership,
           blocks: this.#opened.blocks,
           at: this.#opened.at,
         };
@@ -310,7 +308,7 @@ export class Pool {
   async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
     this.#opened.ledger.promise(request.volumeId, request.sizeBytes);
     try {
-      return this.#records.written(await makeVolume(request, this.#layout, this.#ownership));
+      return this.#records.written(await makeVolume(request, this.#layout, this.#opened.ownership));
     } catch (error) {
       this.#opened.ledger.release(request.volumeId);
       throw error;

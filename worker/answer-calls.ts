@@ -10,17 +10,19 @@ import type { Config } from '../runtime/config.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
 import type { Pool } from '../volumes/pool.ts';
+import type { Pools } from '../volumes/pools.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
 import { explainByPool } from './pool-gone.ts';
+import { examine, tellPools, told, unreadableOf } from './pool-reports.ts';
 import { SharedRuns } from './shared-runs.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
 export interface AnswerOptions {
   config: Config;
   programs: Programs;
-  pool: Pool;
+  pools: Pools;
   attempts: Attempts;
   slots: UploadSlots;
   outbox: Outbox;
@@ -56,31 +58,43 @@ interface Attempt {
 
 /** Registers an answer to each of workerCalls. */
 export function answerCalls(channel: WorkerChannel, options: AnswerOptions): void {
-  const { pool, attempts, slots } = options;
+  const { pools, attempts, slots } = options;
   channel.handle('inventory', () => inventoryOf(options));
-  channel.handle('volume.reserve', (asked) => pool.reserve({ ...asked, volumeId: volumeIdIn(asked) }));
-  channel.handle('volume.expand', ({ sizeBytes, ...asked }) => pool.expand(volumeIdIn(asked), sizeBytes));
+  channel.handle('volume.reserve', async ({ pool, ...asked }) =>
+    told(await pools.reserve({ ...asked, volumeId: volumeIdIn(asked) }, pool)),
+  );
+  channel.handle('volume.expand', async ({ sizeBytes, ...asked }) => {
+    const volumeId = volumeIdIn(asked);
+    const pool = pools.holderOf(volumeId);
+    return told({ pool, record: await pool.expand(volumeId, sizeBytes) });
+  });
   channel.handle('volume.claimFence', async ({ attempt, generation, ...asked }) => {
     const volumeId = volumeIdIn(asked);
+    const pool = pools.holderOf(volumeId);
     const record = await pool.claimFence(volumeId, { attempt, generation });
     await attempts.endEarlier(volumeId, attempt);
     attempts.announceGivenUp(volumeId, new Fault('StaleAttempt', `attempt ${attempt} owns ${volumeId} now`), attempt);
-    return record;
+    return told({ pool, record });
   });
-  channel.handle('volume.markPlain', (asked) => pool.markPlain(volumeIdIn(asked)));
+  channel.handle('volume.markPlain', async (asked) => {
+    const volumeId = volumeIdIn(asked);
+    const pool = pools.holderOf(volumeId);
+    return told({ pool, record: await pool.markPlain(volumeId) });
+  });
   channel.handle('volume.delete', async (asked) => {
     await deleteVolume(volumeIdIn(asked), options);
     return {};
   });
   channel.handle('volume.digest', async (asked, signal) => {
+    const pool = pools.holderOf(volumeIdIn(asked));
     try {
-      return await digestOf(volumeIdIn(asked), asked.sha256, options, signal);
+      return await digestOf(volumeIdIn(asked), asked.sha256, { ...options, pool }, signal);
     } catch (error) {
       throw await explainByPool(toFault(error, { signal }), pool);
     }
   });
   channel.handle('upload.open', async ({ volumeId, ...asked }) => {
-    openUpload({ ...asked, volumeId: volumeIdIn({ volumeId }) }, pool, slots);
+    openUpload({ ...asked, volumeId: volumeIdIn({ volumeId }) }, pools, slots);
     return {};
   });
   channel.handle('attempt.cancel', async ({ attempt, reason, ...asked }) => {
@@ -89,10 +103,7 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
   });
   channel.handle('source.probe', ({ source }, signal) => probe(source, options, signal));
   channel.handle('source.version', ({ source }, signal) => version(source, options, signal));
-  channel.handle('doctor', async () => {
-    await pool.assertThere(); // another directory may stand in its place, which is not ours to judge
-    return { findings: await pool.findings() };
-  });
+  channel.handle('doctor', () => examine(pools));
 }
 
 /** @throws Fault InvalidRequest */
@@ -101,34 +112,38 @@ function volumeIdIn({ volumeId }: { volumeId: string }): VolumeId {
   return volumeId;
 }
 
-async function inventoryOf({ pool, attempts, slots, outbox }: AnswerOptions): Promise<Inventory> {
-  const usage = await pool.usage();
+async function inventoryOf({ pools, attempts, slots, outbox }: AnswerOptions): Promise<Inventory> {
   return {
-    volumes: pool.list(),
-    unreadable: [...pool.unreadable].map(([volumeId, fault]) => ({ volumeId, fault: faultRecord(fault) })),
+    volumes: pools.list().map(told),
+    unreadable: pools.all().flatMap(unreadableOf),
     running: attempts.list(),
     waiting: slots.waiting().map(({ volumeId, attempt }) => ({ volumeId, attempt })),
-    received: pool.received(),
+    received: pools.received(),
     undelivered: outbox.undelivered(),
-    pool: { directory: pool.directory, ...usage },
+    pools: await tellPools(pools),
   };
 }
 
 /** Ends whatever fills the volume and removes it; one that is not there is no error. */
 export async function deleteVolume(
   volumeId: VolumeId,
-  { pool, attempts, slots }: Pick<AnswerOptions, 'pool' | 'attempts' | 'slots'>,
+  { pools, attempts, slots }: Pick<AnswerOptions, 'pools' | 'attempts' | 'slots'>,
 ): Promise<void> {
   slots.close({ volumeId });
   const why = new Fault('Cancelled', `${volumeId} was deleted`);
   const running = attempts.list().filter((key) => key.volumeId === volumeId);
   await Promise.all(running.map((key) => attempts.end(key, why)));
   attempts.announceGivenUp(volumeId, why);
-  await pool.delete(volumeId);
+  await pools.delete(volumeId);
 }
 
 /** One run for each volume and kind, whoever asks. */
-async function digestOf(volumeId: VolumeId, sha256: boolean, options: AnswerOptions, asked: AbortSignal) {
+async function digestOf(
+  volumeId: VolumeId,
+  sha256: boolean,
+  options: AnswerOptions & { pool: Pool },
+  asked: AbortSignal,
+) {
   const { pool, looks } = options;
   const signal = AbortSignal.any([options.signal, asked]);
   const path = pool.diskPath(volumeId);
@@ -165,10 +180,11 @@ function version(source: SourceInputs, options: AnswerOptions, asked: AbortSigna
 
 function openUpload(
   asked: Attempt & { sizeBytes: number; preallocation: boolean; checksum?: string },
-  pool: Pool,
+  pools: Pools,
   slots: UploadSlots,
 ): void {
   const { volumeId, attempt } = asked;
+  const pool = pools.holderOf(volumeId);
   const record = pool.get(volumeId);
   if (record === undefined) throw new Fault('NotFound', `no volume ${volumeId} in this pool`);
   if (record.state === 'complete') return;
@@ -180,12 +196,12 @@ function openUpload(
 }
 
 /** Ends it wherever it stands: running, waiting for its bytes, or received and waiting for its conversion. Its result is told once. */
-async function cancel(key: Attempt, reason: string, { pool, attempts, slots, outbox }: AnswerOptions): Promise<void> {
+async function cancel(key: Attempt, reason: string, { pools, attempts, slots, outbox }: AnswerOptions): Promise<void> {
   const why = new Fault('Cancelled', reason);
   const waited = slots.close(key);
   const ran = await attempts.end(key, why);
-  const isReceived = pool.received().some((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
-  if (isReceived) await (await pool.resumeStaging(key.volumeId, key.attempt)).discard();
+  const isReceived = pools.received().some((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
+  if (isReceived) await (await pools.holderOf(key.volumeId).resumeStaging(key.volumeId, key.attempt)).discard();
   const toldByItself = ran && !waited;
   if (!toldByItself && (waited || isReceived)) {
     const outcome = { ok: false as const, fault: faultRecord(why), bytesFetched: 0 };

@@ -16,6 +16,7 @@ import { importImage } from '../importer/import-image.ts';
 import type { TransferHooks } from '../importer/transfer-hooks.ts';
 import type { AttemptInputs, CloneInputs } from '../jobs/channel-protocol.ts';
 import type { JobPayload } from '../jobs/payload.ts';
+import type { Pool } from '../volumes/pool.ts';
 import type { Staging } from '../volumes/staging.ts';
 import type { Attempts } from './attempts.ts';
 import type { ChannelClient } from './channel-client.ts';
@@ -45,7 +46,7 @@ export class JobRunner {
     const { volumeId } = payload;
     if (!isVolumeId(volumeId)) return this.#drop(payload, 'not a volume id');
     const job: Job = { ...payload, volumeId };
-    const record = this.#options.pool.get(volumeId);
+    const record = this.#options.pools.get(volumeId);
     if (record === undefined) return this.#drop(payload, 'no such volume');
     if (record.state === 'complete' && record.generation === job.generation && record.report !== undefined) {
       return this.#succeeded(job, record.report);
@@ -83,10 +84,11 @@ export class JobRunner {
   }
 
   async #transfer(job: Job, record: VolumeRecord, signal: AbortSignal, progress: ProgressReporter) {
-    const { channel, pool } = this.#options;
+    const { channel, pools } = this.#options;
+    const pool = pools.holderOf(job.volumeId);
     const key = { volumeId: job.volumeId, attempt: job.attempt };
     const inputs = await channel.ask('attempt.inputs', key, signal);
-    const staging = await this.#openStaging(job, inputs);
+    const staging = await this.#openStaging(job, inputs, pool);
     try {
       const held = AbortSignal.any([signal, staging.signal]);
       const report = await this.#fill(inputs, record, staging, this.#hooks(job, held, progress));
@@ -102,11 +104,10 @@ export class JobRunner {
     }
   }
 
-  async #openStaging(job: Job, inputs: AttemptInputs): Promise<Staging> {
+  async #openStaging(job: Job, inputs: AttemptInputs, pool: Pool): Promise<Staging> {
     if (inputs.operation !== job.operation) {
       throw new Fault('StaleAttempt', `the job says ${job.operation}, the controller ${inputs.operation}`);
     }
-    const { pool } = this.#options;
     return inputs.operation === 'convert'
       ? pool.resumeStaging(job.volumeId, job.attempt)
       : pool.openStaging(job.volumeId, job.attempt);
@@ -125,10 +126,10 @@ export class JobRunner {
   }
 
   async #clone(asked: CloneInputs, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {
-    const { pool } = this.#options;
     const { sourceVolumeId: id } = asked;
-    const record = isVolumeId(id) ? pool.get(id) : undefined;
-    if (record === undefined) throw new Fault('NotFound', `the source volume ${id} is not on this node`);
+    const held = isVolumeId(id) ? this.#options.pools.find(id) : undefined;
+    if (held === undefined) throw new Fault('NotFound', `the source volume ${id} is not on this node`);
+    const { pool, record } = held;
     if (record.state !== 'complete') throw new Fault('SourceNotReady', `${id} is ${record.state}`);
     await using disk = await pool.openDisk(record.volumeId);
     return await cloneVolume(asked, { path: disk.path, record }, staging, hooks);
@@ -158,9 +159,9 @@ export class JobRunner {
   }
 
   #failed(job: Job, fault: Fault, bytesFetched: number): void {
-    const { outbox, attempts, pool } = this.#options;
+    const { outbox, attempts, pools } = this.#options;
     const key = { volumeId: job.volumeId, attempt: job.attempt };
-    const received = pool.received().find((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
+    const received = pools.received().find((one) => one.volumeId === key.volumeId && one.attempt === key.attempt);
     if (fault.code === 'Interrupted' && received !== undefined) {
       outbox.received(key, received.bytes);
       return;

@@ -1,4 +1,4 @@
-// Builds one worker and ends it in order. While it lives it owns its node's pool; Redis and the controller may come and go. Stopping takes no more work,
+// Builds one worker and ends it in order. While it lives it owns its node's pools; Redis and the controller may come and go. Stopping takes no more work,
 // lets what runs go on for drainSeconds, then ends it with `Interrupted` and leaves nothing but committed volumes and received uploads.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
@@ -9,17 +9,18 @@ import { WorkerRegistry } from '../jobs/worker-registry.ts';
 import type { TlsPair } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { metrics } from '../runtime/metrics.ts';
+import type { PoolSetting } from '../runtime/pool-settings.ts';
 import { PrivateDirectory } from '../runtime/private-directory.ts';
 import type { Programs } from '../runtime/programs.ts';
 import { LoopDevices } from '../volumes/loop-devices.ts';
-import { Pool } from '../volumes/pool.ts';
+import { Pools } from '../volumes/pools.ts';
 import { QemuImg } from '../volumes/qemu-img.ts';
 import { answerCalls, deleteVolume, noLooks } from './answer-calls.ts';
 import { Attempts } from './attempts.ts';
 import { ChannelClient } from './channel-client.ts';
 import { JobRunner } from './job-runner.ts';
 import { Outbox } from './outbox.ts';
+import { PoolWatch } from './pool-watch.ts';
 import { UploadReceiver } from './upload-receiver.ts';
 import { startUploadServer } from './upload-server.ts';
 import { UploadSlots } from './upload-slots.ts';
@@ -30,8 +31,8 @@ export interface WorkerOptions {
   tls: TlsPair;
   logger: Logger;
   programs: Programs;
-  /** Directory of the pool, made where it does not exist. Default: config.pool. */
-  poolDirectory?: string;
+  /** Directories that do not exist are made. */
+  pools: readonly PoolSetting[];
   /** Private, in which an upload proxy of this machine hands bodies over. Default: bodies come with their requests. */
   runDirectory?: string;
   /** Others than the controller make and delete volumes too, and it is told of them. */
@@ -41,7 +42,7 @@ export interface WorkerOptions {
 export interface RunningWorker {
   /** host:port of the upload server. */
   readonly uploadAddress: string;
-  readonly pool: Pool;
+  readonly pools: Pools;
   /** Why no work can be taken at the moment; undefined where it can. */
   notReady(): string | undefined;
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
@@ -52,6 +53,8 @@ export interface RunningWorker {
   isFilled(owner: VolumeOwner, signal: AbortSignal): Promise<boolean>;
   /** Has the worker that holds the volume make it larger. @returns its size then. @throws Fault NotFound, ServiceUnreachable, and those of that worker */
   expandElsewhere(volumeId: VolumeId, sizeBytes: number, signal: AbortSignal): Promise<number>;
+  /** Which pool of this node the claim wishes for, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
+  poolWish(owner: VolumeOwner, signal: AbortSignal): Promise<string | undefined>;
   /** Drains and ends; at most about drainSeconds + 10 s. */
   stop(): Promise<void>;
 }
@@ -72,15 +75,14 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 /** Each part is put on `undo` when it is there; stopping takes them off in the reverse order. */
 async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): Promise<RunningWorker> {
   const { config, logger, tls, programs } = options;
-  const directory = options.poolDirectory ?? config.pool;
   const loops = process.geteuid?.() === 0 ? new LoopDevices(programs) : undefined;
-  const pool = await Pool.open({ directory, create: true, overcommit: config.overcommit, logger, loops });
-  undo.defer(() => pool.close());
+  const pools = await Pools.open({ settings: options.pools, overcommit: config.overcommit, logger, loops });
+  undo.defer(() => pools.close());
   const redis = await openRedis(config.redisUrl, { logger });
   undo.defer(() => redis.disconnect());
   await refuseEviction(redis, config, logger);
 
-  const tools = { config, logger, programs, pool, qemuImg: new QemuImg({ programs, config }) };
+  const tools = { config, logger, programs, pools, qemuImg: new QemuImg({ programs, config }) };
   const attempts = new Attempts();
   const slots = new UploadSlots();
   const ending = new AbortController();
@@ -102,7 +104,7 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   undo.defer(() => channel.stop());
   undo.defer(() => outbox.stop());
   if (options.tellsVolumes === true) {
-    const news = new VolumeNews({ pool, channel, logger });
+    const news = new VolumeNews({ pools, channel, logger });
     undo.defer(() => news.stop());
   }
 
@@ -116,20 +118,20 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
     ...{ concurrency: config.importConcurrency, lockDurationMs: config.lockDurationMs },
     process: (payload, signal) => runner.run(payload, signal),
   });
-  const measuring = measurePool(pool, logger);
-  logger.info({ pool: pool.directory, uploadAddress: uploads.address, node: config.node }, 'worker is ready');
+  const watch = new PoolWatch({ pools, channel, logger });
+  undo.defer(() => watch.stop());
+  logger.info({ pools: options.pools, uploadAddress: uploads.address, node: config.node }, 'worker is ready');
 
   return {
     uploadAddress: uploads.address,
-    pool,
-    deleteVolume: (volumeId) => deleteVolume(volumeId, { pool, attempts, slots }),
+    pools,
+    deleteVolume: (volumeId) => deleteVolume(volumeId, { pools, attempts, slots }),
     ...asksController(channel, logger, ending.signal),
     notReady: () => {
       if (redis.status !== 'ready') return 'Redis cannot be reached';
       return channel.isConnected ? undefined : 'no channel to the controller';
     },
     stop: async () => {
-      clearInterval(measuring);
       await drain({ config, receiver, consumer, attempts, ending, outbox, channel });
       await undo.disposeAsync();
     },
@@ -151,7 +153,11 @@ function asksController(
   channel: ChannelClient,
   logger: Logger,
   signal: AbortSignal,
-): Pick<RunningWorker, 'tellRefusal' | 'isFilled' | 'expandElsewhere'> {
+): Pick<RunningWorker, 'tellRefusal' | 'isFilled' | 'expandElsewhere' | 'poolWish'> {
+  const ask = () => {
+    if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
+    return channel;
+  };
   return {
     tellRefusal: (volumeId, fault) => {
       if (!channel.isConnected) return;
@@ -159,14 +165,10 @@ function asksController(
         logger.info({ volumeId, err: toFault(error) }, 'the controller does not take the news of a refusal');
       });
     },
-    isFilled: async (owner, asked) => {
-      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
-      return (await channel.ask('claim.isFilled', { owner }, asked)).filled;
-    },
-    expandElsewhere: async (volumeId, sizeBytes, asked) => {
-      if (!channel.isConnected) throw new Fault('ServiceUnreachable', 'no channel to the controller');
-      return (await channel.ask('volume.expandWhereItIs', { volumeId, sizeBytes }, asked)).sizeBytes;
-    },
+    isFilled: async (owner, asked) => (await ask().ask('claim.isFilled', { owner }, asked)).filled,
+    expandElsewhere: async (volumeId, sizeBytes, asked) =>
+      (await ask().ask('volume.expandWhereItIs', { volumeId, sizeBytes }, asked)).sizeBytes,
+    poolWish: async (owner, asked) => (await ask().ask('claim.pool', { owner }, asked)).pool,
   };
 }
 
@@ -196,22 +198,4 @@ async function within(work: Promise<void>, limitMs: number): Promise<void> {
   const late = delay(limitMs, undefined, { signal: limit.signal }).catch(() => undefined); // the work was faster
   await Promise.race([work, late]);
   limit.abort();
-}
-
-const measureEveryMs = 30_000;
-
-/** Keeps the metrics of the pool. @returns the timer to clear */
-function measurePool(pool: Pool, logger: Logger): NodeJS.Timeout {
-  const measure = async () => {
-    try {
-      const { capacityBytes, reservedBytes, usedBytes, freeBytes } = await pool.usage();
-      for (const [kind, bytes] of Object.entries({ capacityBytes, reservedBytes, usedBytes, freeBytes })) {
-        metrics.set('longshore_pool_bytes', { kind: kind.slice(0, -'Bytes'.length) }, bytes);
-      }
-    } catch (error) {
-      logger.warn({ err: toFault(error) }, 'the pool could not be measured');
-    }
-  };
-  void measure();
-  return setInterval(() => void measure(), measureEveryMs);
 }

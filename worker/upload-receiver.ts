@@ -51,9 +51,9 @@ export class UploadReceiver {
    * @throws Fault NotAnUploadTarget, UploadBusy, UploadFinished, UploadNotReady
    */
   take(volumeId: VolumeId): UploadSlot {
-    const { slots, pool } = this.#options;
+    const { slots, pools } = this.#options;
     if (this.#closing) throw new Fault('UploadNotReady', 'the worker stops');
-    const record = pool.get(volumeId);
+    const record = pools.get(volumeId);
     if (record?.state === 'complete') throw new Fault('UploadFinished', `${volumeId} is complete`);
     return slots.take(volumeId);
   }
@@ -64,7 +64,7 @@ export class UploadReceiver {
    * @throws Fault why nothing was kept
    */
   async receive(slot: UploadSlot, incoming: IncomingUpload, signal: AbortSignal): Promise<ReceivedUpload> {
-    const { attempts, slots, logger, channel, pool } = this.#options;
+    const { attempts, slots, logger, channel, pools } = this.#options;
     const started = performance.now();
     const key = { volumeId: slot.volumeId, attempt: slot.attempt };
     const onStep = (step: string): void => logger.debug({ ...key, step }, 'step begins');
@@ -80,7 +80,7 @@ export class UploadReceiver {
       const fault = toFault(error, { signal });
       const end = { fault };
       recordTransfer(logger, {
-        ...this.#ended(key, pool.get(slot.volumeId), started),
+        ...this.#ended(key, pools.get(slot.volumeId), started),
         bytesFetched: progress.bytesFetched,
         end,
       });
@@ -103,7 +103,7 @@ export class UploadReceiver {
     progress: ProgressReporter,
     started: number,
   ): Promise<ReceivedUpload> {
-    const { pool } = this.#options;
+    const pool = this.#options.pools.holderOf(slot.volumeId);
     const staging = await pool.openStaging(slot.volumeId, slot.attempt);
     const held = AbortSignal.any([signal, staging.signal]);
     try {

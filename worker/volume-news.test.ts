@@ -8,6 +8,7 @@ import { type ControllerCalls, controllerCalls, type WorkerCalls, workerCalls } 
 import { createLogger } from '../runtime/logger.ts';
 import { newVolumeId, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
 import type { Pool } from '../volumes/pool.ts';
+import type { Pools } from '../volumes/pools.ts';
 import type { ChannelClient } from './channel-client.ts';
 import { VolumeNews, type VolumeNewsOptions } from './volume-news.ts';
 
@@ -16,6 +17,7 @@ type Ask = ChannelClient['ask'];
 const waiting = { timeout: 10_000, interval: 5 };
 
 let place: TemporaryPool;
+let pools: Pools;
 let pool: Pool;
 /** One line for each thing told: the volume and how it is. */
 let told: string[];
@@ -27,14 +29,15 @@ let news: VolumeNews;
 
 beforeEach(async () => {
   place = await TemporaryPool.make();
-  pool = await place.open();
+  pools = await place.openAll();
+  pool = pools.named('default');
   told = [];
   logged = [];
   beforeAnswer = async () => undefined;
   ends = channelToController();
   // Safe: the table of the channel gives the same static type, which TypeScript does not see through the generic name.
   const ask = ((name, params, signal) => ends.call(name, params, { signal })) as Ask;
-  news = newsOf({ pool, channel: { ask } });
+  news = newsOf({ pools, channel: { ask } });
 });
 afterEach(async () => {
   await news.stop();
@@ -165,7 +168,7 @@ test.each(Array.from({ length: 12 }, (_, steps) => steps))(
     }) as Ask;
     const listeners: Parameters<Pool['onChange']>[0][] = [];
     const racing = newsOf({
-      pool: { get: () => undefined, onChange: (each) => void listeners.push(each) },
+      pools: { find: () => undefined, onChange: (each) => void listeners.push(each) },
       channel: { ask },
     });
     listeners[0]?.(id, undefined);

@@ -3,11 +3,12 @@
 import { toFault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { Pool } from '../volumes/pool.ts';
+import type { Pools } from '../volumes/pools.ts';
 import type { ChannelClient } from './channel-client.ts';
+import { told } from './pool-reports.ts';
 
 export interface VolumeNewsOptions {
-  pool: Pick<Pool, 'get' | 'onChange'>;
+  pools: Pick<Pools, 'find' | 'onChange'>;
   channel: Pick<ChannelClient, 'ask'>;
   logger: Logger;
 }
@@ -20,7 +21,7 @@ export class VolumeNews {
 
   constructor(options: VolumeNewsOptions) {
     this.#options = options;
-    options.pool.onChange((id, record) => {
+    options.pools.onChange((id, record) => {
       // The controller itself gives volumes to attempts, and is told by them how they ended.
       if (record?.state === 'populating' || record?.state === 'complete') return;
       if (this.#ending.signal.aborted) return;
@@ -54,9 +55,9 @@ export class VolumeNews {
   }
 
   async #tell(id: VolumeId, signal: AbortSignal): Promise<void> {
-    const { pool, channel } = this.#options;
-    const volume = pool.get(id);
-    if (volume === undefined) await channel.ask('volume.gone', { volumeId: id }, signal);
-    else await channel.ask('volume.changed', { volume }, signal);
+    const { pools, channel } = this.#options;
+    const held = pools.find(id);
+    if (held === undefined) await channel.ask('volume.gone', { volumeId: id }, signal);
+    else await channel.ask('volume.changed', { volume: told(held) }, signal);
   }
 }

@@ -2,13 +2,13 @@
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Programs } from '../runtime/programs.ts';
-import type { Pool } from '../volumes/pool.ts';
+import type { Pools } from '../volumes/pools.ts';
 import type { QemuImg } from '../volumes/qemu-img.ts';
 
 export interface WorkerTools {
   config: Config;
   logger: Logger;
   programs: Programs;
-  pool: Pool;
+  pools: Pools;
   qemuImg: QemuImg;
 }

@@ -10,9 +10,24 @@ import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { textTable } from '../text-table.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
 
+interface DoctorPool {
+  name: string;
+  directory: string;
+  usage?: { capacityBytes: number; reservedBytes: number; usedBytes: number; freeBytes: number; enforcement: string };
+  fault?: FaultRecord;
+}
+
 interface Doctor {
-  nodes?: { node: string; fault?: FaultRecord }[];
-  findings: { kind: string; path: string; bytes: number; ageSeconds: number; detail: string }[];
+  nodes?: { node: string; fault?: FaultRecord; pools?: DoctorPool[] }[];
+  findings: {
+    node: string;
+    pool: string;
+    kind: string;
+    path: string;
+    bytes: number;
+    ageSeconds: number;
+    detail: string;
+  }[];
 }
 
 const ownApi = '/apis/longshore.dev/v1alpha1';
@@ -76,14 +91,33 @@ function addDoctor(program: Command, io: CommandIo): void {
       client.call<Doctor>({ method: 'GET', path: `${ownApi}/doctor` }),
     );
     const fault = answer.nodes?.find((node) => node.fault !== undefined)?.fault;
-    await showValue(io.stdout, formatOf(command), answer, () => findingsTable(answer, fault === undefined));
+    await showValue(
+      io.stdout,
+      formatOf(command),
+      answer,
+      () => `${poolsTable(answer)}${findingsTable(answer, fault === undefined)}`,
+    );
     if (fault !== undefined) throw faultFromRecord(fault);
   });
+}
+
+function poolsTable({ nodes = [] }: Doctor): string {
+  const rows = nodes.flatMap(({ node, pools = [] }) =>
+    pools.map(({ name, directory, usage, fault }) => [node, name, ...roomOf(usage), fault?.code ?? 'Ready', directory]),
+  );
+  const head = ['NODE', 'POOL', 'CAPACITY', 'RESERVED', 'USED', 'FREE', 'ENFORCEMENT', 'STATE', 'DIRECTORY'];
+  return rows.length === 0 ? '' : `${textTable(head, rows)}\n`;
+}
+
+function roomOf(usage: DoctorPool['usage']): string[] {
+  if (usage === undefined) return ['-', '-', '-', '-', '-'];
+  const { capacityBytes, reservedBytes, usedBytes, freeBytes, enforcement } = usage;
+  return [...[capacityBytes, reservedBytes, usedBytes, freeBytes].map(describeBytes), enforcement];
 }
 
 function findingsTable({ findings }: Doctor, allSeen: boolean): string {
   if (findings.length === 0 && !allSeen) return '';
   if (findings.length === 0) return 'The service answers, and nothing lies about.\n';
-  const rows = findings.map(({ kind, path, bytes, detail }) => [kind, describeBytes(bytes), path, detail]);
-  return textTable(['KIND', 'SIZE', 'PATH', 'DETAIL'], rows);
+  const rows = findings.map(({ pool, kind, path, bytes, detail }) => [kind, pool, describeBytes(bytes), path, detail]);
+  return textTable(['KIND', 'POOL', 'SIZE', 'PATH', 'DETAIL'], rows);
 }

@@ -125,7 +125,9 @@ for (const { way, possible, prepare, take, bringBack, bare, putAway } of ways) {
       await user.create('meanwhile', { blank: {} }, '2Mi');
       await untilTold(user, 'meanwhile', 'PoolMissing');
       expectTold(await user.run('digest', 'default/before'), 'PoolMissing');
-      expectTold(await user.run('doctor'), 'PoolMissing');
+      const doctor = await user.run('doctor');
+      expect(doctor.stdout).toMatch(/local +default .*PoolMissing/);
+      expectTold({ ...doctor, stdout: '' }, 'PoolMissing');
       expect(service.logs()).not.toContain('"call failed"');
       expect(entriesOf(pool)).toEqual(bare(pool));
       expect((await user.volume('before')).status?.phase).toBe('Succeeded');

@@ -85,10 +85,15 @@ export class ServiceUser {
   }
 
   /** Makes a DataVolume over the API. */
-  async create(name: string, source: NonNullable<DataVolume['spec']['source']>, size: string): Promise<void> {
+  async create(
+    name: string,
+    source: NonNullable<DataVolume['spec']['source']>,
+    size: string,
+    annotations: Record<string, string> = {},
+  ): Promise<void> {
     const storage = { resources: { requests: { storage: size } } };
     const { status, body } = await this.service.call('POST', this.volumesPath, {
-      ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { name } },
+      ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { name, annotations } },
       spec: { source, storage },
     });
     expect(status, JSON.stringify(body)).toBe(201);

@@ -1,0 +1,60 @@
+// Two pools of one machine: which of them a volume comes to, and a start while the disk of one is not mounted.
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { annotations } from '../../domain/annotations.ts';
+import { Service, until } from '../service-fixture.ts';
+import { ServiceUser } from './service-user.ts';
+
+let work: string;
+let service: Service;
+let user: ServiceUser;
+
+const words = () => ['--pool', `slow=${join(work, 'slow')}`, '--pool', `fast=${join(work, 'fast')}`];
+
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'ls-pools-'));
+  service = await Service.start({ directory: join(work, 'data'), words: words() });
+  user = new ServiceUser(service);
+});
+afterAll(async () => {
+  await service.stop();
+  await rm(work, { recursive: true });
+});
+
+const poolOf = async (name: string) => (await user.volume(name)).status?.longshore?.pool;
+
+test('a volume comes to the pool that it asks for, its clone beside it, and both are told', async () => {
+  await user.create('origin', { blank: {} }, '2Mi', { [annotations.pool]: 'fast' });
+  await user.untilPhase('origin', 'Succeeded');
+  await user.create('copy', { pvc: { namespace: 'default', name: 'origin' } }, '2Mi');
+  await user.untilPhase('copy', 'Succeeded');
+  expect([await poolOf('origin'), await poolOf('copy')]).toEqual(['fast', 'fast']);
+  expect(await readdir(join(work, 'slow', 'volumes'))).toEqual([]);
+  expect((await user.run('get', '-o', 'wide')).stdout).toMatch(/NODE +POOL[\s\S]*origin .* local +fast /);
+  expect((await user.run('doctor')).stdout).toMatch(/local +slow .*Ready[\s\S]*local +fast .*Ready/);
+});
+
+test('while a disk is not mounted the other pool serves, nothing of it is lost or let go, and all goes on with it', async () => {
+  await service.end('SIGTERM');
+  await rename(join(work, 'fast'), join(work, 'away'));
+  await mkdir(join(work, 'fast'));
+  service = await Service.start({ directory: join(work, 'data'), words: words() });
+  user = new ServiceUser(service);
+  await user.create('meanwhile', { blank: {} }, '2Mi');
+  await user.untilPhase('meanwhile', 'Succeeded');
+  expect(await poolOf('meanwhile')).toBe('slow');
+  const doctor = await user.run('doctor');
+  expect(doctor.stdout).toMatch(/local +fast .*PoolMissing/);
+  expect(doctor.code).not.toBe(0);
+  await user.run('delete', 'default/copy');
+  expect((await user.volume('origin')).status?.phase).toBe('Succeeded');
+  expect(await readdir(join(work, 'fast'))).toEqual([]);
+  expect(await readdir(join(work, 'away', 'volumes'))).toHaveLength(2);
+
+  await rm(join(work, 'fast'), { recursive: true });
+  await rename(join(work, 'away'), join(work, 'fast'));
+  await until('the deletion went on', async () => (await readdir(join(work, 'fast', 'volumes'))).length === 1, 30_000);
+  expect((await user.run('digest', 'default/origin')).code).toBe(0);
+});
