@@ -185,7 +185,7 @@ export const LongshoreStatus = Type.Object(
     virtualSize: optionalInteger('size in bytes that the guest sees'),
     allocatedBytes: optionalInteger('bytes allocated on the pool at commit'),
     format: optionalText('format of the source as found, such as qcow2 or raw.gz'),
-    strategy: optionalText('how the bytes went: stream, nbd, staged, reflink, copy, blank'),
+    strategy: optionalText('how the bytes went: stream, nbd, staged, shared, reflink, copy, blank'),
     verified: optionalText('digest, length, reflink or none: what the content was checked against'),
     contentDigest: optionalText('tree hash of the content at commit; see docs/digests.md'),
     sourceDigest: optionalText('`sha256:hex` of the bytes of the source, or `rangeRead` with the validator'),

@@ -67,7 +67,7 @@ export class TreeHasher {
   }
 
   /**
-   * Ends the digest; no leaf may follow.
+   * The digest of a content of that length; a longer one may be asked for after it, and no shorter one.
    * @param lengthBytes length of the content; leaves that are missing up to it count as zeros
    * @returns `tree-sha256:` and 64 hex digits
    */
@@ -78,6 +78,6 @@ export class TreeHasher {
     this.addZeroLeaves(missing);
     const length = Buffer.alloc(8);
     length.writeBigUInt64BE(BigInt(lengthBytes));
-    return contentDigestPrefix + this.#root.update(length).digest('hex');
+    return contentDigestPrefix + this.#root.copy().update(length).digest('hex');
   }
 }

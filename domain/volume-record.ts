@@ -49,6 +49,7 @@ export const TransferReport = Type.Object({
     Type.Literal('stream'),
     Type.Literal('nbd'),
     Type.Literal('staged'),
+    Type.Literal('shared'),
     Type.Literal('reflink'),
     Type.Literal('copy'),
     Type.Literal('blank'),

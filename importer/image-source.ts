@@ -9,6 +9,11 @@ export interface ImageSource extends ByteStream {
   readonly ranges: SourceRanges | undefined;
   /** What proves that two reads were of the same content, such as an ETag or a digest; undefined where there is no such proof. */
   readonly validator: string | undefined;
+  /**
+   * Names the content among all that the place serves: who may read there and is told the same identity would get the same bytes. It names the place
+   * after redirects too, and says nothing of whom is trusted to answer there. Undefined where no such proof is told.
+   */
+  readonly identity?: string | undefined;
   /** What tells this version from the next, where that is more than the validator; for a registry the digest of the manifest that the reference names. */
   readonly version?: SourceVersion;
   /** Of a source that has a digest of its own: true once every byte has passed and was proved by it, without a checksum being asked. */

@@ -3,14 +3,17 @@
 import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
-import { type ImageProbe, probeImage } from './image/probe-image.ts';
+import { probeImage } from './image/probe-image.ts';
 import type { ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
 import { type ImportPlan, planImport, reportOfFound, type SourceAbilities } from './plan.ts';
 import { probeStagedFile } from './probe-staged-file.ts';
 import { type DiskTarget, makeBlankDisk } from './settled-disk.ts';
+import { shareKeyOf } from './share-key.ts';
+import type { Lead, LeadEnd, SharedImage, SharedImages } from './shared-images.ts';
 import { SourceDigest } from './source-digest.ts';
 import { StepTimer } from './step-timer.ts';
+import { takeShared } from './take-shared.ts';
 import {
   type BroughtDisk,
   bringToScratch,
@@ -43,69 +46,121 @@ export async function importImage(
   const signal = AbortSignal.any([hooks.signal, staging.signal]);
   try {
     if (inputs.source.kind === 'blank') return await importBlank(target, hooks, signal);
-    return await importFrom(inputs.source, inputs.checksum, { target, staging, hooks, signal });
+    const { source: location, checksum } = inputs;
+    return await importFrom({ location, checksum, target, staging, hooks, signal, timer: new StepTimer(hooks) });
   } catch (error) {
     throw toFault(error, { signal });
   }
 }
 
-async function importFrom(
-  location: SourceLocation,
-  checksum: string | undefined,
-  base: Omit<Transfer, 'probe' | 'timer'>,
-): Promise<TransferReport> {
-  const { target, hooks, signal } = base;
-  const timer = new StepTimer(hooks);
-  const digest = new SourceDigest(checksum);
-  const { source, probe } = await timer.run('probe', () => openAndProbe(location, base, timer));
+/** What an import has found at its source, and how it goes on from there. Disposing closes the source. */
+interface Opened extends AsyncDisposable {
+  source: ImageSource;
+  plan: ImportPlan;
+  transfer: Transfer;
+  digest: SourceDigest;
+  /** Of this import in all, however often it began. */
+  fetchedBytes(): number;
+}
+
+type Base = Omit<Transfer, 'probe'> & { location: SourceLocation; checksum: string | undefined };
+
+/** Images that were to come from another import, and did not: then this one goes its own way. */
+const mostLost = 2;
+
+/** A source that another import brings already is taken from there, by whoever may read it: that is seen at the source each time. */
+async function importFrom(base: Base): Promise<TransferReport> {
+  const { shared } = base.hooks;
+  let fetchedBefore = 0;
+  for (let lost = 0; ; ) {
+    await using opened = await openAndPlan(base, fetchedBefore);
+    const { source, plan } = opened;
+    const key = lost < mostLost ? shareKeyOf(base.location, source, plan, base.checksum) : undefined;
+    if (shared === undefined || key === undefined) return (await bring(opened)).report;
+    const turn = shared.turn(key);
+    if (turn.role === 'lead') return await bringForAll(opened, turn.lead, shared, key);
+    await source.close();
+    const { totalBytes } = source;
+    const taken = await takeShared(turn, { ...base, shared, key, totalBytes });
+    if (typeof taken !== 'string') return { ...taken, ...ownFacts(opened) };
+    lost += { gone: 0, failed: 1, unshared: mostLost }[taken];
+    fetchedBefore = opened.fetchedBytes();
+  }
+}
+
+/** Whatever happens, those that wait are told. */
+async function bringForAll(opened: Opened, lead: Lead, shared: SharedImages, key: string): Promise<TransferReport> {
+  const { timer, target, signal } = opened.transfer;
+  let end: LeadEnd = 'failed';
+  timer.onTold = (progress) => lead.tell(progress);
   try {
-    const transfer = { ...base, probe, timer };
+    const { report, image } = await bring(opened);
+    end = (await shared.publish(key, target.path, image)) ?? 'unshared';
+    return report;
+  } catch (error) {
+    if (signal.aborted) end = 'gone';
+    throw error;
+  } finally {
+    shared.endLead(key, lead, end);
+  }
+}
+
+async function bring(opened: Opened): Promise<{ report: TransferReport; image: Omit<SharedImage, 'kept'> }> {
+  const { source, plan, digest, transfer } = opened;
+  const { probe, timer, target, signal } = transfer;
+  await using brought = await bringBytes(plan, source, digest, transfer);
+  const verified = await timer.run('verify', () => verifySource(plan, source, digest));
+  const { allocatedBytes, contentDigest, contentBytes } = await timer.run('resize', () => brought.settle());
+  signal.throwIfAborted();
+  const isRead = plan.strategy === 'nbd';
+  const found = reportOfFound(probe, brought.found);
+  const sourceDigest = isRead ? `rangeRead:${source.validator ?? ''}` : digest.finish();
+  const sourceDigests = isRead ? [] : digest.all();
+  return {
+    report: {
+      ...{ allocatedBytes, contentDigest, ...found, strategy: plan.strategy, verified, sourceDigest },
+      ...ownFacts(opened),
+    },
+    image: {
+      ...{ contentDigest, contentBytes, sizeBytes: target.sizeBytes, ...found, sourceDigest, sourceDigests },
+      isProven: !isRead && source.isProven === true,
+    },
+  };
+}
+
+/** What a report tells of this import, whoever brought the bytes. */
+function ownFacts({ source, transfer, fetchedBytes }: Opened) {
+  const { totalBytes, labels = {} } = source;
+  return {
+    virtualSizeBytes: transfer.target.sizeBytes,
+    ...(totalBytes === undefined ? {} : { sourceBytes: totalBytes }),
+    fetchedBytes: fetchedBytes(),
+    ...(Object.keys(labels).length === 0 ? {} : { labels: { ...labels } }),
+    steps: transfer.timer.rows,
+  };
+}
+
+async function openAndPlan({ location, checksum, ...base }: Base, fetchedBefore: number): Promise<Opened> {
+  const { timer, target, hooks, signal } = base;
+  const digest = new SourceDigest(checksum);
+  const source = await timer.run('probe', () => openSource(location, { ...hooks, signal }));
+  const fetchedBytes = () => fetchedBefore + source.fetchedBytes;
+  const close = async (): Promise<void> => {
+    timer.advance({ bytesFetched: fetchedBytes() });
+    await source.close();
+  };
+  source.onFetched = () => timer.advance({ bytesFetched: fetchedBytes() });
+  try {
+    const probe = await timer.run('probe', () => probeImage(source, target.sizeBytes, { ...hooks, signal }));
+    timer.advance(source.totalBytes === undefined ? {} : { bytesTotal: source.totalBytes });
     const plan = await timer.run('plan', () =>
       planImport(probe, abilitiesOf(source), { ...target, checksumAsked: checksum !== undefined }),
     );
-    await using brought = await bringBytes(plan, source, digest, transfer);
-    const verified = await timer.run('verify', () => verifySource(plan, source, digest));
-    const disk = await timer.run('resize', () => brought.settle());
-    signal.throwIfAborted();
-    return {
-      virtualSizeBytes: target.sizeBytes,
-      allocatedBytes: disk.allocatedBytes,
-      ...reportOfFound(probe, brought.found),
-      strategy: plan.strategy,
-      verified,
-      contentDigest: disk.contentDigest,
-      sourceDigest: plan.strategy === 'nbd' ? `rangeRead:${source.validator ?? ''}` : digest.finish(),
-      ...(source.totalBytes === undefined ? {} : { sourceBytes: source.totalBytes }),
-      fetchedBytes: source.fetchedBytes,
-      ...labelsOf(source),
-      steps: timer.rows,
-    };
-  } finally {
-    timer.advance({ bytesFetched: source.fetchedBytes });
-    await source.close();
-  }
-}
-
-async function openAndProbe(
-  location: SourceLocation,
-  { target, hooks, signal }: Pick<Transfer, 'target' | 'hooks' | 'signal'>,
-  timer: StepTimer,
-): Promise<{ source: ImageSource; probe: ImageProbe }> {
-  const source = await openSource(location, { ...hooks, signal });
-  source.onFetched = (bytes) => timer.advance({ bytesFetched: bytes });
-  try {
-    const probe = await probeImage(source, target.sizeBytes, { ...hooks, signal });
-    timer.advance(source.totalBytes === undefined ? {} : { bytesTotal: source.totalBytes });
-    return { source, probe };
+    return { source, plan, transfer: { ...base, probe }, digest, fetchedBytes, [Symbol.asyncDispose]: close };
   } catch (error) {
-    timer.advance({ bytesFetched: source.fetchedBytes });
-    await source.close();
+    await close();
     throw error;
   }
-}
-
-function labelsOf({ labels = {} }: ImageSource): Pick<TransferReport, 'labels'> {
-  return Object.keys(labels).length === 0 ? {} : { labels: { ...labels } };
 }
 
 /** Ranges prove nothing of content whose digest the source tells: that is proved only by all of it, in order. */

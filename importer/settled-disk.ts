@@ -14,6 +14,8 @@ export interface DiskTarget {
 
 export interface SettledDisk {
   contentDigest: string;
+  /** Where the content of the image ended; zeros follow. */
+  contentBytes: number;
   allocatedBytes: number;
 }
 
@@ -28,7 +30,7 @@ export async function settleConvertedDisk(
   await grow(disk);
   const { contentDigest } = await digest.finish();
   if (disk.preallocation) await allocate(disk.path, disk.sizeBytes, signal);
-  return { contentDigest, allocatedBytes: await allocatedBytesOf(disk.path) };
+  return { contentDigest, contentBytes: size, allocatedBytes: await allocatedBytesOf(disk.path) };
 }
 
 /** An empty disk: a hole of that size, whose digest is known without reading. */
@@ -37,7 +39,7 @@ export async function makeBlankDisk(disk: DiskTarget, signal: AbortSignal): Prom
   await grow(disk);
   if (disk.preallocation) await allocate(disk.path, disk.sizeBytes, signal);
   const contentDigest = await new BlockHasher().finish(disk.sizeBytes);
-  return { contentDigest, allocatedBytes: await allocatedBytesOf(disk.path) };
+  return { contentDigest, contentBytes: 0, allocatedBytes: await allocatedBytesOf(disk.path) };
 }
 
 async function grow({ path, sizeBytes }: DiskTarget): Promise<void> {

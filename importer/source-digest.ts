@@ -39,21 +39,50 @@ export class SourceDigest {
     return this.#finished;
   }
 
+  /** `algorithm:hex` of all that passed, in each algorithm that was made. */
+  all(): string[] {
+    return [...new Set([this.finish(), this.#foundDigest()])];
+  }
+
   /**
    * @returns true where a checksum was asked and agrees, false where none was asked
    * @throws Fault ChecksumMismatch with both digests
    */
   verify(): boolean {
-    const sha256 = this.finish();
+    const found = this.#foundDigest();
     if (this.#asked === undefined) return false;
-    this.#found ??= this.#other === undefined ? sha256 : `${this.#asked.algorithm}:${this.#other.digest('hex')}`;
-    const found = this.#found;
-    const asked = formatChecksum(this.#asked);
-    if (found === asked) return true;
-    throw new Fault('ChecksumMismatch', `checksum mismatch: asked ${asked}, found ${found}`, {
-      facts: { asked, found },
-    });
+    assertAgree(this.#asked, found);
+    return true;
   }
+
+  #foundDigest(): string {
+    const sha256 = this.finish();
+    this.#found ??= this.#other === undefined ? sha256 : `${this.#asked?.algorithm}:${this.#other.digest('hex')}`;
+    return this.#found;
+  }
+}
+
+/** The algorithm of a checksum. @throws Fault InvalidRequest */
+export function algorithmOf(checksum: string): string {
+  return checksumOf(checksum).algorithm;
+}
+
+/**
+ * Holds a checksum against digests that somebody else made of the same bytes.
+ * @returns false where none of them is of its algorithm. @throws Fault ChecksumMismatch, InvalidRequest
+ */
+export function agreesWith(checksum: string, digests: readonly string[]): boolean {
+  const asked = checksumOf(checksum);
+  const found = digests.find((digest) => digest.startsWith(`${asked.algorithm}:`));
+  if (found === undefined) return false;
+  assertAgree(asked, found);
+  return true;
+}
+
+function assertAgree(checksum: Checksum, found: string): void {
+  const asked = formatChecksum(checksum);
+  if (found === asked) return;
+  throw new Fault('ChecksumMismatch', `checksum mismatch: asked ${asked}, found ${found}`, { facts: { asked, found } });
 }
 
 function checksumOf(text: string): Checksum {

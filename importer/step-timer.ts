@@ -9,6 +9,8 @@ type StepRow = TransferReport['steps'][number];
 export class StepTimer {
   readonly #hooks: Pick<TransferHooks, 'onProgress' | 'signal'>;
   readonly #rows: StepRow[] = [];
+  /** Told besides the hooks. */
+  onTold: (progress: TransferProgress) => void = () => undefined;
   #current: TransferProgress = { step: 'probe', bytesDone: 0, bytesFetched: 0 };
   #lastTold = 0;
 
@@ -31,7 +33,7 @@ export class StepTimer {
       return await work();
     } finally {
       const seconds = (performance.now() - started) / 1000;
-      this.#rows.push({ step, seconds, bytes: Math.max(0, this.#current.bytesDone - bytesDone) });
+      this.#add({ step, seconds, bytes: Math.max(0, this.#current.bytesDone - bytesDone) });
       this.#tell();
     }
   }
@@ -42,8 +44,16 @@ export class StepTimer {
     if (performance.now() - this.#lastTold >= progressIntervalMs) this.#tell();
   }
 
+  /** A step that ran again, when an import began anew, has one row all the same. */
+  #add({ step, seconds, bytes }: StepRow): void {
+    const row = this.#rows.find((former) => former.step === step);
+    if (row === undefined) this.#rows.push({ step, seconds, bytes });
+    else Object.assign(row, { seconds: row.seconds + seconds, bytes: row.bytes + bytes });
+  }
+
   #tell(): void {
     this.#lastTold = performance.now();
     this.#hooks.onProgress(this.#current);
+    this.onTold(this.#current);
   }
 }

@@ -4,6 +4,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Programs } from '../runtime/programs.ts';
 import type { QemuImg } from '../volumes/qemu-img.ts';
+import type { SharedImages } from './shared-images.ts';
 
 /** Where an attempt stands. `bytesDone` counts towards `bytesTotal`; `bytesFetched` is what the source really had to send. */
 export interface TransferProgress {
@@ -22,4 +23,6 @@ export interface TransferHooks {
   config: Config;
   programs: Programs;
   qemuImg: QemuImg;
+  /** Where imports of the same content find each other; without it each brings its own. */
+  shared?: SharedImages;
 }

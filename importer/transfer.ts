@@ -191,20 +191,10 @@ async function writeDisk(
   try {
     await write(writer);
   } catch (error) {
-    await giveUp(writer);
+    await writer.leave();
     throw isTooLarge(error) ? imageTooLarge(undefined, sizeBytes) : error;
   }
-  return { found, settle: () => writer.finish(sizeBytes), [Symbol.asyncDispose]: () => giveUp(writer) };
-}
-
-/** Returns when the file is closed; who destroyed the writer before does not wait for that. */
-async function giveUp(writer: DiskWriter): Promise<void> {
-  if (writer.closed) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  writer.on('error', () => undefined); // the attempt has its reason already, and discards the file
-  writer.once('close', () => resolve());
-  writer.destroy();
-  await promise;
+  return { found, settle: () => writer.finish(sizeBytes), [Symbol.asyncDispose]: () => writer.leave() };
 }
 
 /** qemu-img has closed it already. */

@@ -101,6 +101,11 @@ export const settings = {
   ),
   logLevel: text('LONGSHORE_LOG_LEVEL', 'info', 'trace, debug, info, warn, error or silent.'),
   importConcurrency: whole('LONGSHORE_IMPORT_CONCURRENCY', 4, 'Jobs that a worker runs at once.', 1),
+  sharedImageSeconds: whole(
+    'LONGSHORE_SHARED_IMAGE_S',
+    60,
+    'How long a worker keeps an image that it imported for others that ask for the same, after the last one took it. 0: only while they wait for it.',
+  ),
   sourceAllow: networks(
     'LONGSHORE_SOURCE_ALLOW',
     'Networks, with commas, that a source may lie in although they are refused by default: loopback, link-local, multicast, metadata services. `longshore up` allows loopback (127.0.0.0/8,::1) where this is not set.',

@@ -47,7 +47,7 @@ export class BlockHasher {
     if (count > 0) this.#tail = this.#tail.then(() => this.#addZeroLeaves(count));
   }
 
-  /** @param lengthBytes of the content; what was not added counts as zeros */
+  /** May be asked again for a longer content. @param lengthBytes of the content; what was not added counts as zeros */
   async finish(lengthBytes: number): Promise<string> {
     await this.#tail;
     await this.#addZeroLeaves(blockCount(lengthBytes) - this.#tree.leaves);

@@ -21,6 +21,8 @@ export interface DiskWriterOptions {
 
 export interface WrittenDisk {
   contentDigest: string;
+  /** Where the content ended; zeros follow. */
+  contentBytes: number;
   allocatedBytes: number;
 }
 
@@ -124,13 +126,29 @@ export class DiskWriter extends Writable {
       await this.#file.truncate(sizeBytes);
       await this.#file.datasync();
       const { blocks } = await this.#file.stat();
-      return { contentDigest: await this.#hasher.finish(sizeBytes), allocatedBytes: blocks * 512 };
+      const contentDigest = await this.#hasher.finish(sizeBytes);
+      return { contentDigest, contentBytes: this.#bytesWritten, allocatedBytes: blocks * 512 };
     } catch (error) {
       throw toFault(error);
     } finally {
       this.destroy();
       await this.#close();
     }
+  }
+
+  /** What `finish` would tell of a disk of that size, which is none that was asked for before or a larger one; also after it. */
+  async digestAt(sizeBytes: number): Promise<string> {
+    return await this.#hasher.finish(sizeBytes);
+  }
+
+  /** Returns when the file is closed, finished or given up; who destroyed the writer before does not wait for that. */
+  async leave(): Promise<void> {
+    if (this.closed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.on('error', () => undefined); // the attempt has its reason already, and discards the file
+    this.once('close', () => resolve());
+    this.destroy();
+    await promise;
   }
 
   /** A pipeline destroys a writer that failed while it was written to, but not one that failed at its end. */

@@ -6,6 +6,7 @@
 //   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts
 //   <pool>/volumes/<volume id>/block.img      Block claim
 //   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img, source, children.json, received.json
+//   <pool>/images/<digest>.<n>.img            an image fetched once, for all that asked for it; removed at the next open
 //   <pool>/staging/temporary-<random>/        a volume being made or deleted; removed at the next open
 import { join } from 'node:path';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
@@ -40,6 +41,14 @@ export class PoolLayout {
   get staging(): string {
     return join(this.directory, 'staging');
   }
+  get images(): string {
+    return join(this.directory, 'images');
+  }
+  /** @param digest hex digits. @param number tells images of the same content apart */
+  image(digest: string, number: number): string {
+    if (!/^[0-9a-f]{64}$/.test(digest)) throw new RangeError('not a digest');
+    return join(this.images, `${digest}.${number}.img`);
+  }
   volume(id: VolumeId): string {
     return join(this.volumes, checkedId(id));
   }
@@ -65,6 +74,11 @@ export class PoolLayout {
 export function parseStagingName(name: string): StagingName | undefined {
   const [, volumeId, attempt] = stagingPattern.exec(name) ?? [];
   return volumeId !== undefined && isVolumeId(volumeId) ? { volumeId, attempt: Number(attempt) } : undefined;
+}
+
+/** Whether a file of images/ is one that this service made. */
+export function isImageName(name: string): boolean {
+  return /^[0-9a-f]{64}\.[0-9]+\.img$/.test(name);
 }
 
 export function isTemporaryName(name: string): boolean {

@@ -104,7 +104,7 @@ async function openHeld(
   }
   const recovery = readOnly === undefined ? await recoverPool(layout, records, new Set(unreadable.keys())) : undefined;
   if (recovery !== undefined && recovery.removed.length > 0) {
-    options.logger.info({ removed: recovery.removed }, 'removed what a former service left in staging');
+    options.logger.info({ removed: recovery.removed }, 'removed what a former service left');
   }
   const space = await measureSpace([layout.volumes, layout.staging], layout.directory);
   const capacityBytes = space.freeBytes + space.usedBytes;

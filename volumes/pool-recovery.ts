@@ -1,10 +1,10 @@
 // What Pool.open does with the leftovers of a service that was killed: ends its children, removes the staging of attempts that cannot go on,
-// takes back a disk that was renamed but never recorded. Only what the layout says is ours is touched; foreign names stay and are findings.
+// takes back a disk that was renamed but never recorded, removes images that were shared. Only what the layout says is ours is touched; foreign names stay and are findings.
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
-import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import { isImageName, isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
 export interface ReceivedAttempt extends ReceivedUpload {
@@ -15,7 +15,7 @@ export interface ReceivedAttempt extends ReceivedUpload {
 export interface Recovery {
   /** Uploads that were durable and whose attempt still holds the volume. */
   received: ReceivedAttempt[];
-  /** Names in staging/ that were removed. */
+  /** Names in staging/ and images/ that were removed. */
   removed: string[];
   /** Volumes that were being made or deleted: to be removed while the pool serves already, since a pod may have filled one with files. */
   doomed: string[];
@@ -30,6 +30,7 @@ export async function recoverPool(
   const recovery: Recovery = { received: [], removed: [], doomed: [] };
   for (const name of await readdir(layout.staging)) await recoverStaging(layout, name, records, unread, recovery);
   for (const record of records.values()) await recoverVolume(layout, record);
+  await removeImages(layout, recovery);
   await syncDirectory(layout.staging);
   return recovery;
 }
@@ -59,6 +60,18 @@ async function recoverStaging(
   await endChildren(directory);
   await rm(join(directory, 'disk.img'), { force: true });
   recovery.received.push({ ...owner, ...upload });
+}
+
+/** Nobody waits for them any more. */
+async function removeImages({ images }: PoolLayout, recovery: Recovery): Promise<void> {
+  const names = await readdir(images).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []; // made with the first image
+    throw error;
+  });
+  for (const name of names.filter(isImageName)) {
+    await rm(join(images, name), { force: true });
+    recovery.removed.push(name);
+  }
 }
 
 async function recoverVolume(layout: PoolLayout, record: VolumeRecord): Promise<void> {

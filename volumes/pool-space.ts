@@ -16,7 +16,7 @@ const lookedAtOnce = 16;
 export interface PoolSpace {
   /** Free for us on the file system. */
   freeBytes: number;
-  /** Allocated by the files below volumes/, staging/ and images/. */
+  /** Allocated by the files below volumes/ and staging/; the blocks of images/ are those of volumes, as long as these are there. */
   usedBytes: number;
 }
 

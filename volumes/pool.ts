@@ -9,6 +9,7 @@ import {
   type VolumeRecord,
 } from '../domain/volume-record.ts';
 import { commitStaging, undoneOnFailure } from './commit.ts';
+import { KeptImages } from './kept-images.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
 import {
   assertFillable,
@@ -43,6 +44,8 @@ export class Pool {
   readonly unreadable: ReadonlyMap<VolumeId, Fault>;
   /** How the size of a volume is enforced: this service writes no byte beyond it; what a machine adds to `data` is not limited. */
   readonly enforcement = 'own-writes';
+  /** Images that were fetched once, for all that asked for them. */
+  readonly images: KeptImages;
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;
   readonly #records: KeptRecords;
@@ -57,6 +60,7 @@ export class Pool {
     this.#layout = opened.layout;
     this.#records = new KeptRecords(opened);
     this.name = opened.name;
+    this.images = new KeptImages(opened);
     this.directory = opened.layout.directory;
     this.poolId = opened.identity.poolId;
     this.reflink = opened.reflink;
@@ -121,7 +125,7 @@ export class Pool {
 
   /** What can still be promised, by the last measuring of the disk. */
   get leftBytes(): number {
-    return this.#opened.ledger.leftBytes;
+    return this.#opened.ledger.leftBytes + this.images.idleBytes;
   }
 
   /** @throws Fault PoolMissing where the disk of the pool is not there any more */
@@ -274,7 +278,8 @@ export class Pool {
   }
 
   async usage(): Promise<PoolUsage> {
-    return await usageOf(this.#opened, this.enforcement);
+    const usage = await usageOf(this.#opened, this.enforcement);
+    return { ...usage, reservedBytes: usage.reservedBytes - this.images.idleBytes };
   }
 
   async findings(): Promise<Finding[]> {
@@ -290,6 +295,7 @@ export class Pool {
     this.#closing.abort(new Fault('Interrupted', 'the pool is closed'));
     await this.#tidying;
     await this.#locks.settled();
+    await this.images.close();
     this.#opened.ledger.close();
   }
 
@@ -306,7 +312,7 @@ export class Pool {
   }
 
   async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
-    this.#opened.ledger.promise(request.volumeId, request.sizeBytes);
+    await this.images.promise(request.volumeId, request.sizeBytes);
     try {
       return this.#records.written(await makeVolume(request, this.#layout, this.#opened.ownership));
     } catch (error) {

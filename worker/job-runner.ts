@@ -91,7 +91,8 @@ export class JobRunner {
     const staging = await this.#openStaging(job, inputs, pool);
     try {
       const held = AbortSignal.any([signal, staging.signal]);
-      const report = await this.#fill(inputs, record, staging, this.#hooks(job, held, progress));
+      const hooks = { ...this.#hooks(job, held, progress), shared: this.#options.shared.of(pool) };
+      const report = await this.#fill(inputs, record, staging, hooks);
       signal.throwIfAborted();
       this.#options.logger.debug({ ...key, step: 'commit' }, 'step begins');
       await pool.commit(staging, report);

@@ -21,6 +21,7 @@ import { ChannelClient } from './channel-client.ts';
 import { JobRunner } from './job-runner.ts';
 import { Outbox } from './outbox.ts';
 import { PoolWatch } from './pool-watch.ts';
+import { SharedByPool } from './shared-by-pool.ts';
 import { UploadReceiver } from './upload-receiver.ts';
 import { startUploadServer } from './upload-server.ts';
 import { UploadSlots } from './upload-slots.ts';
@@ -82,7 +83,8 @@ async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): 
   undo.defer(() => redis.disconnect());
   await refuseEviction(redis, config, logger);
 
-  const tools = { config, logger, programs, pools, qemuImg: new QemuImg({ programs, config }) };
+  const shared = new SharedByPool({ keepMs: config.sharedImageSeconds * 1_000, logger });
+  const tools = { config, logger, programs, pools, qemuImg: new QemuImg({ programs, config }), shared };
   const attempts = new Attempts();
   const slots = new UploadSlots();
   const ending = new AbortController();

@@ -4,6 +4,7 @@ import type { Logger } from '../runtime/logger.ts';
 import type { Programs } from '../runtime/programs.ts';
 import type { Pools } from '../volumes/pools.ts';
 import type { QemuImg } from '../volumes/qemu-img.ts';
+import type { SharedByPool } from './shared-by-pool.ts';
 
 export interface WorkerTools {
   config: Config;
@@ -11,4 +12,5 @@ export interface WorkerTools {
   programs: Programs;
   pools: Pools;
   qemuImg: QemuImg;
+  shared: SharedByPool;
 }

@@ -49,6 +49,23 @@ export function ifRangeOf(validator: Validator): string | undefined {
   return validator.lastModified;
 }
 
+/**
+ * Names the content among all that the place serves: by a strong ETag and the length. Undefined without one, and where the server says that it answers by
+ * who asks. A redirect may lead to the same place with another signature each time, so its query does not count: that of the user's own URL does elsewhere.
+ */
+export function identityOf(answer: HttpAnswer, totalBytes: number | undefined): string | undefined {
+  const { etag } = validatorOf(answer);
+  if (etag === undefined || !/^"[^"]+"$/.test(etag) || totalBytes === undefined || answersByUser(answer))
+    return undefined;
+  const { origin, pathname } = new URL(answer.url);
+  return JSON.stringify([origin, pathname, etag, totalBytes]);
+}
+
+function answersByUser(answer: HttpAnswer): boolean {
+  const vary = [answer.headers['vary'] ?? []].flat().join(',').toLowerCase();
+  return vary.split(',').some((name) => ['*', 'authorization', 'cookie'].includes(name.trim()));
+}
+
 /** False where both name the same kind of validator and differ. */
 export function agree(one: Validator, other: Validator): boolean {
   if (one.etag !== undefined && other.etag !== undefined) return bare(one.etag) === bare(other.etag);

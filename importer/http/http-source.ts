@@ -8,7 +8,15 @@ import type { SourceVersion } from '../../domain/source-version.ts';
 import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
 import { PeekedStream } from '../peeked-stream.ts';
 import { chunksOf, type Pace } from './answer-chunks.ts';
-import { agree, contentLengthOf, contentRangeOf, ifRangeOf, type Validator, validatorOf } from './answer-headers.ts';
+import {
+  agree,
+  contentLengthOf,
+  contentRangeOf,
+  identityOf,
+  ifRangeOf,
+  type Validator,
+  validatorOf,
+} from './answer-headers.ts';
 import type { ContentPlace, ContentServer } from './content-server.ts';
 import { accept, firstAnswer } from './first-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
@@ -77,6 +85,10 @@ export class HttpSource implements ImageSource, SourceRanges {
 
   get validator(): string | undefined {
     return ifRangeOf(this.#validator);
+  }
+
+  get identity(): string | undefined {
+    return identityOf(this.#first, this.totalBytes);
   }
 
   get version(): SourceVersion {

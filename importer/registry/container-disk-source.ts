@@ -75,6 +75,11 @@ export class ContainerDiskSource implements ImageSource {
     return this.#isProven;
   }
 
+  /** The layers tell the disk, whatever names them. */
+  get identity(): string {
+    return JSON.stringify(this.#image.layers.map(({ digest }) => digest));
+  }
+
   head(bytes: number): Promise<Buffer> {
     return this.ranges === undefined ? this.#stream.head(bytes) : this.ranges.readAt(0, bytes);
   }

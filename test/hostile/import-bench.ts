@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
 import type { TransferReport } from '../../domain/volume-record.ts';
 import { type ImportRequest, importImage } from '../../importer/import-image.ts';
+import { SharedImages } from '../../importer/shared-images.ts';
 import type { TransferHooks, TransferProgress } from '../../importer/transfer-hooks.ts';
 import { type Config, loadConfig } from '../../runtime/config.ts';
 import { createLogger } from '../../runtime/logger.ts';
@@ -33,21 +34,40 @@ const quick = { connectTimeoutMs: 2000, firstByteTimeoutMs: 400, idleTimeoutMs: 
 
 export class ImportBench {
   readonly #home: TemporaryPool;
-  readonly #pool: Pool;
+  readonly pool: Pool;
   readonly config: Config;
   readonly programs: Programs;
+  /** Where it is there, imports of the same share it. */
+  readonly #shared: SharedImages | undefined;
 
-  private constructor(home: TemporaryPool, pool: Pool, config: Config, programs: Programs) {
+  private constructor(home: TemporaryPool, pool: Pool, config: Config, programs: Programs, shared?: SharedImages) {
     this.#home = home;
-    this.#pool = pool;
+    this.pool = pool;
     this.config = config;
     this.programs = programs;
+    this.#shared = shared;
   }
 
-  static async make(options: { programs?: Programs; config?: Partial<Config> } = {}): Promise<ImportBench> {
+  /** @param options.keepMs imports of the same share it, and it is kept that long */
+  static async make(
+    options: {
+      programs?: Programs;
+      config?: Partial<Config>;
+      keepMs?: number;
+      directory?: string;
+      overcommit?: number;
+    } = {},
+  ): Promise<ImportBench> {
     const home = await TemporaryPool.make();
     const config = { ...loadConfig({}), ...quick, ...options.config };
-    return new ImportBench(home, await home.open(), config, options.programs ?? findPrograms(['qemu-img']));
+    const { directory, overcommit, keepMs } = options;
+    const pool = await home.open({
+      ...(directory === undefined ? {} : { directory }),
+      ...(overcommit === undefined ? {} : { overcommit }),
+    });
+    const logger = createLogger({ logLevel: 'silent' }, 'test');
+    const shared = keepMs === undefined ? undefined : new SharedImages({ images: pool.images, keepMs, logger });
+    return new ImportBench(home, pool, config, options.programs ?? findPrograms(['qemu-img']), shared);
   }
 
   hooks(
@@ -60,11 +80,12 @@ export class ImportBench {
     };
     const logger = createLogger({ logLevel: 'silent' }, 'test');
     const qemuImg = new QemuImg({ programs, config });
-    return { signal, onProgress, logger, config, programs, qemuImg, last: () => last };
+    const shared = this.#shared === undefined ? {} : { shared: this.#shared };
+    return { signal, onProgress, logger, config, programs, qemuImg, ...shared, last: () => last };
   }
 
   async staging(sizeBytes: number): Promise<Staging> {
-    return this.#pool.openStaging(await populatingVolume(this.#pool, sizeBytes), 1);
+    return this.pool.openStaging(await populatingVolume(this.pool, sizeBytes), 1);
   }
 
   async import(
@@ -98,12 +119,18 @@ export class ImportBench {
     return { ...ending, sha256, left, children: known, lastProgress: undefined };
   }
 
+  /** Files of images/. */
+  async images(): Promise<string[]> {
+    return await readdir(join(this.pool.directory, 'images')).catch(() => []); // made with the first one
+  }
+
   /** What the pool holds beside its volumes' records: must be nothing when all attempts were discarded. */
   stagings(): Promise<string[]> {
     return this.#home.files('staging');
   }
 
   async close(): Promise<void> {
+    await this.#shared?.close();
     await this.#home[Symbol.asyncDispose]();
   }
 }

@@ -1,0 +1,150 @@
+// Images that were fetched once and may be taken again, as files of images/. Where the file system shares blocks, an image is a reflink that nobody writes.
+// Elsewhere it is a second name of a volume's disk: it takes no room of its own, and is spoilt when the consumer of that volume writes, so who takes it
+// compares digests. The ledger counts both, for their blocks may outlive the volume. None outlives the service: the next open removes what was left.
+import { constants } from 'node:fs';
+import { copyFile, link, mkdir, rm, stat } from 'node:fs/promises';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import type { PoolLedger } from './pool-ledger.ts';
+
+export interface KeptImagesOptions {
+  layout: PoolLayout;
+  ledger: PoolLedger;
+  /** Whether the file system shares blocks between files. */
+  reflink: boolean;
+}
+
+export class KeptImage {
+  readonly path: string;
+  /** Nobody else writes its blocks. */
+  readonly isPrivate: boolean;
+  readonly allocatedBytes: number;
+  readonly #state: string;
+  readonly #remove: () => Promise<void>;
+  #holds = 0;
+  #removing: Promise<void> | undefined;
+  #isDropped = false;
+
+  constructor(
+    file: Pick<KeptImage, 'path' | 'isPrivate' | 'allocatedBytes'>,
+    state: string,
+    remove: () => Promise<void>,
+  ) {
+    this.path = file.path;
+    this.isPrivate = file.isPrivate;
+    this.allocatedBytes = file.allocatedBytes;
+    this.#state = state;
+    this.#remove = remove;
+  }
+
+  get isHeld(): boolean {
+    return this.#holds > 0;
+  }
+
+  get isDropped(): boolean {
+    return this.#isDropped;
+  }
+
+  /** While it is held its file stays. @throws Fault NotFound where it was dropped */
+  hold(): AsyncDisposable {
+    if (this.#isDropped) throw new Fault('NotFound', 'the image is not kept any more');
+    this.#holds += 1;
+    return {
+      [Symbol.asyncDispose]: async () => {
+        this.#holds -= 1;
+        if (this.#isDropped && this.#holds === 0) await this.#removeOnce();
+      },
+    };
+  }
+
+  /** False once somebody has written to the blocks and has not hidden it; only a digest is a proof. */
+  async isUnchanged(): Promise<boolean> {
+    return (await stateOf(this.path)) === this.#state;
+  }
+
+  /** Nobody can hold it any more; removed when nobody does. */
+  async drop(): Promise<void> {
+    this.#isDropped = true;
+    if (this.#holds === 0) await this.#removeOnce();
+  }
+
+  /** Removes it whoever holds it; those that have it open read on. */
+  async end(): Promise<void> {
+    this.#isDropped = true;
+    await this.#removeOnce();
+  }
+
+  async #removeOnce(): Promise<void> {
+    this.#removing ??= this.#remove();
+    await this.#removing;
+  }
+}
+
+export class KeptImages {
+  readonly #options: KeptImagesOptions;
+  readonly #kept = new Set<KeptImage>();
+  #number = 0;
+
+  constructor(options: KeptImagesOptions) {
+    this.#options = options;
+  }
+
+  /** Of the images that give way to whatever needs the room. */
+  get idleBytes(): number {
+    return [...this.#kept].reduce((sum, image) => sum + (image.isHeld ? 0 : image.allocatedBytes), 0);
+  }
+
+  /**
+   * @param diskPath a finished disk of this pool, with that content
+   * @throws Fault PoolFull, NoSpace, or why the file system cannot; nothing is kept then
+   */
+  async keep(diskPath: string, contentDigest: string): Promise<KeptImage> {
+    const { layout, ledger, reflink } = this.#options;
+    this.#number += 1;
+    const path = layout.image(contentDigest.slice(contentDigest.indexOf(':') + 1), this.#number);
+    const key = `image:${this.#number}`;
+    try {
+      const allocatedBytes = (await stat(diskPath)).blocks * 512;
+      await this.promise(key, allocatedBytes);
+      await mkdir(layout.images, { recursive: true, mode: 0o700 });
+      if (reflink) await copyFile(diskPath, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+      else await link(diskPath, path);
+      const image: KeptImage = new KeptImage(
+        { path, isPrivate: reflink, allocatedBytes },
+        await stateOf(path),
+        async () => {
+          await rm(path, { force: true });
+          ledger.release(key);
+          this.#kept.delete(image);
+        },
+      );
+      this.#kept.add(image);
+      return image;
+    } catch (error) {
+      await rm(path, { force: true });
+      ledger.release(key);
+      throw toFault(error);
+    }
+  }
+
+  /** As the ledger's, but images that nobody takes make room first. @throws Fault PoolFull */
+  async promise(key: string, bytes: number): Promise<void> {
+    const { ledger } = this.#options;
+    if (bytes > ledger.leftBytes) await this.#dropIdle();
+    ledger.promise(key, bytes);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#kept].map((image) => image.end()));
+  }
+
+  async #dropIdle(): Promise<void> {
+    await Promise.all([...this.#kept].map((image) => (image.isHeld ? undefined : image.drop())));
+  }
+}
+
+/** Stays the same when the file gets another name or owner. */
+async function stateOf(path: string): Promise<string> {
+  const { size, mtimeNs } = await stat(path, { bigint: true });
+  return `${size}:${mtimeNs}`;
+}
