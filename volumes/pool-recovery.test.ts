@@ -14,6 +14,22 @@ import {
 const mib = 1024 * 1024;
 
 describe('opening after a killed service', () => {
+  test('images that were shared are removed, and nothing else that lies there', async () => {
+    await using place = await TemporaryPool.make();
+    const pool = await place.open();
+    const staging = await pool.openStaging(await populatingVolume(pool, mib), 1);
+    await writeFile(staging.diskPath, 'the disk');
+    const digest = `tree-sha256:${'0'.repeat(64)}`;
+    const image = await pool.images.keep(staging.diskPath, digest);
+    const content = await readFile(image.path);
+    await pool.close();
+    expect(await place.files('images')).toEqual([]);
+    await writeFile(image.path, content); // as a kill leaves it
+    await writeFile(join(place.directory, 'images', 'notes'), 'of somebody');
+    await place.open();
+    expect(await place.files('images')).toEqual(['notes']);
+  });
+
   test('staging that cannot go on is removed with its children; a received upload stays and can be resumed', async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();

@@ -126,7 +126,7 @@ export class ImportBench {
 
   /** What the pool holds beside its volumes' records: must be nothing when all attempts were discarded. */
   stagings(): Promise<string[]> {
-    return this.#home.files('staging');
+    return readdir(join(this.pool.directory, 'staging'));
   }
 
   async close(): Promise<void> {
