@@ -29,6 +29,7 @@ beforeAll(async () => {
     LONGSHORE_BACKOFF_BASE_MS: '100',
     LONGSHORE_LOCK_DURATION_MS: '1500',
     LONGSHORE_LOG_LEVEL: 'debug',
+    LONGSHORE_SHARED_IMAGE_S: '0', // each import takes all its steps
     LONGSHORE_IMPORT_CONCURRENCY: '20',
   };
   service = await Service.start({ directory: join(directory, 'data'), environment });
