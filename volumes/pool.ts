@@ -44,7 +44,6 @@ export class Pool {
   readonly unreadable: ReadonlyMap<VolumeId, Fault>;
   /** How the size of a volume is enforced: this service writes no byte beyond it; what a machine adds to `data` is not limited. */
   readonly enforcement = 'own-writes';
-  /** Images that were fetched once, for all that asked for them. */
   readonly images: KeptImages;
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;
@@ -206,12 +205,8 @@ export class Pool {
       return await this.#change(id, async () => {
         staging.assertHeld();
         const record = this.#records.needOwned(id, staging.attempt);
-        const place = {
-          layout: this.#layout,
-          ownership: this.#opened.ownership,
-          blocks: this.#opened.blocks,
-          at: this.#opened.at,
-        };
+        const { ownership, blocks, at } = this.#opened;
+        const place = { layout: this.#layout, ownership, blocks, at };
         const complete = await undoneOnFailure(record, place, async () => {
           await commitStaging(staging, record, place);
           const committedAt = new Date().toISOString();
@@ -278,8 +273,7 @@ export class Pool {
   }
 
   async usage(): Promise<PoolUsage> {
-    const usage = await usageOf(this.#opened, this.enforcement);
-    return { ...usage, reservedBytes: usage.reservedBytes - this.images.idleBytes };
+    return await usageOf(this.#opened, this.enforcement, this.images);
   }
 
   async findings(): Promise<Finding[]> {
