@@ -33,12 +33,12 @@ export class Dispatchers {
     return this.#sentTooMuch;
   }
 
-  /** @throws Fault SourceUntrusted for certificates that are none */
-  for(url: URL, proxy: ProxyAddress | undefined): Dispatcher {
-    const key = `${url.protocol} ${proxy?.url.href ?? ''}`;
+  /** @param http2 for a server that speaks nothing else: HTTP/1.1 is the faster one. @throws Fault SourceUntrusted for certificates that are none */
+  for(url: URL, proxy: ProxyAddress | undefined, http2: boolean): Dispatcher {
+    const key = `${url.protocol} ${http2} ${proxy?.url.href ?? ''}`;
     const known = this.#made.get(key);
     if (known !== undefined) return known;
-    const made = this.#make(url, proxy);
+    const made = this.#make(url, proxy, http2);
     made.on('disconnect', (_origin, _targets, error) => {
       if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
     });
@@ -52,17 +52,17 @@ export class Dispatchers {
     await Promise.all(closing);
   }
 
-  #make(url: URL, proxy: ProxyAddress | undefined): Dispatcher {
+  #make(url: URL, proxy: ProxyAddress | undefined, allowH2: boolean): Dispatcher {
     const secure = url.protocol === 'https:' || proxy?.url.protocol === 'https:';
     const trust = secure ? { secureContext: trustedContext(this.#trust.certificates) } : {};
     const { limits, guard } = this.#surroundings;
     const timeout = limits.connectTimeoutMs;
     const tls = { ...trust, rejectUnauthorized: !this.#trust.insecureSkipVerify, timeout };
-    if (proxy === undefined) return new Agent({ allowH2: false, connect: { ...tls, lookup: guard.lookup } });
+    if (proxy === undefined) return new Agent({ allowH2, connect: { ...tls, lookup: guard.lookup } });
     return new ProxyAgent({
       uri: `${proxy.url.protocol}//${proxy.url.host}`,
       ...(proxy.token === undefined ? {} : { token: proxy.token }),
-      allowH2: false,
+      allowH2,
       requestTls: tls,
       // The operator chose the proxy: it may lie where a source may not.
       proxyTls: { ...trust, timeout },

@@ -94,6 +94,11 @@ export function faultOfHttpError(
   return toFault(error, { otherwise: 'SourceUnreachable' });
 }
 
+/** True for a server that would not shake hands over HTTP/1.1 (RFC 7301, 3.2). */
+export function wantsHttp2(error: unknown): boolean {
+  return codesOf(error).includes('ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL');
+}
+
 /** True where going on from the last byte may help. */
 export function isPassingFault(fault: Fault): boolean {
   return ['SourceInterrupted', 'SourceUnreachable', 'SourceStalled', 'SourceUnavailable'].includes(fault.code);

@@ -6,7 +6,7 @@ import type { Config } from '../../runtime/config.ts';
 import { AddressGuard } from './address-guard.ts';
 import { Dispatchers, type ProxyAddress, type Trust } from './dispatchers.ts';
 import type { HttpAnswer } from './http-answer.ts';
-import { faultOfHttpError } from './http-faults.ts';
+import { faultOfHttpError, wantsHttp2 } from './http-faults.ts';
 import { basicOf, userOf } from './http-user.ts';
 import type { Surroundings } from './plain-connection.ts';
 import { PlainConnections } from './plain-connections.ts';
@@ -28,6 +28,8 @@ export class HttpTransport {
   readonly #surroundings: Surroundings;
   readonly #dispatchers: Dispatchers;
   readonly #plain: PlainConnections;
+  /** Origins of servers that speak nothing else. */
+  readonly #onlyHttp2 = new Set<string>();
 
   constructor(settings: TransportSettings, config: Config, signal: AbortSignal) {
     this.#proxies = settings.proxy ?? machineProxies(config);
@@ -51,7 +53,7 @@ export class HttpTransport {
     try {
       const answer = await request(url, {
         ...(posted === undefined ? { method: 'GET' } : { method: 'POST', body: posted }),
-        dispatcher: this.#dispatchers.for(url, this.#proxyOf(url)),
+        dispatcher: this.#dispatchers.for(url, this.#proxyOf(url), this.#onlyHttp2.has(url.origin)),
         headers: { ...usualHeaders, ...headers },
         headersTimeout: limits.firstByteTimeoutMs,
         bodyTimeout: limits.idleTimeoutMs,
@@ -62,6 +64,10 @@ export class HttpTransport {
       answer.body.on('error', () => undefined);
       return { status: answer.statusCode, headers: answer.headers, body: answer.body, url: url.href };
     } catch (error) {
+      if (wantsHttp2(error) && !this.#onlyHttp2.has(url.origin)) {
+        this.#onlyHttp2.add(url.origin);
+        return this.send(url, headers, posted);
+      }
       throw faultOfHttpError(error, url.href, { signal, bodyBegan: false });
     }
   }

@@ -1,10 +1,12 @@
 // Certificates and proxies as imports meet them: an own CA added, none, verification off; a proxy that forwards or tunnels, and one that wants a password.
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer as createHttpServer, request, type Server } from 'node:http';
+import { createSecureServer, type Http2SecureServer } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -23,15 +25,19 @@ let plain: HostileServer;
 let secure: Server;
 let proxy: Server;
 let authority: string;
+/** Speaks HTTP/2 and nothing else. */
+let modern: Http2SecureServer;
+/** With a certificate that is not to be trusted although its CA is. */
+let amiss: Map<string, { server: Server; authority: string }>;
 /** What went through the proxy. */
 const passed: string[] = [];
 
-function portOf(server: Server): number {
+function portOf(server: NetServer): number {
   // Safe: it listens on TCP.
   return (server.address() as AddressInfo).port;
 }
 
-async function listen(server: Server): Promise<void> {
+async function listen(server: NetServer): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', () => resolve());
   await promise;
@@ -63,21 +69,49 @@ function makeProxy(): Server {
   return server;
 }
 
+/** A certificate that signs itself, made by openssl; with `expired` it ended yesterday. */
+function certificateOf(work: string, names: string, expired = false): { key: Buffer; cert: string } {
+  const openssl = (...words: string[]) => execFileSync('openssl', words, { cwd: work, stdio: 'ignore' });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key'];
+  const subject = ['-subj', '/CN=test', '-addext', `subjectAltName=${names}`];
+  openssl('req', '-x509', ...key, '-out', 'crt', '-days', '2', ...subject);
+  if (expired) openssl('x509', '-in', 'crt', '-signkey', 'key', '-days', '-1', '-out', 'crt');
+  return { key: readFileSync(join(work, 'key')), cert: readFileSync(join(work, 'crt'), 'utf8') };
+}
+
+function answerRange(from: { headers: Record<string, unknown> }, to: AnyResponse): void {
+  const range = /^bytes=(\d+)-(\d+)$/.exec(String(from.headers['range'] ?? ''));
+  if (range === null) {
+    to.writeHead(200, { 'content-length': raw.length });
+    to.end(raw);
+    return;
+  }
+  const part = raw.subarray(Number(range[1]), Number(range[2]) + 1);
+  const place = `bytes ${range[1]}-${Number(range[1]) + part.length - 1}/${raw.length}`;
+  to.writeHead(206, { 'content-range': place, 'content-length': part.length, etag: '"one"' });
+  to.end(part);
+}
+
+interface AnyResponse {
+  writeHead(status: number, headers: Record<string, string | number>): unknown;
+  end(bytes: Buffer): unknown;
+}
+
 beforeAll(async () => {
   const work = await mkdtemp(join(tmpdir(), 'longshore-tls-'));
-  const names = ['-addext', 'subjectAltName=IP:127.0.0.1', '-subj', '/CN=test'];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  execFileSync('openssl', ['req', '-x509', ...key, '-keyout', 'key', '-out', 'crt', '-days', '2', ...names], {
-    cwd: work,
-    stdio: 'ignore',
-  });
-  authority = await readFile(join(work, 'crt'), 'utf8');
-  secure = createHttpsServer({ key: await readFile(join(work, 'key')), cert: authority }, (_from, to) => {
-    to.writeHead(200, { 'content-length': raw.length }).end(raw);
-  });
+  const good = certificateOf(work, 'IP:127.0.0.1');
+  const serve = ({ key, cert }: { key: Buffer; cert: string }) => createHttpsServer({ key, cert }, answerRange);
+  authority = good.cert;
+  secure = serve(good);
+  const [expired, misnamed] = [certificateOf(work, 'IP:127.0.0.1', true), certificateOf(work, 'DNS:elsewhere.example')];
+  amiss = new Map([
+    ['that has expired', { server: serve(expired), authority: expired.cert }],
+    ['of another name', { server: serve(misnamed), authority: misnamed.cert }],
+  ]);
+  modern = createSecureServer(good, answerRange);
   await rm(work, { recursive: true });
   proxy = makeProxy();
-  await Promise.all([listen(secure), listen(proxy)]);
+  await Promise.all([secure, proxy, modern, ...[...amiss.values()].map(({ server }) => server)].map(listen));
   plain = await HostileServer.start();
   plain.set('raw', raw);
   bench = await ImportBench.make();
@@ -89,10 +123,11 @@ beforeEach(() => {
 
 afterAll(async () => {
   expect(await bench.stagings()).toEqual([]);
-  for (const server of [secure, proxy]) {
+  for (const server of [secure, proxy, ...[...amiss.values()].map((one) => one.server)]) {
     server.closeAllConnections();
     server.close();
   }
+  modern.close();
   await plain.stop();
   await bench.close();
 });
@@ -117,9 +152,36 @@ describe('trust', () => {
     expect(await importFrom(url(), { insecureSkipVerify: true })).toMatchObject({ sha256: expected });
   });
 
+  test.each(['that has expired', 'of another name'])('a certificate %s is refused', async (what) => {
+    const { server, authority: own } = amiss.get(what) ?? expect.unreachable();
+    const place = `https://127.0.0.1:${portOf(server)}/raw`;
+    expect(await importFrom(place, { certificates: [own] })).toMatchObject({ code: 'SourceUntrusted', left: [] });
+    expect(await importFrom(place, { insecureSkipVerify: true })).toMatchObject({ sha256: expected });
+  });
+
+  test('many certificates in one text, and in several, are all trusted', async () => {
+    const others = [...amiss.values()].map((one) => one.authority);
+    const certificates = [others.join(''), `of our own:\n${authority}`];
+    expect(await importFrom(url(), { certificates })).toMatchObject({ sha256: expected });
+  });
+
   test('what is no certificate is told', async () => {
     const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
     expect(await importFrom(url(), { certificates: [broken] })).toMatchObject({ code: 'SourceUntrusted', left: [] });
+  });
+});
+
+describe('a server that speaks HTTP/2 and nothing else', () => {
+  const url = () => `https://127.0.0.1:${portOf(modern)}/raw`;
+
+  test('is read, with its certificate looked at', async () => {
+    expect(await importFrom(url(), { certificates: [authority] })).toMatchObject({ detail: '', sha256: expected });
+    expect(await importFrom(url(), {})).toMatchObject({ code: 'SourceUntrusted', left: [] });
+  });
+
+  test('is read by a proxy', async () => {
+    const way = { certificates: [authority], proxy: { https: `http://me:mine@127.0.0.1:${portOf(proxy)}` } };
+    expect(await importFrom(url(), way)).toMatchObject({ detail: '', sha256: expected });
   });
 });
 
