@@ -1,5 +1,5 @@
 // undici's clients of one attempt: one for each way to go, made when first needed, with the trust and the time limits of the attempt.
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 import { cameAfterTheEnd } from './http-faults.ts';
 import { trustedContext } from './http-trust.ts';
 import type { Surroundings } from './plain-connection.ts';
@@ -58,7 +58,8 @@ export class Dispatchers {
     const { limits, guard } = this.#surroundings;
     const timeout = limits.connectTimeoutMs;
     const tls = { ...trust, rejectUnauthorized: !this.#trust.insecureSkipVerify, timeout };
-    if (proxy === undefined) return new Agent({ allowH2, connect: { ...tls, lookup: guard.lookup } });
+    if (proxy === undefined)
+      return new Agent({ allowH2, connect: connectorOf({ ...tls, allowH2, lookup: guard.lookup }) });
     return new ProxyAgent({
       uri: `${proxy.url.protocol}//${proxy.url.host}`,
       ...(proxy.token === undefined ? {} : { token: proxy.token }),
@@ -69,4 +70,20 @@ export class Dispatchers {
       connect: { timeout },
     });
   }
+}
+
+/**
+ * undici takes a reset for the end of a body that has no length: half of a disk would be taken for all of it. Under another name it is the error that it
+ * is.
+ */
+function connectorOf(options: buildConnector.BuildOptions): buildConnector.connector {
+  const connect = buildConnector(options);
+  const renameReset = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'ECONNRESET') error.code = 'EPIPE';
+  };
+  return (to, done) =>
+    connect(to, (...ended) => {
+      ended[1]?.prependListener('error', renameReset);
+      done(...ended);
+    });
 }

@@ -42,6 +42,10 @@ export class HostileServer {
     this.#contents.set(name, content);
   }
 
+  contentOf(name: string): Buffer {
+    return this.#contents.get(name) ?? Buffer.alloc(0);
+  }
+
   get origin(): string {
     // Safe: it listens on TCP.
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
@@ -70,7 +74,7 @@ export class HostileServer {
     this.seen.push({ path, range, ifRange: one(ifRange), authorization, userAgent, extra: one(extra) });
     const [, behaviour = '', name = ''] = path.replace(/\?.*$/, '').split('/');
     const act = behaviours[behaviour];
-    const content = this.#contents.get(name) ?? Buffer.alloc(0);
+    const content = this.contentOf(name);
     if (act === undefined || request.method !== 'GET') {
       response.writeHead(act === undefined ? 404 : 405).end();
       return;
@@ -194,6 +198,47 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
       etag: etagOf(content),
     });
     sendAndBreak(server, response, content.subarray(start, end));
+  },
+  /** Resets the connection (RST) in the middle of the rest, once. */
+  'resets-once': (content, request, response, server) => {
+    if (server.seen.length !== 2) return ranged(content, request, response, server);
+    const start = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    const range = `bytes ${start}-${content.length - 1}/${content.length}`;
+    response.writeHead(206, {
+      'content-range': range,
+      'content-length': content.length - start,
+      etag: etagOf(content),
+    });
+    response.write(content.subarray(start, start + 500_000), () => response.socket?.resetAndDestroy());
+  },
+  /** Takes a range that reaches beyond the end for one that cannot be had. */
+  'strict-end': (content, request, response, server) => {
+    const last = Number(/^bytes=\d+-(\d+)$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    if (last < content.length) return ranged(content, request, response, server);
+    response.writeHead(416, { 'content-range': `bytes */${content.length}` }).end();
+  },
+  /** Another content each time, always with the same ETag. */
+  'etag-lies': (content, request, response, server) => {
+    const other = Buffer.from(content);
+    other.fill(server.seen.length, content.length - 100_000);
+    ranged(other, request, response, server, { etag: '"always"' });
+  },
+  /** HTTP/1.0, without a length: nobody tells the end from a break. */
+  'half-and-closed': (content, _request, response, server) => {
+    response.socket?.write('HTTP/1.0 200 OK\r\n\r\n');
+    response.socket?.end(content.subarray(0, content.length / 2));
+    server.sentBytes += content.length / 2;
+  },
+  'half-and-reset': (content, _request, response, server) => {
+    response.socket?.write('HTTP/1.0 200 OK\r\n\r\n');
+    const { socket } = response;
+    socket?.write(content.subarray(0, content.length / 2), () => setTimeout(() => socket.resetAndDestroy(), 50));
+    server.sentBytes += content.length / 2;
+  },
+  /** The rest of the content fails three times, without a word when to come again. */
+  'fails-thrice': (content, request, response, server) => {
+    if (server.seen.length === 1 || server.seen.length > 4) return ranged(content, request, response, server);
+    response.writeHead(500).end();
   },
   'always-drops': (content, request, response, server) => {
     if (server.seen.length === 1) return ranged(content, request, response, server);

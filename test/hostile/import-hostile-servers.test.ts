@@ -120,6 +120,10 @@ describe('an import that ends well', () => {
     ['wrong-type', 'raw', 'raw', 'stream', 'length'],
     ['gzip-on-the-wire', 'raw', 'raw.gz', 'stream', 'length'],
     ['busy-twice', 'raw', 'raw', 'stream', 'length'],
+    ['fails-thrice', 'raw', 'raw', 'stream', 'length'],
+    ['fails-thrice', 'qcow2', 'qcow2', 'nbd', 'length'],
+    ['resets-once', 'raw', 'raw', 'stream', 'length'],
+    ['strict-end', 'raw', 'raw', 'stream', 'length'],
   ];
   test.each(good)(
     '%s/%s becomes the disk (%s by %s, verified: %s)',
@@ -146,6 +150,35 @@ describe('an import that ends well', () => {
     for (const name of names) endings.push(await bench.import(server.url('ranges', name), claim));
     expect(new Set(endings.map(({ report }) => report?.contentDigest)).size).toBe(1);
   });
+
+  test('half of a raw disk that nobody tells from a whole one is not called verified, and a checksum tells it', async () => {
+    const url = server.url('half-and-closed', 'raw');
+    expect((await bench.import(url, claim)).report).toMatchObject({ verified: 'none' });
+    const checksum = `sha1:${createHash('sha1').update(raw).digest('hex')}`;
+    expect(await bench.import(url, claim, { checksum })).toMatchObject({ code: 'ChecksumMismatch' });
+  });
+
+  test('what changes behind an ETag that lies only a checksum tells', async () => {
+    const checksum = `sha512:${createHash('sha512').update(raw).digest('hex')}`;
+    const ending = await bench.import(server.url('etag-lies', 'raw'), claim, { checksum });
+    expect(ending).toMatchObject({ code: 'ChecksumMismatch', sha256: undefined });
+  });
+
+  test.each(['md5', 'sha1', 'sha256', 'sha512'])(
+    'a %s checksum is verified, or told with both digests',
+    async (name) => {
+      for (const image of ['raw', 'raw.zst', 'qcow2']) {
+        const { report } = await bench.import(server.url('no-length', image), claim, {
+          checksum: `${name}:${createHash(name).update(server.contentOf(image)).digest('hex')}`,
+        });
+        expect(report?.verified).toBe('digest');
+      }
+      const other = `${name}:${createHash(name).update('other').digest('hex')}`;
+      const { code, detail } = await bench.import(server.url('ranges', 'qcow2'), claim, { checksum: other });
+      expect(code).toBe('ChecksumMismatch');
+      expect(detail).toContain(`asked ${other}, found ${name}:`);
+    },
+  );
 
   test('a checksum that agrees is verified, also of a qcow2', async () => {
     for (const name of ['raw', 'raw.gz', 'qcow2']) {
@@ -239,6 +272,11 @@ describe('an import that is refused', () => {
     ['declares-less', 'raw', 'SourceTooLong', 5 * mib],
     ['breaks-chunked', 'raw', 'SourceTruncated', 10 * mib],
     ['always-drops', 'raw', 'SourceUnreachable', 5 * mib],
+    ['half-and-closed', 'qcow2', 'CorruptImage', 5 * mib],
+    ['half-and-closed', 'raw.gz', 'CorruptCompression', 5 * mib],
+    ['half-and-closed', 'raw.xz', 'CorruptCompression', 5 * mib],
+    ['half-and-reset', 'qcow2', 'SourceTruncated', 10 * mib],
+    ['half-and-reset', 'raw', 'SourceTruncated', 10 * mib],
     ['changes-etag', 'raw', 'SourceChanged', 5 * mib],
     ['changes-silently', 'raw', 'SourceChanged', 5 * mib],
     ['changes-silently', 'qcow2', 'SourceChanged', 5 * mib],
