@@ -194,7 +194,8 @@ async function bringWhole(
   transfer: Transfer,
 ): Promise<BroughtDisk> {
   const { timer, staging, target, hooks, signal, probe } = transfer;
-  const fileBytes = await timer.run('transfer', () => bringToScratch(source, digest, scratchBytes, transfer));
+  const scratch = { scratchBytes, durable: false };
+  const fileBytes = await timer.run('transfer', () => bringToScratch(source, digest, scratch, transfer));
   digest.verify();
   return timer.run('convert', async () => {
     const { shown } = await probeStagedFile(staging.sourcePath, fileBytes, target.sizeBytes, { ...hooks, signal });

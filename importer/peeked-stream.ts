@@ -3,11 +3,9 @@ import { Fault } from '../domain/fault.ts';
 
 /** The content to import as it arrives: an answer of a web server, or the body of an upload. */
 export interface ByteStream {
-  /** The first bytes, as many as there are up to `bytes`. May be called again for more, but not after `stream`. */
+  /** The first bytes, as many as there are up to `bytes`. May be called again for more, but not after `pieces`. */
   head(bytes: number): Promise<Buffer>;
-  /** All bytes from the first on; may be called once. */
-  stream(): AsyncGenerator<Buffer, void, undefined>;
-  /** The same, where a piece may be overwritten once the next one is asked for. */
+  /** All bytes from the first on; may be called once. A piece may be overwritten once the next one is asked for. */
   pieces(): AsyncGenerator<Buffer, void, undefined>;
 }
 
@@ -36,11 +34,6 @@ export class PeekedStream implements ByteStream {
     const joined = Buffer.concat(this.#peeked);
     this.#peeked = [joined];
     return joined.subarray(0, bytes);
-  }
-
-  /** Its pieces are copies, which nobody overwrites. */
-  async *stream(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const piece of this.pieces()) yield Buffer.from(piece);
   }
 
   async *pieces(): AsyncGenerator<Buffer, void, undefined> {

@@ -34,7 +34,6 @@ export async function probeStagedFile(
     const stream = new PeekedStream(beginning());
     const source = {
       head: (bytes: number) => stream.head(bytes),
-      stream: () => stream.stream(),
       pieces: () => stream.pieces(),
       totalBytes: size,
       ranges: { readAt },

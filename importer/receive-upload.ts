@@ -85,7 +85,8 @@ async function stageUpload(
   transfer: Transfer,
 ): Promise<ReceivedResult> {
   const { staging, timer } = transfer;
-  const bytes = await timer.run('transfer', () => bringToScratch(source, digest, plan.scratchBytes, transfer));
+  const scratch = { scratchBytes: plan.scratchBytes, durable: true };
+  const bytes = await timer.run('transfer', () => bringToScratch(source, digest, scratch, transfer));
   await timer.run('verify', () => digest.verify());
   const sourceDigest = digest.finish();
   await staging.markReceived({ bytes, sourceDigest });

@@ -1,52 +1,57 @@
 // Writes bytes in order into the staging file `source` and says how far it has come, so that somebody may read it while it grows.
-// A destroyed writer leaves the file as it is; the staging is discarded whole.
+// Pieces are gathered into blocks: their memory may be used again once the next one is asked for. A destroyed writer leaves the file as it is; the
+// staging is discarded whole.
 import { type FileHandle, open } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { Fault, toFault } from '../domain/fault.ts';
 
+const blockBytes = 1_048_576;
+
+export interface ScratchWriterOptions {
+  /** One byte more is ImageTooLarge. */
+  capBytes: number;
+  /** Flushed when the stream finishes: for what has to outlive a crash. What is only converted has not, and is spared the writing of all of it. */
+  durable: boolean;
+  /** Told how many bytes the file has now. */
+  onGrown?: (bytes: number) => void;
+}
+
 export class ScratchWriter extends Writable {
   readonly #file: FileHandle;
-  readonly #capBytes: number;
-  readonly #onGrown: (bytes: number) => void;
+  readonly #options: ScratchWriterOptions;
+  /** One is filled while the other is written. */
+  #block = Buffer.allocUnsafeSlow(blockBytes);
+  #other = Buffer.allocUnsafeSlow(blockBytes);
+  #filled = 0;
+  #bytesTaken = 0;
   #bytesWritten = 0;
+  #writing: Promise<void> = Promise.resolve();
 
-  private constructor(file: FileHandle, capBytes: number, onGrown: (bytes: number) => void) {
-    super({ highWaterMark: 4 * 1024 * 1024 });
+  private constructor(file: FileHandle, options: ScratchWriterOptions) {
+    // With a mark of 1 each piece has been copied before a pipeline asks for the next.
+    super({ highWaterMark: 1 });
     this.#file = file;
-    this.#capBytes = capBytes;
-    this.#onGrown = onGrown;
+    this.#options = options;
   }
 
-  /** @param capBytes one byte more is ImageTooLarge */
-  static async open(
-    path: string,
-    capBytes: number,
-    onGrown: (bytes: number) => void = () => undefined,
-  ): Promise<ScratchWriter> {
+  static async open(path: string, options: ScratchWriterOptions): Promise<ScratchWriter> {
     const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
       throw toFault(error);
     });
-    return new ScratchWriter(file, capBytes, onGrown);
+    return new ScratchWriter(file, options);
   }
 
+  /** All of them once the stream has finished. */
   get bytesWritten(): number {
     return this.#bytesWritten;
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#append([chunk]).then(() => done(), done);
+  override _write(piece: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#take(piece).then(() => done(), done);
   }
 
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this.#append(chunks.map(({ chunk }) => chunk)).then(() => done(), done);
-  }
-
-  /** Durable when the stream finishes. */
   override _final(done: (error?: Error | null) => void): void {
-    this.#file.datasync().then(
-      () => done(),
-      (error: unknown) => done(toFault(error)),
-    );
+    this.#finish().then(() => done(), done);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -56,30 +61,48 @@ export class ScratchWriter extends Writable {
     );
   }
 
-  async #append(chunks: Buffer[]): Promise<void> {
-    const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-    if (this.#bytesWritten + bytes > this.#capBytes) {
-      throw new Fault('ImageTooLarge', `the image file has more than ${this.#capBytes} bytes`);
+  async #take(piece: Buffer): Promise<void> {
+    this.#bytesTaken += piece.byteLength;
+    const { capBytes } = this.#options;
+    if (this.#bytesTaken > capBytes) {
+      throw new Fault('ImageTooLarge', `the image file has more than ${capBytes} bytes`);
     }
+    for (let at = 0; at < piece.byteLength; ) {
+      const taken = piece.copy(this.#block, this.#filled, at);
+      this.#filled += taken;
+      at += taken;
+      if (this.#filled === blockBytes) await this.#passOn();
+    }
+  }
+
+  /** Begins to write the block, once the one before is in the file. */
+  async #passOn(): Promise<void> {
+    await this.#writing;
+    this.#writing = this.#append(this.#block.subarray(0, this.#filled));
+    this.#writing.catch(() => undefined); // told by the next block, or at the end
+    [this.#block, this.#other] = [this.#other, this.#block];
+    this.#filled = 0;
+  }
+
+  async #append(bytes: Buffer): Promise<void> {
     try {
-      await this.#writeAll(chunks, bytes);
+      for (let done = 0; done < bytes.byteLength; ) {
+        const left = bytes.byteLength - done;
+        done += (await this.#file.write(bytes, done, left, this.#bytesWritten + done)).bytesWritten;
+      }
     } catch (error) {
       throw toFault(error);
     }
-    this.#bytesWritten += bytes;
-    this.#onGrown(this.#bytesWritten);
+    this.#bytesWritten += bytes.byteLength;
+    this.#options.onGrown?.(this.#bytesWritten);
   }
 
-  async #writeAll(chunks: Buffer[], bytes: number): Promise<void> {
-    let { bytesWritten: done } = await this.#file.writev(chunks, this.#bytesWritten);
-    // The rare short write: the rest chunk by chunk.
-    let start = 0;
-    for (const chunk of chunks) {
-      while (done < bytes && done < start + chunk.byteLength) {
-        const from = Math.max(0, done - start);
-        done += (await this.#file.write(chunk, from, chunk.byteLength - from, this.#bytesWritten + done)).bytesWritten;
-      }
-      start += chunk.byteLength;
-    }
+  async #finish(): Promise<void> {
+    await this.#passOn();
+    await this.#writing;
+    if (!this.#options.durable) return;
+    await this.#file.datasync().catch((error: unknown) => {
+      throw toFault(error);
+    });
   }
 }

@@ -117,10 +117,11 @@ export async function convertStaged(
   const stop = new AbortController();
   const signal = AbortSignal.any([transfer.signal, stop.signal]);
   let reader: GrowingFile | undefined;
-  const writer = await ScratchWriter.open(staging.sourcePath, scratchBytes, (bytes) => reader?.grow(bytes));
+  const onGrown = (bytes: number): void => reader?.grow(bytes);
+  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable: false, onGrown });
   const growing = await GrowingFile.open(staging.sourcePath, false);
   reader = growing;
-  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  const passing = digest.through(source.pieces(), (bytes) => timer.advance({ bytesDone: bytes }));
   const fetching = decompressInto(passing, probe.compressions, writer, { ...hooks, signal }).then(
     () => growing.end(),
     (error: unknown) => {
@@ -141,16 +142,16 @@ export async function convertStaged(
   return convertedDisk(transfer, await converting);
 }
 
-/** One pass into the scratch file. @returns how many bytes are in it then, unpacked and durable */
+/** One pass into the scratch file. @param durable whether it has to outlive a crash. @returns how many bytes are in it then, unpacked */
 export async function bringToScratch(
   source: ByteStream,
   digest: SourceDigest,
-  scratchBytes: number,
+  { scratchBytes, durable }: { scratchBytes: number; durable: boolean },
   { staging, hooks, timer, probe, signal }: Transfer,
 ): Promise<number> {
   staging.reserveScratch(scratchBytes);
-  const writer = await ScratchWriter.open(staging.sourcePath, scratchBytes);
-  const passing = digest.through(source.stream(), (bytes) => timer.advance({ bytesDone: bytes }));
+  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable });
+  const passing = digest.through(source.pieces(), (bytes) => timer.advance({ bytesDone: bytes }));
   await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
   return writer.bytesWritten;
 }

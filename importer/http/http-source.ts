@@ -100,10 +100,6 @@ export class HttpSource implements ImageSource, SourceRanges {
     return this.#bytes.head(bytes);
   }
 
-  async *stream(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const piece of this.pieces()) yield Buffer.from(piece);
-  }
-
   pieces(): AsyncGenerator<Buffer, void, undefined> {
     this.#wholeWanted = true;
     return this.#bytes.pieces();

@@ -84,10 +84,6 @@ export class ContainerDiskSource implements ImageSource {
     return this.ranges === undefined ? this.#stream.head(bytes) : this.ranges.readAt(0, bytes);
   }
 
-  stream(): AsyncGenerator<Buffer, void, undefined> {
-    return this.#stream.stream();
-  }
-
   pieces(): AsyncGenerator<Buffer, void, undefined> {
     return this.#stream.pieces();
   }
