@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, volumeIdOf } from '../domain/volume-record.ts';
 import { CsiFixture, capability, createRequest, mib, topologyKey } from '../test/csi-fixture.ts';
-import { newVolumeId, reportOf, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
+import { reportOf, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
 
 const here = { segments: { [topologyKey]: 'node-1' } };
 const elsewhere = { segments: { [topologyKey]: 'node-2' } };
@@ -159,8 +159,7 @@ describe('CreateVolume', () => {
 
 describe('CreateVolume on a node with several pools', () => {
   async function twoPools(place: TemporaryPool) {
-    const pools = await place.openAll({ others: ['fast'] });
-    await pools.reserve(reserveOf(newVolumeId(), 512 * mib), 'fast');
+    const pools = await place.openAll({ inMemory: ['fast'] });
     const poolOf = (uid: string) => pools.find(volumeIdOf(uid))?.pool.name;
     return { pools, poolOf };
   }
@@ -177,7 +176,7 @@ describe('CreateVolume on a node with several pools', () => {
       await csi.controller('CreateVolume', { ...request, parameters });
       return [uid, poolOf(uid)] as const;
     };
-    expect((await make())[1]).toBe('default');
+    expect((await make())[1]).toBe(pools.roomiest().name);
     expect((await make({ storagePool: 'fast' }))[1]).toBe('fast');
     wish = 'fast';
     const [uid, pool] = await make();
@@ -205,7 +204,7 @@ describe('CreateVolume on a node with several pools', () => {
 
   test('a volume whose pool is away is not told to be deleted', async () => {
     await using place = await TemporaryPool.make();
-    const { pools } = await twoPools(place);
+    const pools = await place.openAll({ others: ['fast'] });
     const uid = randomUUID();
     await pools.reserve(reserveOf(volumeIdOf(uid), mib), 'fast');
     await pools.close();

@@ -6,6 +6,7 @@ import { Fault } from '../domain/fault.ts';
 
 /** Program → Debian package. A program that is not here is not run. */
 const debianPackages = {
+  blkid: 'util-linux',
   blkdiscard: 'util-linux',
   blockdev: 'util-linux',
   bzip2: 'bzip2',
@@ -24,6 +25,7 @@ const debianPackages = {
   'redis-server': 'redis-server',
   rm: 'coreutils',
   setpriv: 'util-linux',
+  stat: 'coreutils',
   sync: 'coreutils',
   umount: 'mount',
   unshare: 'util-linux',

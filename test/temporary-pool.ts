@@ -1,7 +1,7 @@
 // A pool in a directory of its own, for tests; both are gone when the test ends.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TransferReport, type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts';
@@ -19,8 +19,10 @@ export class TemporaryPool {
   readonly directory: string;
   readonly marker: string;
   readonly #undo: AsyncDisposableStack;
+  readonly #memory: string;
 
-  private constructor(root: string, undo: AsyncDisposableStack) {
+  private constructor(root: string, memory: string, undo: AsyncDisposableStack) {
+    this.#memory = memory;
     this.#undo = undo;
     this.root = root;
     this.directory = join(root, 'pool');
@@ -31,7 +33,9 @@ export class TemporaryPool {
     const undo = new AsyncDisposableStack();
     const root = await temporaryDirectory(undo, 'pool');
     undo.defer(() => leaveNoDevice(root));
-    return new TemporaryPool(root, undo);
+    const memory = await mkdtemp('/dev/shm/longshore-pool-');
+    undo.defer(() => rm(memory, { recursive: true }));
+    return new TemporaryPool(root, memory, undo);
   }
 
   async open(options: Partial<OpenPoolOptions> = {}): Promise<Pool> {
@@ -42,19 +46,22 @@ export class TemporaryPool {
     return pool;
   }
 
-  /** The pool as the one of its node, or with others of these names beside it. */
+  /** The pool as the one of its node, or with others of these names: beside it, so on the same file system, or in memory. */
   async openAll({
     others = [],
+    inMemory = [],
     overcommit = 1,
   }: {
     others?: readonly string[];
+    inMemory?: readonly string[];
     overcommit?: number;
   } = {}): Promise<Pools> {
     const settings = [
       { name: 'default', directory: this.directory },
       ...others.map((name) => ({ name, directory: this.directoryOf(name) })),
+      ...inMemory.map((name) => ({ name, directory: join(this.#memory, name) })),
     ];
-    const pools = await Pools.open({ settings, overcommit, logger: silentLogger });
+    const pools = await Pools.open({ settings, overcommit, logger: silentLogger, loops: loopsOfTest() });
     this.#undo.defer(() => pools.close());
     return pools;
   }

@@ -8,6 +8,7 @@ import { Compile } from 'typebox/compile';
 import { Fault, toFault } from '../domain/fault.ts';
 import { isLeftoverName, syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import { makeDirectory } from '../runtime/make-directory.ts';
+import { fileSystemIdOf } from './file-system-id.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 const poolVersion = 1;
@@ -16,6 +17,8 @@ export const PoolIdentity = Type.Object({
   schemaVersion: Type.Literal(poolVersion),
   poolId: Type.String({ minLength: 1 }),
   createdAt: Type.String(),
+  /** Where it was made; absent where that has no lasting id. See file-system-id.ts. */
+  fileSystem: Type.Optional(Type.String()),
 });
 export type PoolIdentity = Static<typeof PoolIdentity>;
 
@@ -44,9 +47,30 @@ export async function openIdentity(layout: PoolLayout, options: IdentityOptions)
       `${layout.directory} holds pool ${identity.poolId}, not ${expected.trim()} as ${options.marker} says`,
     );
   }
+  const settled = await withFileSystem(layout, identity);
   await makeDirectories(layout);
   if (expected === undefined) await remember(options.marker, identity);
-  return identity;
+  return settled;
+}
+
+/**
+ * A pool that was made before its file system could be told is told it now. @throws Fault PoolMissing where it lies on another one than it was made on
+ */
+async function withFileSystem(layout: PoolLayout, identity: PoolIdentity): Promise<PoolIdentity> {
+  const fileSystem = await fileSystemIdOf(layout.directory);
+  if (fileSystem === undefined || fileSystem === identity.fileSystem) return identity;
+  if (identity.fileSystem !== undefined) {
+    const advice = `if it was moved there on purpose, take the member fileSystem out of ${layout.identity}`;
+    const detail = `${layout.directory} lies on the file system ${fileSystem}, not on ${identity.fileSystem} as pool.json says`;
+    throw new Fault('PoolMissing', `${detail}; ${advice}`);
+  }
+  const settled = { ...identity, fileSystem };
+  await writeIdentity(layout, settled);
+  return settled;
+}
+
+async function writeIdentity(layout: PoolLayout, identity: PoolIdentity): Promise<void> {
+  await writeDurably(layout.identity, `${JSON.stringify(identity, null, 2)}\n`, 0o644);
 }
 
 /** An ordinary user may not write beside a mount point of root's; then nothing is remembered, and pool.json alone tells. */
@@ -88,7 +112,7 @@ async function createPool(
     poolId: randomUUID(),
     createdAt: new Date().toISOString(),
   };
-  await writeDurably(layout.identity, `${JSON.stringify(identity, null, 2)}\n`, 0o644);
+  await writeIdentity(layout, identity);
   return identity;
 }
 

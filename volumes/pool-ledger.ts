@@ -17,7 +17,12 @@ const unusable = new Set([11, 26]); // SQLITE_CORRUPT, SQLITE_NOTADB
 
 export class PoolLedger {
   readonly #database: DatabaseSync;
+  /** What others have promised of the same room; see shared-room.ts. */
+  beside: () => number = () => 0;
+  /** What the files of the pool took when it was measured last. */
+  usedBytes = 0;
   #limitBytes = 0;
+  #closed = false;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
@@ -59,7 +64,12 @@ export class PoolLedger {
 
   /** What can still be promised. */
   get leftBytes(): number {
-    return Math.max(0, this.#limitBytes - this.promisedBytes);
+    return Math.max(0, this.#limitBytes - this.promisedBytes - this.beside());
+  }
+
+  /** Promised, and not yet taken from the room of the file system. */
+  get unwrittenBytes(): number {
+    return this.#closed ? 0 : Math.max(0, this.promisedBytes - this.usedBytes);
   }
 
   /**
@@ -69,8 +79,8 @@ export class PoolLedger {
   promise(key: string, bytes: number): void {
     const former = Number(this.#database.prepare('SELECT bytes FROM promise WHERE key = ?').get(key)?.['bytes'] ?? 0);
     const promised = this.promisedBytes;
-    if (promised - former + bytes > this.#limitBytes) {
-      const free = Math.max(0, this.#limitBytes - promised + former);
+    const free = Math.max(0, this.#limitBytes - this.beside() - promised + former);
+    if (bytes > free) {
       throw new Fault('PoolFull', `${bytes} bytes were asked and ${free} are left to promise`, {
         facts: { askedBytes: bytes, leftBytes: free },
       });
@@ -84,6 +94,7 @@ export class PoolLedger {
 
   /** Gives the pool to whoever comes next. */
   close(): void {
+    this.#closed = true;
     this.#database.close();
   }
 }

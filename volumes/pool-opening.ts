@@ -1,5 +1,6 @@
 // How a pool is opened: whose it is, who holds it, what its volumes say, what a killed service left, what room there is. In this order, since
 // nothing is cleaned up before the lock is held, and nothing is promised before the records were read.
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
@@ -12,8 +13,9 @@ import { markerBeside, openIdentity, type PoolIdentity } from './pool-identity.t
 import { PoolLayout } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
 import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
-import { canReflink, longestFile, measureSpace } from './pool-space.ts';
+import { canReflink, capacityOf, longestFile, measureSpace } from './pool-space.ts';
 import type { RemovalStep } from './remove-volume.ts';
+import type { SharedRoom } from './shared-room.ts';
 import type { GrowthStep } from './volume-growth.ts';
 import { type RecordReading, readRecords } from './volume-records.ts';
 
@@ -33,6 +35,8 @@ export interface OpenPoolOptions {
   marker?: string;
   /** How many times its capacity the pool may promise. */
   overcommit: number;
+  /** Where other pools of the node may lie on the same file system. */
+  room?: SharedRoom;
   logger: PoolLogger;
   /** Owner of data; by default 107:107 where the service is root. */
   owner?: { uid: number; gid: number };
@@ -107,7 +111,9 @@ async function openHeld(
     options.logger.info({ removed: recovery.removed }, 'removed what a former service left');
   }
   const space = await measureSpace([layout.volumes, layout.staging], layout.directory);
-  const capacityBytes = space.freeBytes + space.usedBytes;
+  const capacityBytes = capacityOf(space);
+  ledger.usedBytes = space.usedBytes;
+  options.room?.join((await stat(layout.directory)).dev, ledger);
   const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
   ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
   return {

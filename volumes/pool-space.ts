@@ -18,10 +18,12 @@ export interface PoolSpace {
   freeBytes: number;
   /** Allocated by the files below volumes/ and staging/; the blocks of images/ are those of volumes, as long as these are there. */
   usedBytes: number;
+  /** Size of the file system, without what only root may use of it. */
+  totalBytes: number;
 }
 
 /** What a pool tells of itself. */
-export interface PoolUsage extends PoolSpace {
+export interface PoolUsage extends Omit<PoolSpace, 'totalBytes'> {
   capacityBytes: number;
   /** What can still be promised. */
   leftBytes: number;
@@ -34,8 +36,16 @@ export interface PoolUsage extends PoolSpace {
 export async function measureSpace(directories: readonly string[], fileSystemOf: string): Promise<PoolSpace> {
   let usedBytes = 0;
   for (const directory of directories) usedBytes += await allocatedBelow(directory);
-  const { bavail, bsize } = await statfs(fileSystemOf);
-  return { freeBytes: bavail * bsize, usedBytes };
+  const { bavail, bfree, blocks, bsize } = await statfs(fileSystemOf);
+  return { freeBytes: bavail * bsize, usedBytes, totalBytes: (blocks - (bfree - bavail)) * bsize };
+}
+
+/**
+ * What the pool could hold: what is free, and what its own files take; what others have written there is not counted. Files that share blocks count each
+ * for itself, so it is never more than the file system has.
+ */
+export function capacityOf({ freeBytes, usedBytes, totalBytes }: PoolSpace): number {
+  return Math.min(freeBytes + usedBytes, totalBytes);
 }
 
 /** Bytes that a file, or all files below a directory, have allocated. Files that vanish meanwhile count nothing. */

@@ -1,7 +1,7 @@
 // What a pool tells of its room, measured now; the ledger goes by it from then on.
 import type { KeptImages } from './kept-images.ts';
 import type { OpenedPool } from './pool-opening.ts';
-import { measureSpace, type PoolUsage } from './pool-space.ts';
+import { capacityOf, measureSpace, type PoolUsage } from './pool-space.ts';
 
 export async function usageOf(
   opened: OpenedPool,
@@ -9,9 +9,11 @@ export async function usageOf(
   images: Pick<KeptImages, 'idleBytes'>,
 ): Promise<PoolUsage> {
   const { layout, ledger, overcommit, reflink, longestFileBytes } = opened;
-  const space = await measureSpace([layout.volumes, layout.staging], layout.directory);
-  const capacityBytes = space.freeBytes + space.usedBytes;
+  const measured = await measureSpace([layout.volumes, layout.staging], layout.directory);
+  const { totalBytes: _, ...space } = measured;
+  const capacityBytes = capacityOf(measured);
   ledger.limitBytes = Math.floor(capacityBytes * overcommit);
+  ledger.usedBytes = space.usedBytes;
   return {
     ...{ ...space, capacityBytes, enforcement, reflink },
     reservedBytes: ledger.promisedBytes - images.idleBytes,

@@ -10,17 +10,20 @@ const mib = 1024 * 1024;
 describe('several pools of one node', () => {
   test('a volume is made where it is asked, else where most room is, and found again whatever is asked later', async () => {
     await using place = await TemporaryPool.make();
-    const pools = await place.openAll({ others: ['fast'] });
+    const pools = await place.openAll({ inMemory: ['fast'] });
     const [asked, free] = [newVolumeId(), newVolumeId()];
-    expect((await pools.reserve(reserveOf(asked, 512 * mib), 'fast')).pool.name).toBe('fast');
-    expect((await pools.reserve(reserveOf(free, mib))).pool.name).toBe('default');
-    expect((await pools.reserve(reserveOf(asked, 512 * mib), 'default')).pool.name).toBe('fast');
-    expect(await readdir(join(place.directoryOf('fast'), 'volumes'))).toEqual([asked]);
-    expect(await place.files('volumes')).toEqual([free, `${free}/data`, `${free}/volume.json`]);
+    const [one, fast] = pools.all();
+    if (one === undefined || fast === undefined) throw new Error('there are two');
+    expect((await pools.reserve(reserveOf(asked, mib), 'fast')).pool).toBe(fast);
+    const roomier = one.leftBytes > fast.leftBytes ? one : fast;
+    expect((await pools.reserve(reserveOf(free, mib))).pool).toBe(roomier);
+    expect((await pools.reserve(reserveOf(asked, mib), 'default')).pool).toBe(fast);
+    expect(await readdir(join(fast.directory, 'volumes'))).toContain(asked);
+    expect(await readdir(join(roomier.directory, 'volumes', free))).toEqual(['data', 'volume.json']);
     await expect(pools.reserve(reserveOf(newVolumeId(), mib), 'slow')).rejects.toMatchObject({ code: 'NoPoolHere' });
     await pools.delete(asked);
     await pools.delete(asked);
-    expect(await readdir(join(place.directoryOf('fast'), 'volumes'))).toEqual([]);
+    expect(await readdir(join(fast.directory, 'volumes'))).not.toContain(asked);
   });
 
   test('20 requests for one volume at once, each for another pool, make it once', async () => {
@@ -31,6 +34,22 @@ describe('several pools of one node', () => {
     const made = await Promise.all(names.map((name) => pools.reserve(reserveOf(id, mib), name)));
     expect(new Set(made.map(({ pool }) => pool.name)).size).toBe(1);
     expect(pools.list()).toHaveLength(1);
+  });
+
+  test('pools on one file system do not promise the same room twice', async () => {
+    await using place = await TemporaryPool.make();
+    const pools = await place.openAll({ others: ['fast'] });
+    const [one, other] = [pools.named('default'), pools.named('fast')];
+    const before = other.leftBytes;
+    const sizeBytes = Math.floor(one.leftBytes * 0.6);
+    const id = newVolumeId();
+    await pools.reserve(reserveOf(id, sizeBytes), 'default');
+    expect(other.leftBytes).toBe(before - sizeBytes);
+    await expect(pools.reserve(reserveOf(newVolumeId(), sizeBytes), 'fast')).rejects.toMatchObject({
+      code: 'PoolFull',
+    });
+    await pools.delete(id);
+    expect((await pools.reserve(reserveOf(newVolumeId(), sizeBytes), 'fast')).pool).toBe(other);
   });
 
   test('one directory under two names is PoolInUse, and none is held afterwards', async () => {

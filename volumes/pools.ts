@@ -9,6 +9,7 @@ import type { ReserveRequest } from './new-volume.ts';
 import { Pool } from './pool.ts';
 import type { PoolLogger } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
+import { SharedRoom } from './shared-room.ts';
 import { VolumeLocks } from './volume-locks.ts';
 
 export interface PoolsOptions {
@@ -39,6 +40,7 @@ export class Pools {
   readonly #options: PoolsOptions;
   readonly #places: PoolPlace[];
   readonly #locks = new VolumeLocks();
+  readonly #room = new SharedRoom();
   #listener: ChangeListener | undefined;
   #closed = false;
 
@@ -202,7 +204,7 @@ export class Pools {
 
   async #open({ name, directory }: PoolSetting): Promise<Pool> {
     const { overcommit, logger, loops } = this.#options;
-    const pool = await Pool.open({ name, directory, create: true, overcommit, logger, loops });
+    const pool = await Pool.open({ name, directory, create: true, overcommit, logger, loops, room: this.#room });
     if (this.#listener !== undefined) pool.onChange(this.#listener);
     // Closed meanwhile: nobody else would give it back.
     if (this.#closed) await pool.close();
