@@ -10,6 +10,8 @@ import { until } from '../service-fixture.ts';
 const run = promisify(execFile);
 
 export interface RegistrySettings {
+  /** Address to listen on. Default: loopback. */
+  address?: string;
   /** Files with the certificate and its key. */
   tls?: { certificate: string; key: string };
   /** As the `auth` of its configuration. */
@@ -37,11 +39,11 @@ export class DebianRegistry {
     });
   }
 
-  static async start({ tls, auth }: RegistrySettings = {}): Promise<DebianRegistry> {
+  static async start({ address = '127.0.0.1', tls, auth }: RegistrySettings = {}): Promise<DebianRegistry> {
     const directory = await mkdtemp(join(tmpdir(), 'longshore-registry-'));
     const configuration = {
       ...{ version: 0.1, log: { level: 'info' }, storage: { filesystem: { rootdirectory: join(directory, 'data') } } },
-      http: { addr: '127.0.0.1:0', ...(tls === undefined ? {} : { tls }) },
+      http: { addr: `${address}:0`, ...(tls === undefined ? {} : { tls }) },
       ...(auth === undefined ? {} : { auth }),
     };
     await writeFile(join(directory, 'yml'), stringify(configuration));

@@ -1,5 +1,5 @@
 // A real S3 server for tests: OpenStack Swift with its s3api, which checks signatures, regions and clocks. One proxy, account, container and object server
-// on loopback with one disk, in a directory of its own; gone with `Symbol.asyncDispose`, or with the process that started it.
+// with one disk, on loopback or, its proxy, where it is told, in a directory of its own; gone with `Symbol.asyncDispose`, or with the process that started it.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -31,31 +31,30 @@ interface Ports {
 
 export class SwiftServer implements AsyncDisposable {
   readonly client: S3Client;
+  readonly origin: string;
   readonly #directory: string;
   readonly #ports: Ports;
   readonly #undo: AsyncDisposableStack;
 
-  private constructor(directory: string, ports: Ports, undo: AsyncDisposableStack) {
+  private constructor(origin: string, directory: string, ports: Ports, undo: AsyncDisposableStack) {
+    this.origin = origin;
     this.#directory = directory;
     this.#ports = ports;
     this.#undo = undo;
-    this.client = clientOf(ports);
+    this.client = clientOf(origin);
   }
 
-  /** @returns a server with the bucket `images` */
-  static async start(): Promise<SwiftServer> {
+  /** @param address where its proxy listens @returns a server with the bucket `images` */
+  static async start(address = '127.0.0.1'): Promise<SwiftServer> {
     await using undo = new AsyncDisposableStack();
     const directory = await temporaryDirectory(undo, 'swift');
     const ports = await freePorts();
-    await configure(directory, ports);
+    await configure(directory, ports, address);
+    const origin = `http://${address}:${ports.proxy}`;
     launch(undo, 'memcached', ['-l', '127.0.0.1', '-p', `${ports.memcached}`, '-m', '16', '-u', userInfo().username]);
     for (const name of [...rings, 'proxy']) launch(undo, `swift-${name}-server`, [join(directory, `${name}.conf`)]);
-    await untilItTakesBuckets(ports);
-    return new SwiftServer(directory, ports, undo.move());
-  }
-
-  get origin(): string {
-    return `http://127.0.0.1:${this.#ports.proxy}`;
+    await untilItTakesBuckets(origin);
+    return new SwiftServer(origin, directory, ports, undo.move());
   }
 
   get port(): number {
@@ -88,7 +87,10 @@ export class SwiftServer implements AsyncDisposable {
     await mkdir(modules);
     const code = 'import time\nreal = time.time\ntime.time = lambda: real() + 7200\n';
     await writeFile(join(modules, 'sitecustomize.py'), code);
-    await writeFile(join(this.#directory, 'skewed.conf'), proxyConf(this.#directory, this.#ports, this.#ports.skewed));
+    await writeFile(
+      join(this.#directory, 'skewed.conf'),
+      proxyConf(this.#directory, this.#ports, { address: '127.0.0.1', port: this.#ports.skewed }),
+    );
     launch(this.#undo, 'swift-proxy-server', [join(this.#directory, 'skewed.conf')], { PYTHONPATH: modules });
     const origin = `http://127.0.0.1:${this.#ports.skewed}`;
     await until('the skewed door answers', async () => (await fetch(origin)).status > 0);
@@ -101,9 +103,9 @@ export class SwiftServer implements AsyncDisposable {
   }
 }
 
-function clientOf(ports: Ports): S3Client {
+function clientOf(origin: string): S3Client {
   return new S3Client({
-    endpoint: `http://127.0.0.1:${ports.proxy}`,
+    endpoint: origin,
     region: swiftRegion,
     forcePathStyle: true,
     credentials: swiftKeys,
@@ -114,8 +116,8 @@ function clientOf(ports: Ports): S3Client {
 /** Five Python programs, on a busy machine. */
 const startLimitMs = 100_000;
 
-async function untilItTakesBuckets(ports: Ports): Promise<void> {
-  const client = clientOf(ports);
+async function untilItTakesBuckets(origin: string): Promise<void> {
+  const client = clientOf(origin);
   const takesOne = async (): Promise<boolean> => {
     await client.send(new CreateBucketCommand({ Bucket: 'images' }));
     return true;
@@ -139,10 +141,10 @@ async function ended(child: ChildProcess, closed: Promise<void>): Promise<void> 
   await closed;
 }
 
-async function configure(directory: string, ports: Ports): Promise<void> {
+async function configure(directory: string, ports: Ports, address: string): Promise<void> {
   await mkdir(join(directory, 'disks', 'd1'), { recursive: true });
   await writeFile(join(directory, 'swift.conf'), hashConf);
-  await writeFile(join(directory, 'proxy.conf'), proxyConf(directory, ports, ports.proxy));
+  await writeFile(join(directory, 'proxy.conf'), proxyConf(directory, ports, { address, port: ports.proxy }));
   for (const ring of rings) {
     await writeFile(join(directory, `${ring}.conf`), storageConf(directory, ring, ports[ring]));
     const build = (...words: string[]) =>
@@ -161,9 +163,9 @@ name = one
 default = yes
 `;
 
-function commonConf(directory: string, port: number): string {
+function commonConf(directory: string, { address = '127.0.0.1', port }: { address?: string; port: number }): string {
   return `[DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = ${address}
 bind_port = ${port}
 swift_dir = ${directory}
 devices = ${join(directory, 'disks')}
@@ -175,7 +177,7 @@ log_level = ERROR
 }
 
 function storageConf(directory: string, ring: (typeof rings)[number], port: number): string {
-  return `${commonConf(directory, port)}[pipeline:main]
+  return `${commonConf(directory, { port })}[pipeline:main]
 pipeline = ${ring}-server
 [app:${ring}-server]
 use = egg:swift#${ring}
@@ -185,8 +187,8 @@ use = egg:swift#${ring}
 `;
 }
 
-function proxyConf(directory: string, ports: Ports, port: number): string {
-  return `${commonConf(directory, port)}[pipeline:main]
+function proxyConf(directory: string, ports: Ports, door: { address: string; port: number }): string {
+  return `${commonConf(directory, door)}[pipeline:main]
 pipeline = catch_errors cache listing_formats s3api tempauth copy slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
