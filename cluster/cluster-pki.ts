@@ -6,7 +6,7 @@ import { toFault } from '../domain/fault.ts';
 import { CertificateAuthority, controllerName, uploadClientName } from '../runtime/certificates.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { tlsNames } from '../runtime/service-certificates.ts';
+import { authorityWishes, tlsNames } from '../runtime/service-certificates.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 import { followPkiLosses } from './pki-losses.ts';
 import { loadPki, type PkiPlace, savePki } from './pki-secrets.ts';
@@ -17,16 +17,19 @@ const retryMs = 10_000;
 export interface ClusterPki {
   /** The authority that signs now. */
   authority(): CertificateAuthority;
+  /** Calls each time after the files in the directory may have changed. */
+  onWritten(call: () => void): void;
   stop(): Promise<void>;
 }
 
 /** @throws Fault Conflict where another keeps them at the same time */
 export async function keepClusterPki(place: PkiPlace, config: Config, logger: Logger): Promise<ClusterPki> {
-  await loadPki(place);
   const told = new ToldCa({ store: place.store, logger });
+  const calls: (() => void)[] = [];
   const renew = async () => {
     const renewed = await renewPki(place, config);
     await told.tell(renewed.certificate);
+    for (const call of calls) call();
     return renewed;
   };
   const ending = new AbortController();
@@ -59,13 +62,14 @@ export async function keepClusterPki(place: PkiPlace, config: Config, logger: Lo
   };
   again = setTimeout(renewSoon, config.certificateCheckSeconds * 1_000);
   following = followPkiLosses(place, renewSoon, { signal: ending.signal, logger });
-  return { authority: () => authority, stop };
+  return { authority: () => authority, onWritten: (call) => calls.push(call), stop };
 }
 
+/** From what is kept: what could not be kept the last time was told to nobody, and is made anew. */
 async function renewPki(place: PkiPlace, config: Config): Promise<CertificateAuthority> {
   const { directory } = place;
-  const lifetimeSeconds = config.certificateLifetimeSeconds;
-  const authority = await CertificateAuthority.openOrCreate(directory, { lifetimeSeconds });
+  await loadPki(place);
+  const authority = await CertificateAuthority.openOrCreate(directory, authorityWishes(config));
   await issueAll(authority, config);
   await UploadTokens.ensureKeys(directory);
   await savePki(place);

@@ -1,7 +1,7 @@
 // The keys and certificates of a service on a cluster: made in a directory, as on one machine, and kept in Secrets. The controller that leads keeps all of them
 // in `longshore-pki`, and for each process a Secret with what that process needs. The others copy theirs into a directory of their own and follow its
 // changes. Workers have no Secret: see worker-enrolment.ts.
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { ConfigMap, Secret } from '../domain/kube-shapes.ts';
@@ -40,11 +40,16 @@ export interface PkiPlace {
   directory: string;
 }
 
-/** Copies all that is kept into the directory; nothing where there is none yet. */
+/** Makes the directory hold what is kept; leaves it as it is where nothing is kept yet. */
 export async function loadPki({ store, namespace, directory }: PkiPlace): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const secret = await store.get(resources.secrets, { namespace, name: wholePki });
-  if (secret !== undefined) await writeFiles(directory, secret);
+  if (secret === undefined) return;
+  await writeFiles(directory, secret);
+  const kept = Object.keys(secret.data ?? {});
+  for (const name of Object.keys(await readFiles(directory))) {
+    if (!kept.includes(name)) await rm(join(directory, name));
+  }
 }
 
 /** Keeps what is in the directory: all of it, each process's part, and the CA for everybody. Writes only what differs. @throws Fault Conflict where another keeps it too */

@@ -1,13 +1,14 @@
-// The worker's side of enrolment-server.ts: makes a key, has it certified for its node, and again when less than a third of the certificate's life is left.
-// The files are those that a worker on one machine has, so the rest of the worker knows no difference.
+// The worker's side of enrolment-server.ts: makes a key, has it certified for its node, and again when less than a third of the certificate's life is left or
+// another CA signs. The CA is followed, so that who shows a certificate of the next one is trusted before anybody does. The files are those that a worker on one machine has, so the rest of the worker knows no difference.
 import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Agent, request } from 'undici';
 import { Fault, toFault } from '../domain/fault.ts';
-import type { ObjectReader } from '../domain/object-store.ts';
+import type { ObjectStore } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
+import { certificatesIn, partLeft } from '../runtime/authority-files.ts';
 import { controllerName, mustBe } from '../runtime/certificates.ts';
 import { writeDurably } from '../runtime/durable-file.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -20,8 +21,8 @@ import { caConfigMap } from './pki-secrets.ts';
 export interface WorkerEnrolmentOptions {
   /** host:port of the controller's enrolment server. */
   address: string;
-  /** Reads the config map with the CA. */
-  reader: ObjectReader;
+  /** Reads and follows the config map with the CA. */
+  reader: Pick<ObjectStore, 'get' | 'watch'>;
   namespace: string;
   /** File with the token that the kubelet gave the pod for us. */
   tokenPath: string;
@@ -34,24 +35,79 @@ export interface WorkerEnrolmentOptions {
 const enrolmentCheck = Compile(Enrolment);
 const firstPauseMs = 500;
 const longestPauseMs = 15_000;
+const followAgainMs = 1_000;
 
 /**
- * Resolves when the worker has its certificate, and renews it from then on until the signal aborts.
+ * Resolves when the worker has its certificate, and goes on until the signal aborts, calling each time what it was given here.
  * @throws Fault the signal's reason; what is refused is asked again, because who refuses may be about to change its mind
  */
-export async function keepEnrolled(options: WorkerEnrolmentOptions, signal: AbortSignal): Promise<void> {
-  await mkdir(options.directory, { recursive: true, mode: 0o700 });
+export async function keepEnrolled(
+  options: WorkerEnrolmentOptions,
+  signal: AbortSignal,
+): Promise<{ onWritten(call: () => void): void }> {
+  const { directory, logger } = options;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
   await enrolUntilDone(options, signal);
-  const look = async () => {
+  const calls: (() => void)[] = [];
+  const written = () => {
+    for (const call of calls) call();
+  };
+  const look = async (ca?: string) => {
     try {
-      if (await endsSoon(join(options.directory, `${tlsNames.worker}.crt`))) await enrol(options);
+      if (ca !== undefined && (await takeCa(directory, ca))) written();
+      if (!(await isToRenew(directory))) return;
+      await enrolUntilDone(options, signal);
+      written();
     } catch (error) {
-      options.logger.error({ err: toFault(error) }, 'the certificate could not be renewed, tried again');
+      if (!signal.aborted) logger.error({ err: toFault(error) }, 'the certificate could not be looked at, tried again');
     }
   };
-  const timer = setInterval(() => void look(), options.everySeconds * 1_000);
+  let looking = Promise.resolve();
+  const lookSoon = (ca?: string) => {
+    looking = looking.then(() => look(ca));
+  };
+  const timer = setInterval(() => lookSoon(), options.everySeconds * 1_000);
   timer.unref();
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  void followCa(options, lookSoon, signal);
+  return { onWritten: (call) => calls.push(call) };
+}
+
+/** Never rejects. */
+async function followCa(
+  { reader, namespace, logger }: WorkerEnrolmentOptions,
+  changed: (ca: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const fieldSelector = `metadata.name=${caConfigMap}`;
+  while (!signal.aborted) {
+    try {
+      for await (const event of reader.watch(resources.configMaps, { namespace, fieldSelector, signal })) {
+        if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
+        const ca = event.object.data?.['ca.crt'];
+        if (ca !== undefined) changed(ca);
+      }
+    } catch (error) {
+      logger.warn({ err: toFault(error) }, 'the CA is not followed, begun anew');
+    }
+    await pauseFor(followAgainMs, signal).catch(() => undefined); // aborted: the loop ends
+  }
+}
+
+/** @returns whether it is another than before */
+async function takeCa(directory: string, ca: string): Promise<boolean> {
+  const path = join(directory, 'ca.crt');
+  if ((await readFile(path, 'utf8')) === ca) return false;
+  await writeDurably(path, ca, 0o644);
+  return true;
+}
+
+/** Where it ends soon, or another CA than that of the certificate signs now. */
+async function isToRenew(directory: string): Promise<boolean> {
+  const certificate = await readFile(join(directory, `${tlsNames.worker}.crt`), 'utf8');
+  if (partLeft(certificate) < 1 / 3) return true;
+  const [signing] = certificatesIn(await readFile(join(directory, 'ca.crt'), 'utf8'));
+  return signing !== undefined && !new X509Certificate(certificate).verify(new X509Certificate(signing).publicKey);
 }
 
 async function enrolUntilDone(options: WorkerEnrolmentOptions, signal: AbortSignal): Promise<void> {
@@ -108,10 +164,4 @@ async function ask(
   } finally {
     await agent.destroy();
   }
-}
-
-async function endsSoon(path: string): Promise<boolean> {
-  const { validFromDate, validToDate } = new X509Certificate(await readFile(path));
-  const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
-  return to - Date.now() < (to - from) / 3;
 }

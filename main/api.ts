@@ -34,18 +34,28 @@ async function start({ config, layout, logger, undo }: ServiceTools): Promise<Ru
   const { operations } = controller;
   const api = await startApi({ config, store, users, tls, tokens, logger, operations });
   undo.defer(() => api.close());
-  await keepAdminKubeconfig({
-    path: layout.kubeconfig,
-    server: `https://${formatAddress({ host, port: api.port })}`,
-    ca: tls.ca,
-    firstToken: api.adminToken,
-    isKnown: (token) => users.identify(token) !== undefined,
-    renew: () => users.renewToken('admin'),
-  }).catch((error: unknown) => {
+  const keepKubeconfig = (firstToken?: string) =>
+    keepAdminKubeconfig({
+      path: layout.kubeconfig,
+      server: `https://${formatAddress({ host, port: api.port })}`,
+      ca: tls.ca,
+      firstToken,
+      isKnown: (token) => users.identify(token) !== undefined,
+      renew: () => users.renewToken('admin'),
+    });
+  await keepKubeconfig(api.adminToken).catch((error: unknown) => {
     const fault = toFault(error);
     // The administrator may have removed that user on purpose; the service serves everybody else.
     if (!(fault instanceof Fault && fault.code === 'NotFound')) throw fault;
     logger.warn({ err: fault }, 'no kubeconfig is written');
+  });
+  let told = tls.ca;
+  tls.onRenewal?.(({ ca }) => {
+    if (ca === told) return;
+    told = ca;
+    keepKubeconfig().catch((error: unknown) => {
+      logger.warn({ err: toFault(error) }, 'the kubeconfig does not tell the new CA');
+    });
   });
   return {
     addresses: { api: formatAddress({ host: api.host, port: api.port }), channel: controller.channelAddress },

@@ -54,7 +54,14 @@ async function lead(
   const pki = await keepClusterPki({ store, namespace, directory: layout.pki }, config, logger);
   undo.defer(() => pki.stop());
   const everySeconds = config.certificateCheckSeconds;
-  const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.controller, everySeconds, logger });
+  const { onWritten } = pki;
+  const tls = await loadRenewedTls({
+    directory: layout.pki,
+    name: tlsNames.controller,
+    everySeconds,
+    onWritten,
+    logger,
+  });
   const enrolment = await startEnrolmentServer({
     ...{ address: parseAddress(config.enrolmentAddress), tls, authority: pki.authority, client, logger },
     serviceAccount: { namespace, name: config.workerAccount },

@@ -20,14 +20,14 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
   const everySeconds = config.certificateCheckSeconds;
-  await keepEnrolled(
+  const { onWritten } = await keepEnrolled(
     {
       ...{ address: config.enrolmentAddress, reader: store, namespace: config.clusterNamespace },
       ...{ tokenPath: config.workerTokenPath, directory: layout.pki, everySeconds, logger },
     },
     signal,
   );
-  const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, logger });
+  const tls = await loadRenewedTls({ directory: layout.pki, name: tlsNames.worker, everySeconds, onWritten, logger });
   meanwhile('waits for Redis');
   await awaitRedis(config.redisUrl, signal, logger);
   meanwhile('starts');

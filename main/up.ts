@@ -16,7 +16,7 @@ import { createLogger, type Logger } from '../runtime/logger.ts';
 import { startMetricsServer } from '../runtime/metrics-server.ts';
 import { findPrograms } from '../runtime/programs.ts';
 import { type PublicAddresses, parseListen, settlePorts } from '../runtime/service-addresses.ts';
-import { issueCertificates } from '../runtime/service-certificates.ts';
+import { authorityWishes, issueCertificates } from '../runtime/service-certificates.ts';
 import { startSupervisor } from '../runtime/supervisor.ts';
 import { tell } from '../runtime/tell.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
@@ -117,17 +117,16 @@ async function start(options: UpOptions): Promise<RunningProcess> {
   return { addresses: { ...told, metrics: formatAddress(metrics.address) } };
 }
 
-/** @returns what makes those certificates anew that end soon */
-async function preparePki(
-  layout: DataLayout,
-  service: { listenHost: string; node: string; certificateLifetimeSeconds: number },
-): Promise<() => Promise<void>> {
-  const lifetimeSeconds = service.certificateLifetimeSeconds;
-  const authority = await CertificateAuthority.openOrCreate(layout.pki, { lifetimeSeconds });
-  await issueCertificates(authority, service);
+/** @returns what makes those certificates anew that end soon, and the CA */
+async function preparePki(layout: DataLayout, service: Config): Promise<() => Promise<void>> {
   await UploadTokens.ensureKeys(layout.pki);
-  await writeDurably(layout.caCertificate, authority.certificate, 0o644);
-  return () => issueCertificates(authority, service);
+  const renew = async () => {
+    const authority = await CertificateAuthority.openOrCreate(layout.pki, authorityWishes(service));
+    await issueCertificates(authority, service);
+    await writeDurably(layout.caCertificate, authority.certificate, 0o644);
+  };
+  await renew();
+  return renew;
 }
 
 /** The processes find the new ones by themselves (tls-renewal.ts). What fails is tried again the next time: a third of the life is left. */

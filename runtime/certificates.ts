@@ -1,15 +1,15 @@
 // The certificates of one service: an own CA in the data directory and a pair a process. Keys never leave their 0600 files but into TLS.
 //
-//   pki/ca.crt pki/ca.key            10 years
+//   pki/ca.crt pki/ca.key            10 years; how another takes its place is in authority-files.ts
 //   pki/<name>.crt pki/<name>.key    90 days, made anew when less than a third is left or what they say no longer fits
 //
 // The library that makes certificates is loaded only where one has to be made: the processes that merely use them stay small.
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { checkServerIdentity } from 'node:tls';
 import { Fault } from '../domain/fault.ts';
+import { type Authority, openAuthority, partLeft, readPem } from './authority-files.ts';
 import { writeDurably } from './durable-file.ts';
 
 /** CN of the upload proxy's client certificate, as CDI names it. */
@@ -47,8 +47,16 @@ export interface CertificateRequest {
   usages: readonly ('server' | 'client')[];
 }
 
-const caLifetimeSeconds = 3_650 * 86_400;
+const tenYearsSeconds = 3_650 * 86_400;
 const leafLifetimeSeconds = 90 * 86_400;
+
+export interface AuthorityWishes {
+  /** Of the pairs that it issues. */
+  lifetimeSeconds?: number;
+  caLifetimeSeconds?: number;
+  /** As in AuthorityLife. */
+  toldSeconds?: number;
+}
 
 /** @throws Fault NotFound where the pair was never issued */
 export async function loadTlsPair(directory: string, name: string): Promise<TlsPair> {
@@ -65,34 +73,23 @@ export async function loadTlsPair(directory: string, name: string): Promise<TlsP
 
 export class CertificateAuthority {
   readonly directory: string;
-  /** PEM certificate that clients are to trust. */
+  /** PEM certificates that clients are to trust, first the one that signs. */
   readonly certificate: string;
-  readonly #key: string;
+  readonly #signing: Authority;
   readonly #lifetimeSeconds: number;
 
-  private constructor(directory: string, authority: { cert: string; key: string }, lifetimeSeconds: number) {
+  private constructor(directory: string, signing: Authority, lifetimeSeconds: number) {
     this.directory = directory;
-    this.certificate = authority.cert;
-    this.#key = authority.key;
+    this.certificate = signing.trusted;
+    this.#signing = signing;
     this.#lifetimeSeconds = lifetimeSeconds;
   }
 
-  /** Makes directory, key and certificate where there are none yet. @param options.lifetimeSeconds of the pairs that it issues */
-  static async openOrCreate(
-    directory: string,
-    { lifetimeSeconds = leafLifetimeSeconds }: { lifetimeSeconds?: number } = {},
-  ): Promise<CertificateAuthority> {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const [crtPath, keyPath] = [join(directory, 'ca.crt'), join(directory, 'ca.key')];
-    const [cert, key] = [await readPem(crtPath), await readPem(keyPath)];
-    if (cert !== undefined && key !== undefined) {
-      return new CertificateAuthority(directory, { cert, key }, lifetimeSeconds);
-    }
-    const { makeAuthority } = await import('./x509-maker.ts');
-    const made = await makeAuthority({ cn: 'Longshore CA', seconds: caLifetimeSeconds });
-    await writeDurably(keyPath, made.key, 0o600);
-    await writeDurably(crtPath, made.cert, 0o644);
-    return new CertificateAuthority(directory, made, lifetimeSeconds);
+  /** The CA that signs now; made where there is none yet, replaced where that is due. */
+  static async openOrCreate(directory: string, wishes: AuthorityWishes = {}): Promise<CertificateAuthority> {
+    const { lifetimeSeconds = leafLifetimeSeconds, caLifetimeSeconds = tenYearsSeconds, toldSeconds = 0 } = wishes;
+    const authority = await openAuthority(directory, { lifetimeSeconds: caLifetimeSeconds, toldSeconds });
+    return new CertificateAuthority(directory, authority, lifetimeSeconds);
   }
 
   /** Returns the pair that is there while it still fits and lasts, else makes another. */
@@ -103,8 +100,7 @@ export class CertificateAuthority {
       return { key, cert, ca: this.certificate };
     }
     const { makeLeaf } = await import('./x509-maker.ts');
-    const authority = { key: this.#key, cert: this.certificate };
-    const made = await makeLeaf(authority, { ...request, seconds: this.#lifetimeSeconds });
+    const made = await makeLeaf(this.#signing, { ...request, seconds: this.#lifetimeSeconds });
     // A crash between the two leaves a pair that does not match; loading it fails in TLS, and the next start makes it anew.
     await writeDurably(keyPath, made.key, 0o600);
     await writeDurably(crtPath, made.cert, 0o644);
@@ -114,8 +110,7 @@ export class CertificateAuthority {
   /** Certifies a key that the asker keeps. @throws Fault InvalidRequest */
   async sign(signingRequest: string, request: Omit<CertificateRequest, 'name'>): Promise<string> {
     const { signRequest } = await import('./x509-maker.ts');
-    const authority = { key: this.#key, cert: this.certificate };
-    return signRequest(authority, { ...request, seconds: this.#lifetimeSeconds }, signingRequest);
+    return signRequest(this.#signing, { ...request, seconds: this.#lifetimeSeconds }, signingRequest);
   }
 
   #path(name: string, extension: string): string {
@@ -123,9 +118,8 @@ export class CertificateAuthority {
   }
 
   #stillFits(leaf: X509Certificate, request: CertificateRequest): boolean {
-    const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
-    const lasts = to - Date.now() > (to - from) / 3;
-    const ours = leaf.verify(new X509Certificate(this.certificate).publicKey);
+    const lasts = partLeft(leaf.toString()) > 1 / 3;
+    const ours = leaf.verify(new X509Certificate(this.#signing.cert).publicKey);
     const covers = request.hosts.every((host) => isNamed(leaf, host));
     return lasts && ours && covers && leaf.subject.split('\n').includes(`CN=${request.cn}`);
   }
@@ -133,13 +127,4 @@ export class CertificateAuthority {
 
 function isNamed(leaf: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(host)) !== undefined;
-}
-
-async function readPem(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
 }

@@ -186,13 +186,19 @@ export const settings = {
   certificateLifetimeSeconds: whole(
     'LONGSHORE_CERTIFICATE_LIFETIME_S',
     7_776_000,
-    'Lifetime of the certificates that `longshore up` makes; new ones are made when less than a third is left.',
+    'Lifetime of the certificates of the service; new ones are made when less than a third is left.',
     10,
+  ),
+  caLifetimeSeconds: whole(
+    'LONGSHORE_CA_LIFETIME_S',
+    315_360_000,
+    'Lifetime of the CA of the service. Another is trusted beside it when a third is left, and signs when a sixth is left; longer than certificates.',
+    30,
   ),
   certificateCheckSeconds: whole(
     'LONGSHORE_CERTIFICATE_CHECK_S',
     3_600,
-    'How often `longshore up` looks whether certificates end soon, and its processes whether there are new ones.',
+    'How often the service looks whether certificates end soon, and its processes whether there are new ones.',
     1,
   ),
   clusterNamespace: text('LONGSHORE_NAMESPACE', 'longshore', 'On a cluster: namespace of the service.'),

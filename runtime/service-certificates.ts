@@ -1,6 +1,13 @@
 // The certificates of a service on one machine, by process. What each CN may do is decided by who is asked: the API, the channel and the
 // worker's upload server.
-import { type CertificateAuthority, controllerName, uploadClientName, workerName } from './certificates.ts';
+import {
+  type AuthorityWishes,
+  type CertificateAuthority,
+  controllerName,
+  uploadClientName,
+  workerName,
+} from './certificates.ts';
+import type { Config } from './config.ts';
 import { certificateHosts } from './service-addresses.ts';
 
 /** Names of the pairs in pki/, for loadTlsPair. */
@@ -13,6 +20,17 @@ export const tlsNames = {
 } as const;
 
 const here = ['localhost', '127.0.0.1', '::1'];
+
+/** Whoever is told only by looking at the files has done so by then. */
+export function authorityWishes(
+  config: Pick<Config, 'certificateLifetimeSeconds' | 'caLifetimeSeconds' | 'certificateCheckSeconds'>,
+): AuthorityWishes {
+  return {
+    lifetimeSeconds: config.certificateLifetimeSeconds,
+    caLifetimeSeconds: config.caLifetimeSeconds,
+    toldSeconds: 2 * config.certificateCheckSeconds,
+  };
+}
 
 /** Issues what is missing, does not fit or ends soon. */
 export async function issueCertificates(

@@ -62,7 +62,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
   ],
   uploadproxy: ['persistentvolumeclaims: get', 'secrets named longshore-uploadproxy-pki here: list watch'],
   worker: [
-    'configmaps named longshore-ca here: get',
+    'configmaps named longshore-ca here: get list watch',
     // The rest is that of the external-provisioner and the external-resizer.
     'persistentvolumes: list watch create patch delete',
     'persistentvolumeclaims: list watch update',

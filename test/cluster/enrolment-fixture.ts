@@ -56,14 +56,14 @@ export class EnrolmentFixture {
     return new EnrolmentFixture({ plane, kubectl, directory, authority }, client, undo.move());
   }
 
-  /** The controller's end. @param wishes.lifetimeSeconds of the certificates of workers */
-  async startServer(wishes: { lifetimeSeconds?: number; address?: ListenAddress } = {}) {
-    const { lifetimeSeconds, address = { host: '127.0.0.1', port: 0 } } = wishes;
+  /** The controller's end. @param wishes.lifetimeSeconds of the certificates of workers @param wishes.signer in place of the authority that signs the rest */
+  async startServer(wishes: { lifetimeSeconds?: number; signer?: CertificateAuthority; address?: ListenAddress } = {}) {
+    const { lifetimeSeconds, signer = this.authority, address = { host: '127.0.0.1', port: 0 } } = wishes;
     const signing = await CertificateAuthority.openOrCreate(
-      this.directory,
+      signer.directory,
       lifetimeSeconds === undefined ? {} : { lifetimeSeconds },
     );
-    const tls = await this.authority.issue({
+    const tls = await signer.issue({
       ...{ name: 'controller', cn: controllerName, hosts: [], usages: ['server', 'client'] },
     });
     return startEnrolmentServer({

@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vi
 import type { KubeClient } from '../../cluster/kube-client.ts';
 import { KubeObjectStore } from '../../cluster/kube-object-store.ts';
 import { keepEnrolled } from '../../cluster/worker-enrolment.ts';
-import { closeServer, formatAddress, listenOn } from '../../runtime/listen.ts';
+import { CertificateAuthority } from '../../runtime/certificates.ts';
+import { closeServer, formatAddress, listenOn, parseAddress } from '../../runtime/listen.ts';
 import { releaseNamespace as namespace } from './chart.ts';
 import { clientOf } from './chart-accounts.ts';
 import { EnrolmentFixture, silent, workerAccount } from './enrolment-fixture.ts';
@@ -41,16 +42,21 @@ afterEach(async () => {
 });
 
 /** @param address of the controller @returns when the worker has its certificate */
-async function enrolled(token: string, address: string): Promise<void> {
+async function enrolled(token: string, address: string, everySeconds = 1) {
   const tokenPath = join(directory, 'token');
   await writeFile(tokenPath, `${token}\n`);
-  await keepEnrolled(
+  return keepEnrolled(
     {
       ...{ address, reader: new KubeObjectStore(client), namespace, tokenPath },
-      ...{ directory: join(directory, 'pki'), everySeconds: 1, logger: silent },
+      ...{ directory: join(directory, 'pki'), everySeconds, logger: silent },
     },
     ending.signal,
   );
+}
+
+async function tellCa(ca: string): Promise<void> {
+  const patch = JSON.stringify({ data: { 'ca.crt': ca } });
+  await fixture.kubectl.out(['patch', 'configmap', 'longshore-ca', '-n', namespace, '--patch', patch]);
 }
 
 const file = (name: string): Promise<string> => readFile(join(directory, 'pki', name), 'utf8');
@@ -94,6 +100,40 @@ test('A worker shows its token to nobody but the controller, and asks again unti
   undo.defer(() => server.close());
   await done;
   expect((await certificate()).subject).toBe('CN=system:longshore:worker:node-a');
+});
+
+test('A worker trusts the next CA when it is told, and has another certificate when that one signs or all others are gone', async () => {
+  await using undo = new AsyncDisposableStack();
+  const authorityIn = (name: string) => CertificateAuthority.openOrCreate(join(directory, name));
+  const [next, other] = [await authorityIn('next'), await authorityIn('other')];
+  const { certificate: formerCa } = fixture.authority;
+  const server = await fixture.startServer();
+  const address = parseAddress(server.address);
+  const { onWritten } = await enrolled(await fixture.workerToken('rotated', 'node-b'), server.address, 3_600);
+  const written = vi.fn();
+  onWritten(written);
+  const first = await certificate();
+
+  await tellCa(`${formerCa}${next.certificate}`);
+  await vi.waitFor(() => expect(written).toHaveBeenCalledOnce(), waiting);
+  expect(await file('ca.crt')).toBe(`${formerCa}${next.certificate}`);
+  expect((await certificate()).serialNumber).toBe(first.serialNumber);
+
+  await server.close();
+  const second = await fixture.startServer({ signer: next, address });
+  await tellCa(`${next.certificate}${formerCa}`);
+  const isSignedBy = async ({ certificate: ca }: CertificateAuthority) =>
+    expect((await certificate()).verify(new X509Certificate(ca).publicKey)).toBe(true);
+  await vi.waitFor(() => isSignedBy(next), waiting);
+
+  await second.close();
+  const third = await fixture.startServer({ signer: other, address });
+  undo.defer(() => third.close());
+  await tellCa(other.certificate);
+  await vi.waitFor(() => isSignedBy(other), waiting);
+  expect(await file('ca.crt')).toBe(other.certificate);
+  expect((await certificate()).checkPrivateKey(createPrivateKey(await file('worker.key')))).toBe(true);
+  await tellCa(formerCa);
 });
 
 test('A worker that is stopped while it waits ends at once', async () => {
