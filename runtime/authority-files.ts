@@ -81,9 +81,10 @@ async function nextOf(directory: string, signing: Signing, life: AuthorityLife):
 }
 
 function isToSign(signing: Signing, next: Pair, { toldSeconds }: AuthorityLife): boolean {
-  if (!signing.told.includes(next.cert)) return false;
   const left = partLeft(signing.cert);
-  return left <= 0 || (left < 1 / 6 && Date.now() - madeAt(next.cert) >= toldSeconds * 1_000);
+  if (left <= 0) return true; // nothing works by now, so nobody is waited for
+  const isTold = signing.told.includes(next.cert) && Date.now() - madeAt(next.cert) >= toldSeconds * 1_000;
+  return isTold && left < 1 / 6;
 }
 
 async function takeOver(directory: string, former: Signing, next: Pair): Promise<Authority> {

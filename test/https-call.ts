@@ -1,5 +1,7 @@
 // One HTTPS request on a connection of its own, with the text of the answer whatever its status is.
 import { request } from 'node:https';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 export interface HttpsCall {
   /** What is trusted. */
@@ -7,7 +9,7 @@ export interface HttpsCall {
   /** Who calls, where certificates tell it. */
   identity?: { cert: string; key: string };
   headers?: Record<string, string>;
-  body?: string | Buffer | undefined;
+  body?: string | Buffer | Readable | undefined;
 }
 
 export interface HttpsAnswer {
@@ -28,6 +30,7 @@ export function callHttps(method: string, url: URL, options: HttpsCall): Promise
     response.once('error', reject);
   });
   call.once('error', reject);
-  call.end(options.body);
+  if (options.body instanceof Readable) pipeline(options.body, call).catch(reject);
+  else call.end(options.body);
   return promise;
 }

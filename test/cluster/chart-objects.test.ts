@@ -7,6 +7,7 @@ import { examples, type Manifest, type PodTemplate, podsOf, releaseNamespace, re
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { Kubectl } from './kubectl.ts';
 import type { Answer } from './run-program.ts';
+import { until } from './until.ts';
 
 let cluster: ControlPlane;
 let kubectl: Kubectl;
@@ -49,6 +50,21 @@ describe('kube-apiserver takes everything that the chart brings', () => {
     const { code, err } = await tryOut([{ ...service, spec: { ...(service?.['spec'] as object), portz: [] } }]);
     expect([code, err]).toEqual([1, expect.stringContaining('unknown field "spec.portz"')]);
   });
+});
+
+test('a cluster with the Prometheus operator takes what is for that, and would say so of a field that it does not know', async () => {
+  const crds = join(await programsOf('operator-crds', () => undefined), 'crds');
+  for (const kinds of ['servicemonitors', 'prometheusrules']) {
+    await kubectl.out(['create', '-f', join(crds, `monitoring.coreos.com_${kinds}.yaml`)]);
+    await kubectl.out(['wait', `crd/${kinds}.monitoring.coreos.com`, '--for=condition=Established']);
+  }
+  const manifests = (await renderChart(examples['everything on'])).filter(isOfOperator);
+  expect(manifests.map(({ kind }) => kind).sort()).toEqual(['PrometheusRule', 'ServiceMonitor']);
+  await until('the kinds are served', 30_000, async () => (await tryOut(manifests)).code === 0);
+  for (const { spec, ...rest } of manifests) {
+    const { code, err } = await tryOut([{ ...rest, spec: { ...(spec as object), group: [] } }]);
+    expect([code, err]).toEqual([1, expect.stringContaining('unknown field "spec.group"')]);
+  }
 });
 
 describe('the level restricted', () => {

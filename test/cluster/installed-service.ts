@@ -19,29 +19,40 @@ const waitLimit = `--timeout=${patienceMs / 1_000}s`;
 
 export class InstalledService implements UploadApi {
   readonly cluster: TestCluster;
+  readonly #more: readonly string[];
   #ca = '';
 
-  private constructor(cluster: TestCluster) {
+  private constructor(cluster: TestCluster, more: readonly string[]) {
     this.cluster = cluster;
+    this.#more = more;
   }
 
-  /** @throws where a pod does not become ready; the release is left to look into */
-  static async install(cluster: TestCluster): Promise<InstalledService> {
+  /**
+   * @param more words for helm, besides `values`
+   * @throws where a pod does not become ready; the release is left to look into
+   */
+  static async install(cluster: TestCluster, more: readonly string[] = []): Promise<InstalledService> {
     const reference = `localhost/longshore:${versionOfPackage()}`;
     await cluster.loadImage(await builtAlike(), reference);
-    const service = new InstalledService(cluster);
+    const service = new InstalledService(cluster, more);
     await service.helm('install', 'longshore', chartDirectory, '--create-namespace', ...service.values());
-    const ca = await cluster.kubectl.get('configmap', 'longshore-ca', '--namespace', releaseNamespace);
-    // Safe: the shape of a ConfigMap.
-    service.#ca = (ca['data'] as Record<string, string>)['ca.crt'] ?? '';
+    await service.takeCa();
     await service.tellProxyUrl();
     return service;
+  }
+
+  /** Trusts from now on what the service tells everybody to trust. @returns PEM */
+  async takeCa(): Promise<string> {
+    const ca = await this.cluster.kubectl.get('configmap', 'longshore-ca', '--namespace', releaseNamespace);
+    // Safe: the shape of a ConfigMap.
+    this.#ca = (ca['data'] as Record<string, string>)['ca.crt'] ?? '';
+    return this.#ca;
   }
 
   /** What the tests set, of which the rest is the default. */
   values(): string[] {
     const proxy = { hosts: [this.#proxyHost], service: { type: 'NodePort', nodePort: uploadPort } };
-    return ['--set-json', `uploadProxy=${JSON.stringify(proxy)}`, '--wait', '--timeout', '180s'];
+    return ['--set-json', `uploadProxy=${JSON.stringify(proxy)}`, '--wait', '--timeout', '180s', ...this.#more];
   }
 
   get #proxyHost(): string {
