@@ -1,4 +1,6 @@
 // Collections of Kubernetes that only a service on a cluster reads or writes. Their shapes name only the members that mean something here.
+import type { Static } from 'typebox';
+import type { CdiStatus } from '../domain/custom-resources/cdi.ts';
 import type { CdiConfig } from '../domain/custom-resources/cdi-config.ts';
 import type { PersistentVolume, VolumeSnapshotClass } from '../domain/kube-shapes.ts';
 import type { KubeObject, ResourceRef } from '../domain/object-store.ts';
@@ -45,6 +47,7 @@ export interface Ingress extends KubeObject {
 /** cdi.kubevirt.io/v1beta1. */
 export interface Cdi extends KubeObject {
   spec: { config?: CdiConfig['spec']; [member: string]: unknown };
+  status?: Static<typeof CdiStatus>;
 }
 
 function resource<T extends KubeObject>(

@@ -2,6 +2,7 @@
 // One that no longer leads ends, and its pod begins anew. See docs/decisions/012-finding-the-leader.md.
 import { randomUUID } from 'node:crypto';
 import { beginLeading, lossOf } from '../cluster/begin-leading.ts';
+import { keepCdiStatuses } from '../cluster/cdi-statuses.ts';
 import { ClusterConfiguration } from '../cluster/cluster-configuration.ts';
 import { keepClusterPki } from '../cluster/cluster-pki.ts';
 import { connectToCluster } from '../cluster/connect.ts';
@@ -16,6 +17,7 @@ import { parseAddress } from '../runtime/listen.ts';
 import { tlsNames } from '../runtime/service-certificates.ts';
 import { type RunningService, runServiceProcess, type ServiceTools } from '../runtime/service-process.ts';
 import { loadRenewedTls } from '../runtime/tls-renewal.ts';
+import { versionOfPackage } from '../runtime/version.ts';
 
 /** Kubernetes' own waits (a webhook's caches, Redis that is just being started) are seconds; a pod that needs longer than this is better begun anew. */
 const beginsWithinMs = 120_000;
@@ -81,6 +83,7 @@ async function lead(
     }),
   });
   undo.defer(() => controller.stop());
+  void keepCdiStatuses({ store, version: versionOfPackage(), logger }, signal);
   return { channel: controller.channelAddress, enrolment: enrolment.address };
 }
 

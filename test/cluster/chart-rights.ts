@@ -36,7 +36,7 @@ export const rightsTable: Readonly<Record<Process, readonly string[]>> = {
     'cdiconfigs.cdi.kubevirt.io: get list watch create update',
     'storageprofiles.cdi.kubevirt.io: get list watch create update delete',
     'storageprofiles/status.cdi.kubevirt.io: update',
-    'cdis.cdi.kubevirt.io: list watch',
+    'cdis.cdi.kubevirt.io: list watch update',
     'volumesnapshotclasses.snapshot.storage.k8s.io: list',
     'persistentvolumes: list watch',
     'storageclasses.storage.k8s.io: list watch',
@@ -96,6 +96,8 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
     // Classes of other provisioners: a smallest size, volumes made by hand, a class that goes.
     'storageprofiles.cdi.kubevirt.io: update delete',
     'persistentvolumes: list watch',
+    // An object that only clients of CDI make.
+    'cdis.cdi.kubevirt.io: update',
     // A source with a CA or credentials.
     'secrets: get',
     'configmaps: get',

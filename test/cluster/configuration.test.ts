@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { keepCdiStatuses } from '../../cluster/cdi-statuses.ts';
 import { ClusterConfiguration } from '../../cluster/cluster-configuration.ts';
 import { KubeClient } from '../../cluster/kube-client.ts';
 import { kubeconfigCredentials } from '../../cluster/kube-credentials.ts';
@@ -189,6 +190,33 @@ test('A CDI object that has authority decides the spec of CDIConfig', async () =
     expect([config?.spec, config?.status?.preallocation]).toEqual([spec.config, true]);
   }, waiting);
   await kubectl.out(['delete', 'cdi', 'cdi']);
+});
+
+test('The first CDI object is told to be deployed, and any other that it counts for nothing', async () => {
+  await using undo = new AsyncDisposableStack();
+  const ending = new AbortController();
+  const logger = createLogger({ logLevel: 'silent' }, 'test');
+  const kept = keepCdiStatuses({ store, version: '1.2.3', logger }, ending.signal);
+  undo.defer(() => kept);
+  undo.defer(() => ending.abort());
+  const cdi = (name: string) => ({ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'CDI', metadata: { name }, spec: {} });
+  const columns = 'jsonpath={.status.phase} {.status.observedVersion} {.status.conditions[*].status}';
+  const untilShown = (name: string, expected: string) =>
+    vi.waitFor(async () => expect(await kubectl.out(['get', 'cdi', name, '-o', columns])).toBe(expected), waiting);
+  await apply(cdi('first'));
+  await untilShown('first', 'Deployed 1.2.3 True False False');
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // times of creation are whole seconds
+  await apply(cdi('another'));
+  await untilShown('another', 'Error 1.2.3 False False True');
+  await kubectl.out(['delete', 'cdi', 'first']);
+  await untilShown('another', 'Deployed 1.2.3 True False False');
+  const before = (await writesAsked()).length;
+  await kubectl.out(['label', 'cdi', 'another', 'touched=yes']);
+  await apply(cdi('third'));
+  await untilShown('third', 'Error 1.2.3 False False True');
+  const asked = (await writesAsked()).slice(before).filter((write) => write.includes('cdis/'));
+  expect(asked).toEqual(['patch cdis/another', 'create cdis/third', 'update cdis/third']);
+  await kubectl.out(['delete', 'cdi', 'another', 'third']);
 });
 
 test('A class without a provisioner offers what the volumes offer that were made for it', async () => {
