@@ -11,10 +11,11 @@ import { DebianRegistry, makeLayout, skopeo } from '../registry/debian-registry.
 import { SwiftServer, swiftKeys, swiftRegion } from '../sources/swift-server.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { chartDirectory } from './chart.ts';
-import { leaveNothing, untilCondition } from './data-volume-views.ts';
+import { conditionOf, leaveNothing, untilCondition } from './data-volume-views.ts';
 import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
 import { testCluster } from './test-cluster.ts';
+import { until } from './until.ts';
 
 const run = promisify(execFile);
 const mebibyte = 1_048_576;
@@ -98,6 +99,15 @@ async function holdsTheDisk(name: string): Promise<void> {
   expect(await service.readDigest(namespace, name)).toBe(expected);
 }
 
+/** Waits until that is told to have ended by the fault. */
+async function fails(name: string, code: string): Promise<void> {
+  const told = await until(`${name} fails`, 90_000, async () => {
+    const running = await conditionOf(service, { namespace, name }, 'Running');
+    return ['ImagePullFailed', 'Error'].includes(running?.reason ?? '') ? running : undefined;
+  });
+  expect(told.message).toMatch(new RegExp(`^${code}: `));
+}
+
 test('a web server', async () => {
   await create('http', { http: { url: web.urlOf('disk.raw.gz') } });
   await holdsTheDisk('http');
@@ -132,7 +142,7 @@ test('a registry with a CA of its own in a config map, and a password', async ()
 test('a registry without TLS, once CDIConfig says so', async () => {
   const source = { registry: { url: openRegistry.url('disks/linux:1') } };
   await create('too-early', source);
-  await untilCondition(service, { namespace, name: 'too-early' }, 'Running', 'SourceUntrusted');
+  await fails('too-early', 'SourceUntrusted');
   const spec = { insecureRegistries: [openRegistry.host] };
   const patch = ['patch', 'cdiconfig', 'config', '--type', 'merge', '--patch', JSON.stringify({ spec })];
   await service.cluster.kubectl.out(patch);
@@ -149,7 +159,7 @@ test('networks that the values refuse, but for what they allow', async () => {
   const source = { http: { url: web.urlOf('disk.raw.gz') } };
   await upgrade({ refuse: ['198.18.0.0/15', `${host}/32`] });
   await create('refused', source);
-  await untilCondition(service, { namespace, name: 'refused' }, 'Running', 'SourceAddressRefused');
+  await fails('refused', 'SourceAddressRefused');
   await upgrade({ refuse: ['198.18.0.0/15', `${host}/32`], allow: [host] });
   await create('allowed', source);
   await holdsTheDisk('allowed');
