@@ -48,7 +48,7 @@ function byAge(one: Cdi, other: Cdi): number {
   return mine.localeCompare(theirs) || one.metadata.name.localeCompare(other.metadata.name);
 }
 
-export function cdiStatus(
+function cdiStatus(
   { status: former = {} }: Cdi,
   { isFirst, version, now }: { isFirst: boolean; version: string; now: Date },
 ): NonNullable<Cdi['status']> {
