@@ -46,11 +46,11 @@ export function processOf({ user }: AuditEvent): string {
   return user.username?.slice(account.length) ?? '';
 }
 
-/** @param directory of the cluster */
-export async function askedRights(directory: string): Promise<AskedRight[]> {
+/** @param directory of the cluster @param since as earlier releases may have been refused what they asked while their rights were taken away with them */
+export async function askedRights(directory: string, since: Date): Promise<AskedRight[]> {
   return (await ownRequests(directory)).flatMap((event) => {
-    const { verb, objectRef, annotations } = event;
-    if (objectRef === undefined) return [];
+    const { verb, objectRef, annotations, requestReceivedTimestamp } = event;
+    if (objectRef === undefined || Date.parse(requestReceivedTimestamp) < since.getTime()) return [];
     const { apiGroup: group = '', resource, subresource, namespace, name } = objectRef;
     const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
     const named = name === undefined ? {} : { name };

@@ -110,6 +110,9 @@ describe('the API server', () => {
 });
 
 describe('manifests', () => {
+  // Where those of the documentation lie.
+  beforeAll(() => kubectl.out(['create', 'namespace', 'images']));
+
   test.for([...manifests, ...manifestsOfDocumentation()])('$title is taken as it stands', async ({ yaml }) => {
     await kubectl.out(['create', '--dry-run=server', '--validate=strict', '-f', '-'], yaml);
   });

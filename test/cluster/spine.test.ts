@@ -22,6 +22,7 @@ const target = 'spine-target';
 
 let service: InstalledService;
 let web: WebServer;
+let begun: Date;
 let directory = '';
 /** sha256 of the disk that the images hold. */
 let expected = '';
@@ -31,6 +32,7 @@ beforeAll(async () => {
   expected = await makeImages(directory);
   const cluster = await testCluster();
   web = await startWebServer(directory, 2 ** 30, cluster.hostAddress());
+  begun = new Date();
   service = await InstalledService.install(cluster);
   for (const name of [source, target]) {
     await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
@@ -153,7 +155,7 @@ describe('on a cluster', () => {
   test('every process asked for nothing that it may not, and has no right that it does not use', async ({ skip }) => {
     const { node } = service.cluster;
     if (node === undefined) return skip('the audit log of another cluster is not ours to read');
-    const asked = await askedRights(node.directory);
+    const asked = await askedRights(node.directory, begun);
     expect(asked.filter(({ isAllowed }) => !isAllowed)).toEqual([]);
     for (const process of processes) {
       const own = asked.filter((each) => each.process === process).map(({ right }) => right);
