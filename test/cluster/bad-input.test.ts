@@ -44,6 +44,12 @@ describe('where CDI is installed', () => {
     await until('its kind is served', 60_000, async () => {
       return (await kubectl.answer(['create', '-f', '-'], JSON.stringify(cdi))).code === 0;
     });
+    const kinds = 'deployments,daemonsets,statefulsets,services,secrets,serviceaccounts';
+    const ofService = async () => {
+      const found = await kubectl.out(['get', kinds, '-n', releaseNamespace, '--ignore-not-found', '-o', 'name']);
+      return found.split('\n').filter((line) => line.includes('longshore'));
+    };
+    const left = await ofService(); // the certificates of a release before this one
     const whole = async () => [await kubectl.get('crd', name), await kubectl.get('cdis', 'cdi')];
     const before = await whole();
     const given = ['--namespace', releaseNamespace, '--kubeconfig', kubeconfig];
@@ -54,9 +60,7 @@ describe('where CDI is installed', () => {
     expect(err).toContain('Nothing was changed. Remove CDI first.');
     expect((await helm('list', '--all', '--short')).out).toBe('');
     expect(await whole()).toEqual(before);
-    const kinds = 'deployments,daemonsets,statefulsets,services,secrets,serviceaccounts';
-    const made = await kubectl.out(['get', kinds, '-n', releaseNamespace, '--ignore-not-found', '-o', 'name']);
-    expect(made.split('\n').filter((line) => line.includes('longshore'))).toEqual([]);
+    expect(await ofService()).toEqual(left);
   });
 });
 
