@@ -36,6 +36,7 @@ function facts(volume: DataVolume, claim: Claim | undefined): string {
     ['Path', isDone(volume) ? claim?.metadata.annotations?.[annotations.path] : undefined],
     ['Size', bytes(longshore.virtualSize)],
     ['Allocated', bytes(longshore.allocatedBytes)],
+    ['Peak on pool', bytes(longshore.peakBytes)],
     ['Format', longshore.format],
     ['Strategy', longshore.strategy],
     ['Verified', longshore.verified],

@@ -49,6 +49,7 @@ function progressOf({ state, live }: TransferFacts): Partial<Told> {
     bytesFetched: fetched === 0 ? undefined : fetched,
     bytesPerSecond: progress?.bytesPerSecond,
     etaSeconds: progress?.etaSeconds,
+    peakBytes: progress?.peakBytes,
   };
 }
 
@@ -59,6 +60,7 @@ function reportOf(state: AttemptState | undefined): Partial<Told> {
     bytesDone: report.sourceBytes,
     bytesTotal: report.sourceBytes,
     bytesFetched: state.bytesFetched + report.fetchedBytes,
+    peakBytes: report.peakBytes,
     virtualSize: report.virtualSizeBytes,
     allocatedBytes: report.allocatedBytes,
     format: report.format,

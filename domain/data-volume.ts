@@ -182,6 +182,9 @@ export const LongshoreStatus = Type.Object(
     bytesFetched: optionalInteger('bytes read from the source in all attempts'),
     bytesPerSecond: optionalInteger('bytes of the source read per second, lately'),
     etaSeconds: optionalInteger('seconds that the attempt will still take, absent where unknown'),
+    peakBytes: optionalInteger(
+      'most bytes that may lie on the pool at once for it, the volume included; known before the transfer begins',
+    ),
     virtualSize: optionalInteger('size in bytes that the guest sees'),
     allocatedBytes: optionalInteger('bytes allocated on the pool at commit'),
     format: optionalText('format of the source as found, such as qcow2 or raw.gz'),

@@ -65,6 +65,8 @@ export const TransferReport = Type.Object({
   sourceBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Bytes that this attempt read from the source. */
   fetchedBytes: Type.Integer({ minimum: 0 }),
+  /** Most that was planned to lie on the pool at once, the volume included. */
+  peakBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   /** For the claim and its DataVolume: what the environment of a container image says. */
   labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   steps: Type.Array(Type.Object({ step: TransferStep, seconds: Type.Number(), bytes: Type.Integer() })),

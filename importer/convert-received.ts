@@ -33,6 +33,8 @@ export async function convertReceived(
     const probe = await timer.run('probe', () =>
       probeStagedFile(staging.sourcePath, received.bytes, target.sizeBytes, { ...hooks, signal }),
     );
+    const peakBytes = target.sizeBytes + received.bytes;
+    timer.advance({ peakBytes });
     const transfer: Transfer = { probe, target, staging, hooks, signal, timer };
     const onPercent = (percent: number): void =>
       timer.advance({ bytesDone: Math.floor((received.bytes * percent) / 100), bytesTotal: received.bytes });
@@ -47,6 +49,7 @@ export async function convertReceived(
       ...(received.sourceDigest === undefined ? {} : { sourceDigest: received.sourceDigest }),
       sourceBytes: received.bytes,
       fetchedBytes: received.bytes,
+      peakBytes,
       steps: timer.rows,
     };
   } catch (error) {

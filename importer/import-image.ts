@@ -129,12 +129,13 @@ async function bring(opened: Opened): Promise<{ report: TransferReport; image: O
 }
 
 /** What a report tells of this import, whoever brought the bytes. */
-function ownFacts({ source, transfer, fetchedBytes }: Opened) {
+function ownFacts({ source, plan, transfer, fetchedBytes }: Opened) {
   const { totalBytes, labels = {} } = source;
   return {
     virtualSizeBytes: transfer.target.sizeBytes,
     ...(totalBytes === undefined ? {} : { sourceBytes: totalBytes }),
     fetchedBytes: fetchedBytes(),
+    peakBytes: plan.peakBytes,
     ...(Object.keys(labels).length === 0 ? {} : { labels: { ...labels } }),
     steps: transfer.timer.rows,
   };
@@ -156,6 +157,7 @@ async function openAndPlan({ location, checksum, ...base }: Base, fetchedBefore:
     const plan = await timer.run('plan', () =>
       planImport(probe, abilitiesOf(source), { ...target, checksumAsked: checksum !== undefined }),
     );
+    timer.advance({ peakBytes: plan.peakBytes });
     return { source, plan, transfer: { ...base, probe }, digest, fetchedBytes, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

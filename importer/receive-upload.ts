@@ -51,7 +51,8 @@ export async function receiveUpload(
       const abilities = { totalBytes: declaredBytes, provenRanges: false };
       return planImport(probe, abilities, { sizeBytes, checksumAsked: target.checksum !== undefined });
     }
-    timer.advance(declaredBytes === undefined ? {} : { bytesTotal: declaredBytes });
+    const { peakBytes } = plan;
+    timer.advance({ peakBytes, ...(declaredBytes === undefined ? {} : { bytesTotal: declaredBytes }) });
     const disk = { path: staging.diskPath, sizeBytes, preallocation };
     const transfer: Transfer = { probe, target: disk, staging, hooks, signal, timer };
     if (plan.strategy !== 'stream') return await stageUpload(source, digest, plan, transfer);
@@ -67,6 +68,7 @@ export async function receiveUpload(
       sourceDigest: digest.finish(),
       sourceBytes: digest.bytes,
       fetchedBytes: digest.bytes,
+      peakBytes,
       steps: timer.rows,
     };
     return { kind: 'ready', report };

@@ -26,8 +26,8 @@ export class StepTimer {
   async run<T>(step: TransferStep, work: () => Promise<T> | T): Promise<T> {
     this.#hooks.signal.throwIfAborted();
     const started = performance.now();
-    const { bytesFetched, bytesTotal, bytesDone } = this.#current;
-    this.#current = { step, bytesFetched, bytesDone, ...(bytesTotal === undefined ? {} : { bytesTotal }) };
+    const { bytesDone } = this.#current;
+    this.#current = { ...this.#current, step };
     this.#tell();
     try {
       return await work();

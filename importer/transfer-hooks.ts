@@ -12,6 +12,8 @@ export interface TransferProgress {
   bytesDone: number;
   bytesTotal?: number;
   bytesFetched: number;
+  /** From the plan on: most that may lie on the pool at once, the volume included. */
+  peakBytes?: number;
 }
 
 export interface TransferHooks {

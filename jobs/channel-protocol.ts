@@ -113,6 +113,7 @@ export const Progress = Type.Object({
   bytesDone: Type.Integer(),
   bytesTotal: Type.Optional(Type.Integer()),
   bytesFetched: Type.Integer(),
+  peakBytes: Type.Optional(Type.Integer()),
   bytesPerSecond: Type.Optional(Type.Integer()),
   etaSeconds: Type.Optional(Type.Integer()),
 });
