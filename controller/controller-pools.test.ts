@@ -89,5 +89,11 @@ test('a claim for a pool that is away waits and says so, then goes on', async ()
     (found) => found?.metadata.annotations?.[annotations.boundConditionReason] === 'PoolMissing',
   );
   await tellPools(poolState('slow'), poolState('fast'));
+  await vi.waitFor(async () =>
+    expect(await fixture.eventsOf('Node', 'local')).toMatchObject([
+      { type: 'Warning', reason: 'PoolMissing', message: expect.stringContaining('pool fast: ') },
+      { type: 'Normal', reason: 'PoolUsable', message: 'pool fast (/pools/fast) can be used again' },
+    ]),
+  );
   expect((await fixture.phase('patient', 'Succeeded'))?.status?.longshore?.pool).toBe('fast');
 });

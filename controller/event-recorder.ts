@@ -85,9 +85,14 @@ function eventOf(object: KubeObject, text: EventText, time: string): KubeEvent {
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { namespace, name: `${name.slice(0, 236)}.${what.slice(0, 16)}` },
+    // What has no namespace is told of where Kubernetes tells of it.
+    metadata: {
+      namespace: namespace === '' ? 'default' : namespace,
+      name: `${name.slice(0, 236)}.${what.slice(0, 16)}`,
+    },
     involvedObject: {
-      ...{ apiVersion: object.apiVersion, kind: object.kind, namespace, name, uid },
+      ...{ apiVersion: object.apiVersion, kind: object.kind, name, uid },
+      ...(namespace === '' ? {} : { namespace }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
     },
     ...{ type: text.type, reason: text.reason, message: text.message.slice(0, longestMessage) },

@@ -11,6 +11,7 @@ import { isFilled } from './claim-facts.ts';
 import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
 import type { HeldVolume, NodeView } from './node-views.ts';
 import { planOrphans } from './orphans.ts';
+import { poolEvents } from './pool-events.ts';
 
 /** Results that could not be delivered before come within this time after the connect. */
 const settleMs = 500;
@@ -66,9 +67,16 @@ export class NodeConnections {
       const before = view.pools.find((pool) => pool.name === name);
       return fault === undefined && before?.fault !== undefined;
     });
+    this.#tellEvents(view, pools);
     view.pools = pools;
     if (isBack) await this.#takeInventory(view, channel);
     else this.#wakeConcerned(view);
+  }
+
+  /** Of the node, as the kubelet tells of it: the name is its uid. */
+  #tellEvents({ name, pools }: NodeView, now: readonly PoolState[]): void {
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name, uid: name } };
+    for (const text of poolEvents(pools, now)) this.#context.events.record(node, text);
   }
 
   stop(): void {
@@ -78,6 +86,7 @@ export class NodeConnections {
   async #takeInventory(view: NodeView, channel: NodeChannel): Promise<void> {
     const inventory = await channel.call('inventory', {});
     if (this.#context.channels.get(view.name) !== channel) return;
+    this.#tellEvents(view, inventory.pools);
     view.takeInventory(inventory);
     this.#wakeConcerned(view);
     const timer = setTimeout(() => {

@@ -1,6 +1,6 @@
 // What Pool.open does with the leftovers of a service that was killed: ends its children, removes the staging of attempts that cannot go on,
 // takes back a disk that was renamed but never recorded, removes images that were shared. Only what the layout says is ours is touched; foreign names stay and are findings.
-import { readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
@@ -51,7 +51,8 @@ async function recoverStaging(
   if (unread.has(owner.volumeId)) return;
   const record = records.get(owner.volumeId);
   const holds = record?.state === 'populating' && record.fence === owner.attempt;
-  const upload = holds ? await readReceived(directory) : undefined;
+  // A link is removed as such: what it leads to is not ours.
+  const upload = holds && (await lstat(directory)).isDirectory() ? await readReceived(directory) : undefined;
   if (upload === undefined) {
     await removeStaging(directory);
     recovery.removed.push(name);

@@ -42,8 +42,8 @@ export class Pool {
   readonly readOnly: Fault | undefined;
   /** Volumes that are there, but whose records cannot be read, and why; nothing is done to them. */
   readonly unreadable: ReadonlyMap<VolumeId, Fault>;
-  /** How the size of a volume is enforced: this service writes no byte beyond it; what a machine adds to `data` is not limited. */
-  readonly enforcement = 'own-writes';
+  /** What holds a volume to its size: nothing but that this service writes no byte beyond it. What a machine adds to `data` is not limited. */
+  readonly enforcement = 'none';
   readonly images: KeptImages;
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;

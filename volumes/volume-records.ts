@@ -1,6 +1,6 @@
 // Reads and writes volume.json. Writing is one durable step. Reading never repairs and never removes: an unreadable record is reported as it
 // is, and one of a newer version makes the pool read-only.
-import { readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Fault, toFault } from '../domain/fault.ts';
@@ -43,6 +43,10 @@ export async function readRecords(layout: PoolLayout): Promise<RecordReading[]> 
 export async function readRecord(layout: PoolLayout, name: string): Promise<RecordReading> {
   if (!isVolumeId(name)) return { kind: 'foreign', name };
   try {
+    // Whoever put a link there may mean anything by it: what lies behind it is not ours.
+    if (!(await lstat(layout.volume(name))).isDirectory()) {
+      return { kind: 'corrupt', volumeId: name, fault: new Fault('VolumeCorrupt', `${name} is no directory`) };
+    }
     return parseRecord(name, await readFile(layout.record(name), 'utf8'));
   } catch (error) {
     return { kind: 'corrupt', volumeId: name, fault: toFault(error, { otherwise: 'VolumeCorrupt' }) };
