@@ -24,6 +24,8 @@ const blankBytes = 1024 ** 3;
 const blankRuns = 31;
 /** Longer than every timer, and than what the garbage collector makes of the transfers before. */
 const idleSeconds = 60;
+/** No round is spared by the one before: what was imported is kept for nobody. */
+const unshared = { LONGSHORE_SHARED_IMAGE_S: '0' };
 /** Fine enough for a percentile of seconds; the default is coarse, because looking costs CPU time. */
 const fineDelays = { LONGSHORE_DELAY_RESOLUTION_MS: '10' };
 
@@ -92,7 +94,7 @@ async function withService<T>(
 ): Promise<T> {
   const directory = join(cache, 'data');
   await rm(directory, { recursive: true, force: true });
-  const service = await RunningService.start(directory, { LONGSHORE_LOG_LEVEL: 'warn', ...environment });
+  const service = await RunningService.start(directory, { LONGSHORE_LOG_LEVEL: 'warn', ...unshared, ...environment });
   try {
     const ours = await OurTransfers.open(service, servers.registryHost, signal);
     try {
