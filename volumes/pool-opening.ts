@@ -9,6 +9,7 @@ import { BlockVolumes } from './block-volumes.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
 import type { LoopDevices } from './loop-devices.ts';
+import type { PlainStep } from './plain-device.ts';
 import { markerBeside, openIdentity, type PoolIdentity } from './pool-identity.ts';
 import { PoolLayout } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
@@ -47,7 +48,7 @@ export interface OpenPoolOptions {
 }
 
 /** Where a test may stop a change of a volume. */
-export type PoolStep = CommitStep | GrowthStep | RemovalStep | 'devised';
+export type PoolStep = CommitStep | GrowthStep | PlainStep | RemovalStep;
 
 export interface OpenedPool {
   name: string;

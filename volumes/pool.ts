@@ -20,6 +20,7 @@ import {
   settledRequest,
 } from './new-volume.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
+import { makePlainDevice } from './plain-device.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
 import { whyGone } from './pool-identity.ts';
 import type { PoolLayout } from './pool-layout.ts';
@@ -228,9 +229,8 @@ export class Pool {
       const record = this.#records.need(id);
       if (record.state === 'plain') return record;
       if (!canMove(record.state, 'plain')) throw new Fault('VolumeInUse', `${id} is ${record.state}`);
-      if (record.mode === 'Block') await this.#opened.blocks.make(record);
-      await this.#opened.at('devised');
-      return await this.#records.write({ ...record, state: 'plain' });
+      const write = () => this.#records.write({ ...record, state: 'plain' });
+      return record.mode === 'Block' ? await makePlainDevice(record, this.#opened, write) : await write();
     });
   }
 

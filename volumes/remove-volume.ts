@@ -1,7 +1,7 @@
 // Takes a volume out of its pool, whatever its state: its device first, then its directory in one durable rename, then its files.
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import { isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { KeptRecords } from './kept-records.ts';
 import type { OpenedPool } from './pool-opening.ts';
@@ -14,14 +14,20 @@ export type RemovalStep = 'detached' | 'moved';
  * @throws Fault NoLoopDevice, then it is there as it was; or why files of it cannot be removed: it is gone nevertheless
  */
 export async function removeVolume(
-  { volumeId, mode }: VolumeRecord,
+  record: VolumeRecord,
   { layout, ledger, blocks, at }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'at'>,
   records: KeptRecords,
 ): Promise<void> {
-  if (mode === 'Block') await blocks.detach(volumeId);
-  await at('detached');
+  const { volumeId, mode, state } = record;
   const doomed = layout.temporary(randomBytes(8).toString('hex'));
-  await rename(layout.volume(volumeId), doomed);
+  if (mode === 'Block') await blocks.detach(volumeId);
+  try {
+    await at('detached');
+    await rename(layout.volume(volumeId), doomed);
+  } catch (error) {
+    if (mode === 'Block' && isHandedOut(state)) await blocks.attach(record);
+    throw error;
+  }
   records.forget(volumeId);
   // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
   try {
