@@ -12,6 +12,7 @@ import type { HttpInputs } from '../jobs/source-inputs.ts';
 import { closeServer, listenOn } from '../runtime/listen.ts';
 import { isRoot } from '../test/leave-no-device.ts';
 import { WorkerFixture } from '../test/worker-fixture.ts';
+import type { Pool } from '../volumes/pool.ts';
 
 const mib = 1024 * 1024;
 const waiting = { timeout: 20_000, interval: 20 };
@@ -38,6 +39,14 @@ const contentOf = (name: string): Buffer => contents[name] ?? Buffer.alloc(0);
 
 function sizeOf(size: (typeof sizes)[number], bytes: number): number {
   return size === 'smaller' ? bytes - mib : size === 'equal' ? bytes : bytes + mib + 3;
+}
+
+function heldBy(volumeId: VolumeId): Pool | undefined {
+  return fixture.worker?.pools.holderOf(volumeId);
+}
+
+function fileOf(volumeId: VolumeId): string {
+  return heldBy(volumeId)?.diskPath(volumeId) ?? '';
 }
 
 async function volumeOf(name: string, mode: Mode, sizeBytes: number): Promise<VolumeId> {
@@ -76,7 +85,7 @@ async function expectContent(name: string, volumeId: VolumeId, mode: Mode, sizeB
   const { contentDigest } = await fixture.channel.call('volume.digest', { volumeId, sha256: false });
   expect(contentDigest).toBe(digest);
   if (outcome.ok && outcome.report.strategy !== 'reflink') expect(outcome.report.contentDigest).toBe(digest);
-  const { blocks } = await stat(fixture.worker?.pool.diskPath(volumeId) ?? '');
+  const { blocks } = await stat(fileOf(volumeId));
   expect(blocks * 512).toBeLessThanOrEqual({ zeros: 4096, sparse: 160 * 1024 }[name] ?? whole + 65_536);
 }
 
@@ -88,7 +97,7 @@ function digestOf(content: Buffer): string {
 
 async function expectRefused(volumeId: VolumeId, outcome: { code: string | undefined }): Promise<void> {
   expect(outcome.code).toBe('ImageTooLarge');
-  expect(fixture.worker?.pool.get(volumeId)?.state).toBe('populating');
+  expect(heldBy(volumeId)?.get(volumeId)?.state).toBe('populating');
   await vi.waitFor(async () => expect(await fixture.stagings()).toEqual([]), waiting);
   await expect(stat(devicePathOf(volumeId))).rejects.toMatchObject({ code: 'ENOENT' });
 }
@@ -165,7 +174,7 @@ describe.skipIf(!isRoot)('into volumes of both modes', () => {
     expect(outcome).toMatchObject({ ok: true, report: { allocatedBytes: expect.any(Number) } });
     if (outcome.ok) expect(outcome.report.allocatedBytes).toBeGreaterThanOrEqual(3 * mib);
     await fixture.channel.call('volume.expand', { volumeId, sizeBytes: 5 * mib });
-    const { blocks } = await stat(fixture.worker?.pool.diskPath(volumeId) ?? '');
+    const { blocks } = await stat(fileOf(volumeId));
     expect(blocks * 512).toBeGreaterThanOrEqual(5 * mib);
     await fixture.worker?.deleteVolume(volumeId);
   });
