@@ -9,6 +9,7 @@ export interface AskedRight {
   right: Right;
   /** By who may do what; not by what else there is to be said against it. */
   isAllowed: boolean;
+  atMs: number;
 }
 
 /** One request that is done, or a watch that has ended. */
@@ -46,16 +47,16 @@ export function processOf({ user }: AuditEvent): string {
   return user.username?.slice(account.length) ?? '';
 }
 
-/** @param directory of the cluster @param since as earlier releases may have been refused what they asked while their rights were taken away with them */
-export async function askedRights(directory: string, since: Date): Promise<AskedRight[]> {
+/** @param directory of the cluster */
+export async function askedRights(directory: string): Promise<AskedRight[]> {
   return (await ownRequests(directory)).flatMap((event) => {
-    const { verb, objectRef, annotations, requestReceivedTimestamp } = event;
-    if (objectRef === undefined || Date.parse(requestReceivedTimestamp) < since.getTime()) return [];
+    const { verb, objectRef, annotations } = event;
+    if (objectRef === undefined) return [];
     const { apiGroup: group = '', resource, subresource, namespace, name } = objectRef;
     const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
     const named = name === undefined ? {} : { name };
     const right = { verb, group, resource: whole, ...named, here: namespace === releaseNamespace };
     const isAllowed = annotations?.['authorization.k8s.io/decision'] === 'allow';
-    return [{ process: processOf(event), right, isAllowed }];
+    return [{ process: processOf(event), right, isAllowed, atMs: Date.parse(event.requestReceivedTimestamp) }];
   });
 }

@@ -155,8 +155,9 @@ describe('on a cluster', () => {
   test('every process asked for nothing that it may not, and has no right that it does not use', async ({ skip }) => {
     const { node } = service.cluster;
     if (node === undefined) return skip('the audit log of another cluster is not ours to read');
-    const asked = await askedRights(node.directory, begun);
-    expect(asked.filter(({ isAllowed }) => !isAllowed)).toEqual([]);
+    const asked = await askedRights(node.directory);
+    // A release before this one may have been refused what it asked while its rights were taken away with it, and has made what is made once.
+    expect(asked.filter(({ isAllowed, atMs }) => !isAllowed && atMs >= begun.getTime())).toEqual([]);
     for (const process of processes) {
       const own = asked.filter((each) => each.process === process).map(({ right }) => right);
       expect([process, unusedRights(process, own)]).toEqual([process, []]);
