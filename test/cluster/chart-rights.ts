@@ -112,8 +112,12 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
     'configmaps named longshore-ca here: update',
   ],
   uploadproxy: [],
-  // A claim that the node has no room for, a class or a worker that goes, an event that happens again.
-  worker: ['persistentvolumeclaims: update', 'csistoragecapacities.storage.k8s.io here: delete', 'events: patch'],
+  worker: [
+    // A claim that the node has no room for, a class or a worker that goes, an event that happens again.
+    ...['persistentvolumeclaims: update', 'csistoragecapacities.storage.k8s.io here: delete', 'events: patch'],
+    // A claim that grows.
+    'persistentvolumeclaims/status: patch',
+  ],
 };
 
 /** Lines of the table, one right a verb. */
