@@ -46,6 +46,7 @@ class Gathering {
   /** Came while both memories were being written; the request stands still until it is taken. */
   #rest: Buffer | undefined;
   #sending: NodeJS.Immediate | undefined;
+  #isEnding = false;
   #isOver = false;
 
   constructor(request: IncomingMessage, target: Writable) {
@@ -70,7 +71,10 @@ class Gathering {
     });
   }
 
+  /** A request that stands still tells its end nevertheless, where its last bytes are the rest: the target ends behind them. */
   end(): void {
+    this.#isEnding = true;
+    if (this.#rest !== undefined) return;
     this.#send();
     this.#target.end();
   }
@@ -99,6 +103,8 @@ class Gathering {
     if (rest === undefined) return;
     this.#rest = undefined;
     this.take(rest);
-    if (this.#rest === undefined) this.#request.resume();
+    if (this.#rest !== undefined) return;
+    if (this.#isEnding) this.end();
+    else this.#request.resume();
   }
 }
