@@ -1,14 +1,21 @@
 // Workers that come and go: takes each one's inventory, wakes the claims that it concerns, and removes volumes that belong to nobody.
 
 import { annotations } from '../domain/annotations.ts';
-import { toFault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { PoolState } from '../jobs/channel-protocol.ts';
 import { metrics } from '../runtime/metrics.ts';
 import { isFilled } from './claim-facts.ts';
-import { type ControllerContext, type NodeChannel, placeOf, volumeOfClaim } from './controller-context.ts';
+import {
+  type ControllerContext,
+  channelOf,
+  type NodeChannel,
+  placeOf,
+  viewOf,
+  volumeOfClaim,
+} from './controller-context.ts';
 import type { HeldVolume, NodeView } from './node-views.ts';
 import { planOrphans } from './orphans.ts';
 import { poolEvents } from './pool-events.ts';
@@ -126,6 +133,18 @@ export class NodeConnections {
       for (const volume of plan.remove) await this.#remove(view, volume);
     }
     return kept;
+  }
+
+  /** Whatever it holds. @throws Fault VolumeInUse where its claim is there after all, NodeLost, PoolMissing */
+  async removeOrphan(node: string, { volumeId, owner }: HeldVolume): Promise<void> {
+    const { store, logger } = this.#context;
+    const claim = await store.get(resources.claims, { namespace: owner.namespace, name: owner.name });
+    if (claim !== undefined && volumeOfClaim(claim) === volumeId) {
+      throw new Fault('VolumeInUse', `${volumeId} belongs to the claim ${owner.namespace}/${owner.name}`);
+    }
+    await channelOf(this.#context, node).call('volume.delete', { volumeId });
+    viewOf(this.#context, node).forget(volumeId);
+    logger.warn({ node, volumeId, owner }, 'deleted a volume without a claim, as was asked');
   }
 
   /** Asks the store itself once more: what a watch has not told may be there all the same. */

@@ -51,6 +51,8 @@ export interface ControllerOperations {
   /** Reads the volume now; an abort ends the reading in the worker. @throws Fault NotFound, SourceNotReady, NodeLost, the signal's reason */
   digest(namespace: string, name: string, sha256: boolean, signal: AbortSignal): Promise<DigestReport>;
   doctor(): Promise<DoctorReport>;
+  /** Removes what the doctor found there. @throws Fault NotFound, VolumeInUse, NodeLost */
+  removeFinding(finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>): Promise<void>;
   /**
    * Lets a worker look at the first bytes of what a source serves, until an abort.
    * @param namespace where the secrets and config maps lie that the source names
@@ -66,6 +68,7 @@ export function controllerOperations(context: ControllerContext, connections: No
   return {
     digest: (namespace, name, sha256, signal) => digest(context, { namespace, name }, { sha256, signal }),
     doctor: () => doctor(context, connections),
+    removeFinding: (finding) => removeFinding(context, connections, finding),
     probe: (source, namespace, signal) => probe(context, source, namespace, signal),
   };
 }
@@ -126,6 +129,21 @@ async function doctor(context: ControllerContext, connections: NodeConnections):
     nodes.push({ node, connected, pools, ...faultMember(looked.fault ?? [...looked.faults.values()][0]) });
   }
   return { nodes, findings };
+}
+
+/** A volume whose claim is not in the store goes as a whole, whatever it holds: that is what was asked. */
+async function removeFinding(
+  context: ControllerContext,
+  connections: NodeConnections,
+  { node, pool, path }: Pick<DoctorFinding, 'node' | 'pool' | 'path'>,
+): Promise<void> {
+  const channel = channelOf(context, node);
+  const kept = await connections.sweepOrphans({ onlyLook: true });
+  const orphan = kept.find(
+    ({ node: holder, volume }) => holder === node && volume.pool === pool && path === `volumes/${volume.volumeId}`,
+  );
+  if (orphan === undefined) await channel.call('doctor.remove', { pool, path });
+  else await connections.removeOrphan(node, orphan.volume);
 }
 
 async function lookAt(

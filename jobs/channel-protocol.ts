@@ -229,6 +229,11 @@ export const workerCalls = {
       faults: Type.Array(Type.Object({ pool: Type.String(), fault: FaultShape })),
     }),
   },
+  'doctor.remove': {
+    about: 'Removes what lies at that path of the pool without an owner. Faults: NotFound, VolumeInUse.',
+    params: Type.Object({ pool: Type.String(), path: Type.String() }),
+    result: Empty,
+  },
 } as const satisfies Record<string, Call>;
 
 /** Asked by the worker, answered by the controller. */

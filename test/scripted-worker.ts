@@ -200,6 +200,10 @@ export class ScriptedWorker {
       'doctor',
       answering('doctor', () => ({ findings: [], faults: [] })),
     );
+    channel.handle(
+      'doctor.remove',
+      answering('doctor.remove', () => ({})),
+    );
   }
 
   #inventory(): Inventory {

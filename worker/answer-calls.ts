@@ -11,6 +11,7 @@ import type { Programs } from '../runtime/programs.ts';
 import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts';
 import type { Pool } from '../volumes/pool.ts';
 import type { Pools } from '../volumes/pools.ts';
+import { removeStray } from '../volumes/remove-stray.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
@@ -104,6 +105,10 @@ export function answerCalls(channel: WorkerChannel, options: AnswerOptions): voi
   channel.handle('source.probe', ({ source }, signal) => probe(source, options, signal));
   channel.handle('source.version', ({ source }, signal) => version(source, options, signal));
   channel.handle('doctor', () => examine(pools));
+  channel.handle('doctor.remove', async ({ pool, path }) => {
+    await removeStray(pools.named(pool), path);
+    return {};
+  });
 }
 
 /** @throws Fault InvalidRequest */

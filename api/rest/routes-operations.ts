@@ -47,6 +47,15 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
     requireAllowed(request, 'get', { resource: doctor });
     return context.operations.doctor();
   });
+  app.delete('/apis/longshore.dev/v1alpha1/doctor', async (request) => {
+    requireAllowed(request, 'delete', { resource: doctor });
+    const { node, pool, path } = queryOf(request);
+    if (node === undefined || pool === undefined || path === undefined) {
+      throw new Fault('InvalidRequest', 'node, pool and path of the finding are asked for');
+    }
+    await context.operations.removeFinding({ node, pool, path });
+    return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' };
+  });
   app.get('/api/v1/namespaces/:namespace/pods', (request) => {
     requireAllowed(request, 'list', { resource: pods, namespace: paramOf(request, 'namespace') ?? '' });
     return { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: context.store.version }, items: [] };

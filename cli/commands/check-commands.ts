@@ -86,10 +86,18 @@ function addDoctor(program: Command, io: CommandIo): void {
     .command('doctor')
     .summary('look for what is wrong')
     .description('Looks whether the service answers, and for what lies on the pools and belongs to nothing.');
+  command.option('--remove <path>', 'remove what was found at this path, and nothing else');
+  command.option('--pool <name>', 'the pool of that path, where several have one such');
   addFormatOption(command).action(async () => {
-    const answer = await withService(io, command, (client) =>
-      client.call<Doctor>({ method: 'GET', path: `${ownApi}/doctor` }),
-    );
+    const { remove, pool } = command.opts<{ remove?: string; pool?: string }>();
+    const path = `${ownApi}/doctor`;
+    const answer = await withService(io, command, (client) => client.call<Doctor>({ method: 'GET', path }));
+    if (remove !== undefined) {
+      const query = findingAt(answer, remove, pool);
+      await withService(io, command, (client) => client.call({ method: 'DELETE', path, query }));
+      io.stdout.write(`${query.path}: removed from pool ${query.pool} of node ${query.node}\n`);
+      return;
+    }
     const fault = answer.nodes?.find((node) => node.fault !== undefined)?.fault;
     await showValue(
       io.stdout,
@@ -99,6 +107,14 @@ function addDoctor(program: Command, io: CommandIo): void {
     );
     if (fault !== undefined) throw faultFromRecord(fault);
   });
+}
+
+/** @throws Fault NotFound, InvalidRequest where several are there */
+function findingAt({ findings }: Doctor, path: string, pool: string | undefined) {
+  const [found, other] = findings.filter((one) => one.path === path && (pool === undefined || one.pool === pool));
+  if (found === undefined) throw new Fault('NotFound', `nothing without an owner is at ${path}`);
+  if (other !== undefined) throw new Fault('InvalidRequest', `${path} is in several pools; name one by --pool`);
+  return { node: found.node, pool: found.pool, path };
 }
 
 function poolsTable({ nodes = [] }: Doctor): string {

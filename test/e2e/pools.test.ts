@@ -1,5 +1,5 @@
 // Two pools of one machine: which of them a volume comes to, and a start while the disk of one is not mounted.
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -34,6 +34,18 @@ test('a volume comes to the pool that it asks for, its clone beside it, and both
   expect(await readdir(join(work, 'slow', 'volumes'))).toEqual([]);
   expect((await user.run('get', '-o', 'wide')).stdout).toMatch(/NODE +POOL[\s\S]*origin .* local +fast /);
   expect((await user.run('doctor')).stdout).toMatch(/local +slow .*Ready[\s\S]*local +fast .*Ready/);
+});
+
+test('the doctor removes what nobody owns, and only what it was asked for', async () => {
+  const stray = join(work, 'slow', 'old.img');
+  await writeFile(stray, 'left by somebody');
+  await utimes(stray, 0, 0);
+  expect((await user.run('doctor')).stdout).toMatch(/^foreign-file +slow .*old\.img/m);
+  expect((await user.run('doctor', '--remove', 'pool.json')).code).not.toBe(0);
+  expect(await user.run('doctor', '--remove', 'old.img')).toMatchObject({
+    ...{ code: 0, stdout: 'old.img: removed from pool slow of node local\n' },
+  });
+  expect((await user.run('doctor')).stdout).toContain('nothing lies about');
 });
 
 test('while a disk is not mounted the other pool serves, nothing of it is lost or let go, and all goes on with it', async () => {

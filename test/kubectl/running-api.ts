@@ -80,6 +80,7 @@ export class ApiUnderTest {
           ...(sha256 ? { sha256: 'sha256:00' } : {}),
         }),
         doctor: async () => ({ findings: [] }),
+        removeFinding: async () => undefined,
         probe: async () => ({ format: 'qcow2', virtualSizeBytes: 1 << 30 }),
         ...other.operations,
       },
