@@ -10,6 +10,7 @@ export class CloneSteps {
   readonly #hooks: CloneHooks;
   #step: TransferStep = 'probe';
   #bytesFetched = 0;
+  #lastTold = 0;
 
   constructor(hooks: CloneHooks) {
     this.#hooks = hooks;
@@ -25,6 +26,12 @@ export class CloneSteps {
     this.rows.push({ step, seconds: (performance.now() - started) / 1_000, bytes });
     this.#tell(bytes, bytes);
     return result;
+  }
+
+  /** Tells how far the running step is, at most about twice a second. */
+  advance(bytesDone: number, bytesTotal: number): void {
+    this.#bytesFetched = bytesDone;
+    if (performance.now() - this.#lastTold >= lookEveryMs) this.#tell(bytesDone, bytesTotal);
   }
 
   /** Tells about twice a second how much of the file is there while the work goes on. */
@@ -46,6 +53,7 @@ export class CloneSteps {
   }
 
   #tell(bytesDone: number, bytesTotal: number): void {
+    this.#lastTold = performance.now();
     const total = bytesTotal === 0 ? {} : { bytesTotal };
     this.#hooks.onProgress({ step: this.#step, bytesDone, bytesFetched: this.#bytesFetched, ...total });
   }

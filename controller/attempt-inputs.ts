@@ -5,7 +5,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { AttemptInputs } from '../jobs/channel-protocol.ts';
 import type { AttemptState } from './attempt-state.ts';
-import type { ClaimContent } from './claim-content.ts';
+import { type ClaimContent, isArchive } from './claim-content.ts';
 import type { WayContext } from './import-way.ts';
 import { sourceInputs } from './source-inputs.ts';
 
@@ -22,6 +22,7 @@ export async function attemptInputs(context: InputsContext): Promise<AttemptInpu
   const { content, state, sizeBytes, claim } = context;
   const preallocation = isPreallocated(claim);
   const checksum = checksumOf(claim);
+  const typed = isArchive(content) ? { contentType: 'archive' as const } : {};
   const wish = { sizeBytes, preallocation, ...(checksum === undefined ? {} : { checksum }) };
   if (state.stage === 'received') return { operation: 'convert', ...wish };
   switch (content.kind) {
@@ -29,13 +30,13 @@ export async function attemptInputs(context: InputsContext): Promise<AttemptInpu
       const { reader, cdiConfig, serviceNamespace } = context;
       const onePass = state.onePass === true;
       const place = { reader, cdiConfig, serviceNamespace, namespace: claim.metadata.namespace ?? '', onePass };
-      return { operation: 'import', source: await sourceInputs(content.source, place), ...wish };
+      return { operation: 'import', source: await sourceInputs(content.source, place), ...typed, ...wish };
     }
     case 'blank':
       return { operation: 'import', source: { kind: 'blank' }, ...wish };
     case 'clone':
       if (context.cloneSource === undefined) throw new Fault('SourceNotReady', `${content.source.name} is gone`);
-      return { operation: 'clone', sourceVolumeId: context.cloneSource, sizeBytes, preallocation };
+      return { operation: 'clone', sourceVolumeId: context.cloneSource, ...typed, sizeBytes, preallocation };
     default:
       throw new Fault('StaleAttempt', `attempt ${state.attempt} of ${claim.metadata.name} takes no inputs`);
   }

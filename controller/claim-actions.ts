@@ -66,7 +66,7 @@ export type ClaimAction =
   | { kind: 'fence'; node: string; attempt: number }
   | { kind: 'enqueue'; node: string; payload: JobPayload; delayMs: number }
   | { kind: 'dequeue'; node: string; attempt: number }
-  | { kind: 'openUpload'; node: string; attempt: number; sizeBytes: number }
+  | { kind: 'openUpload'; node: string; attempt: number; sizeBytes: number; contentType?: 'archive' }
   | { kind: 'cancelAttempt'; node: string; attempt: number; reason: string }
   | { kind: 'markPlain'; node: string }
   | { kind: 'deleteVolume'; node: string }

@@ -7,6 +7,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
 import { type AttemptState, formatAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, RunningNote } from './claim-actions.ts';
+import { isArchive } from './claim-content.ts';
 import { obstacleOf } from './next-attempt-state.ts';
 
 const completeMessage: Record<Operation, string> = {
@@ -15,13 +16,14 @@ const completeMessage: Record<Operation, string> = {
   clone: 'Clone Complete',
 };
 
-/** Where the disk lies on its node; a Filesystem claim that nobody fills has its directory. */
+/** Where the disk lies on its node; a claim of files, or a Filesystem claim that nobody fills, has its directory. */
 function pathOf(facts: ClaimFacts): string | undefined {
   const directory = facts.node?.pools.find(({ name }) => name === facts.volume?.pool)?.directory;
   if (directory === undefined || facts.volume === undefined) return undefined;
   if (facts.volume.mode === 'Block') return devicePathOf(facts.volumeId);
   const data = `${directory}/volumes/${facts.volumeId}/data`;
-  return facts.content.kind === 'none' ? data : `${data}/disk.img`;
+  const isDirectory = facts.content.kind === 'none' || isArchive(facts.content);
+  return isDirectory ? data : `${data}/disk.img`;
 }
 
 /** One sentence for people and for KubeVirt; too small a volume in the words that CDI's users know. */

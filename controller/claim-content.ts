@@ -14,16 +14,25 @@ import {
   whyUnsupportedByAnnotations,
 } from './source-content.ts';
 
+interface Typed {
+  /** Files in place of a disk; absent for a disk. */
+  contentType?: 'archive';
+}
+
 export type ClaimContent =
-  | { kind: 'image'; source: SourceContent }
+  | ({ kind: 'image'; source: SourceContent } & Typed)
   | { kind: 'blank' }
-  | { kind: 'upload' }
-  | { kind: 'clone'; source: Required<ObjectKey> }
+  | ({ kind: 'upload' } & Typed)
+  | ({ kind: 'clone'; source: Required<ObjectKey> } & Typed)
   /** Nobody fills it: a user's own files, or content that was there before. */
   | { kind: 'none' }
   /** Its DataVolume has not been seen yet, or is gone, or names a DataSource that nobody looked up: nothing is begun. */
   | { kind: 'unknown' }
   | { kind: 'unsupported'; operation: Operation; fault: Fault };
+
+export function isArchive(content: ClaimContent): boolean {
+  return 'contentType' in content && content.contentType === 'archive';
+}
 
 export function operationOfContent(content: ClaimContent): Operation | undefined {
   switch (content.kind) {
@@ -69,8 +78,24 @@ export function contentOfClaim(claim: Claim, dataVolume: DataVolume | undefined)
   const operation = operationOfContent(content);
   if (operation === undefined || content.kind === 'unsupported') return content;
   const contentType = dataVolume?.spec.contentType ?? given[annotations.contentType] ?? '';
-  if (contentType === 'archive') return unsupported(operation, 'contentType archive is not supported yet');
-  return content;
+  return contentType === 'archive' ? asArchive(content, operation, claim) : content;
+}
+
+/** CDI refuses all of these of a DataVolume; a claim with annotations alone nobody has looked at before. */
+function asArchive(content: ClaimContent, operation: Operation, claim: Claim): ClaimContent {
+  if (claim.spec.volumeMode === 'Block') return unsupported(operation, 'an archive needs volumeMode Filesystem');
+  switch (content.kind) {
+    case 'blank':
+      return unsupported(operation, 'an empty disk is no archive: contentType has to be kubevirt');
+    case 'image':
+      if (content.source.kind !== 'registry') return { ...content, contentType: 'archive' };
+      return unsupported(operation, 'a container image holds a disk: contentType has to be kubevirt');
+    case 'upload':
+    case 'clone':
+      return { ...content, contentType: 'archive' };
+    default:
+      return content;
+  }
 }
 
 function contentByDataVolume(dataVolume: DataVolume): ClaimContent {

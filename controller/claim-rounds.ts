@@ -178,10 +178,10 @@ export class ClaimRounds {
   }
 
   async #openUpload(claim: Claim, volumeId: VolumeId, action: Extract<Command, { kind: 'openUpload' }>): Promise<void> {
-    const { attempt, sizeBytes } = action;
+    const { kind: _, node: _node, attempt, ...told } = action;
     const checksum = checksumOf(claim);
     const preallocation = isPreallocated(claim);
-    const asked = { volumeId, attempt, sizeBytes, preallocation, ...(checksum === undefined ? {} : { checksum }) };
+    const asked = { volumeId, attempt, ...told, preallocation, ...(checksum === undefined ? {} : { checksum }) };
     await channelOf(this.#context, action.node).call('upload.open', asked);
     const { live } = viewOf(this.#context, action.node);
     if (live.get(volumeId)?.attempt !== attempt) live.set(volumeId, { attempt, doing: 'waiting' });

@@ -10,6 +10,7 @@ import { type JobOperation, type JobPayload, jobVersion } from '../jobs/payload.
 import { type AttemptState, isEnded, parseAttemptState } from './attempt-state.ts';
 import type { ClaimAction, ClaimFacts, ClaimPatch } from './claim-actions.ts';
 import { claimAnnotations, faultMessage } from './claim-annotations.ts';
+import { isArchive } from './claim-content.ts';
 import { nextAttemptState } from './next-attempt-state.ts';
 import { type VolumeKeeping, volumeKeepingFor } from './volume-keeping.ts';
 
@@ -117,7 +118,8 @@ function beginning(state: AttemptState, node: string, facts: ClaimFacts, sizeByt
     return [{ kind: 'enqueue', node, payload: payloadOf(state, state.operation, facts), delayMs }];
   }
   if (state.stage !== 'received') {
-    return live === undefined ? [{ kind: 'openUpload', node, attempt: state.attempt, sizeBytes }] : [];
+    const typed = isArchive(facts.content) ? { contentType: 'archive' as const } : {};
+    return live === undefined ? [{ kind: 'openUpload', node, attempt: state.attempt, sizeBytes, ...typed }] : [];
   }
   if (live?.doing === 'running' || facts.enqueued) return [];
   // The job of the former try may still be about to end, and has the same id; so the delay is kept here, not in the queue.

@@ -28,7 +28,7 @@ async function troubleOfFiles({ pool, record }: HeldVolume): Promise<string | un
   if (!(await isThere(pool.dataPath(record.volumeId)))) return 'the directory of the volume is missing';
   // Once a pod could write, its files are the pod's own affair.
   if (record.state !== 'complete' || record.usedSince !== undefined) return undefined;
-  return (await isThere(pool.diskPath(record.volumeId))) ? undefined : 'the disk image of the volume is missing';
+  return (await isThere(pool.contentPath(record.volumeId))) ? undefined : 'the disk image of the volume is missing';
 }
 
 async function troubleOfRoom(directory: string): Promise<string | undefined> {

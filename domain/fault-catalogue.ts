@@ -95,6 +95,9 @@ export const faultCatalogue = {
 
   // Images
   NotADiskImage: row('image', 422, 'INVALID_ARGUMENT', false, 'This is not a disk image.', 'Give the file or the URL of the image itself, not of a page or a text about it.'),
+  NotAnArchive: row('image', 422, 'INVALID_ARGUMENT', false, 'This is not an archive that can be unpacked.', 'Give a tar, plain or packed with gz, xz, zst or bz2; leave contentType out for a disk image.'),
+  CorruptArchive: row('image', 422, 'DATA_LOSS', false, 'The archive is damaged.', 'Check it with `tar -t` and make it again.'),
+  HostileArchive: row('image', 422, 'INVALID_ARGUMENT', false, 'The archive holds something that is not unpacked here.', 'Make it again without what the detail names: names and links stay inside, and there are no devices.'),
   NotAContainerDisk: row('image', 422, 'INVALID_ARGUMENT', false, 'The container image holds no disk that can be taken.', 'Build it with exactly one disk image under /disk; docs/guide-registry.md shows how.'),
   ArchitectureMissing: row('image', 422, 'INVALID_ARGUMENT', false, 'There is no container image of that architecture.', 'Name one of those that the detail lists in platform.architecture.'),
   UnsupportedFormat: row('image', 422, 'UNIMPLEMENTED', false, 'The format of the image is not supported.', 'Convert it to raw or qcow2 (`qemu-img convert`) and try again.'),

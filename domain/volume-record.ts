@@ -67,6 +67,8 @@ export const TransferReport = Type.Object({
   fetchedBytes: Type.Integer({ minimum: 0 }),
   /** Most that was planned to lie on the pool at once, the volume included. */
   peakBytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Of contentType archive: how many files, directories and links there are, and how long the files are together; absent for a disk. */
+  files: Type.Optional(Type.Object({ entries: Type.Integer({ minimum: 0 }), bytes: Type.Integer({ minimum: 0 }) })),
   /** For the claim and its DataVolume: what the environment of a container image says. */
   labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   steps: Type.Array(Type.Object({ step: TransferStep, seconds: Type.Number(), bytes: Type.Integer() })),
@@ -117,6 +119,11 @@ const moves: Readonly<Record<VolumeState, readonly VolumeState[]>> = {
 /** Whether a consumer gets a volume in that state. */
 export function isHandedOut(state: VolumeState): boolean {
   return state === 'complete' || state === 'plain';
+}
+
+/** Whether the content is a directory of files (contentType archive) and not a disk. */
+export function holdsFiles({ report }: Pick<VolumeRecord, 'report'>): boolean {
+  return report?.files !== undefined;
 }
 
 export function canMove(from: VolumeState, to: VolumeState): boolean {

@@ -6,12 +6,13 @@ import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { BodyPieces } from './body-pieces.ts';
 import { probeImage } from './image/probe-image.ts';
-import { PeekedStream } from './peeked-stream.ts';
+import type { PeekedStream } from './peeked-stream.ts';
 import { type ImportPlan, planImport, reportOfFound } from './plan.ts';
 import { SourceDigest } from './source-digest.ts';
 import { StepTimer } from './step-timer.ts';
 import { bringToScratch, streamToDisk, type Transfer } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
+import { UploadSource } from './upload-source.ts';
 
 export interface UploadTarget {
   staging: Staging;
@@ -93,13 +94,4 @@ async function stageUpload(
   const sourceDigest = digest.finish();
   await staging.markReceived({ bytes, sourceDigest });
   return { kind: 'staged', bytes, sourceDigest };
-}
-
-class UploadSource extends PeekedStream {
-  readonly totalBytes: number | undefined;
-
-  constructor(pieces: BodyPieces, declaredBytes: number | undefined) {
-    super(pieces);
-    this.totalBytes = declaredBytes;
-  }
 }

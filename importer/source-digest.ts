@@ -23,7 +23,10 @@ export class SourceDigest {
   }
 
   /** Passes the bytes on, hashed. */
-  async *through(source: AsyncIterable<Buffer>, onBytes: (bytes: number) => void): AsyncGenerator<Buffer> {
+  async *through(
+    source: AsyncIterable<Buffer>,
+    onBytes: (bytes: number) => void,
+  ): AsyncGenerator<Buffer, void, undefined> {
     for await (const chunk of source) {
       this.#sha256.update(chunk);
       this.#other?.update(chunk);

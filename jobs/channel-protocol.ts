@@ -20,11 +20,15 @@ export const FaultShape = Type.Object({
   retryAfterSeconds: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
+/** Files of a tar in place of a disk, as CDI's contentType says it; absent for a disk. */
+const ContentType = Type.Optional(Type.Literal('archive'));
+
 export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });
 
 export const ImportInputs = Type.Object({
   operation: Type.Literal('import'),
   source: Type.Union([SourceInputs, BlankInputs]),
+  contentType: ContentType,
   /** What the guest is to see, in bytes. */
   sizeBytes: Type.Integer({ minimum: 1 }),
   /** `algorithm:hex` of the bytes as served. */
@@ -44,6 +48,7 @@ export type ConvertInputs = Static<typeof ConvertInputs>;
 export const CloneInputs = Type.Object({
   operation: Type.Literal('clone'),
   sourceVolumeId: Type.String(),
+  contentType: ContentType,
   sizeBytes: Type.Integer({ minimum: 1 }),
   preallocation: Type.Boolean(),
 });
@@ -201,6 +206,7 @@ export const workerCalls = {
       sizeBytes: Type.Integer({ minimum: 1 }),
       preallocation: Type.Boolean(),
       checksum: Type.Optional(Type.String()),
+      contentType: ContentType,
     }),
     result: Empty,
   },

@@ -10,6 +10,7 @@ const debianPackages = {
   blkdiscard: 'util-linux',
   blockdev: 'util-linux',
   bzip2: 'bzip2',
+  chown: 'coreutils',
   cp: 'coreutils',
   fallocate: 'util-linux',
   gzip: 'gzip',

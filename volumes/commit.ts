@@ -1,14 +1,18 @@
-// The middle of a commit: from a staged disk.img to one in its place, every step durable before the next. The pool has checked the fence before and
-// writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, whose disk the next open removes.
+// The middle of a commit: from a staged disk.img, or a directory of files, to one in its place, every step durable before the next. The pool has checked the fence before and
+// writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, which the next open empties.
+import type { Stats } from 'node:fs';
 import { lstat, open, rename, rm, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
-import type { VolumeRecord } from '../domain/volume-record.ts';
+import { holdsFiles, type TransferReport, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import { emptyData } from './empty-data.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
+import { removeTree } from './remove-tree.ts';
 import type { Staging } from './staging.ts';
+import { syncFileSystem } from './sync-file-system.ts';
 import { readRecord } from './volume-records.ts';
 
 /** Where a test may stop a commit; `attached` is of Block volumes only. */
@@ -21,10 +25,19 @@ export interface CommitPlace {
   at(step: CommitStep): Promise<void>;
 }
 
-/** @throws Fault ImageTooLarge, NoLoopDevice, Internal where there is no disk to commit */
-export async function commitStaging(staging: Staging, record: VolumeRecord, place: CommitPlace): Promise<void> {
+/** @throws Fault ImageTooLarge, NoLoopDevice, Internal where there is nothing to commit */
+export async function commitStaging(
+  staging: Staging,
+  record: VolumeRecord,
+  place: CommitPlace,
+  report: TransferReport,
+): Promise<void> {
+  return holdsFiles({ report }) ? commitFiles(staging, record, place) : commitDisk(staging, record, place);
+}
+
+async function commitDisk(staging: Staging, record: VolumeRecord, place: CommitPlace): Promise<void> {
   const target = place.layout.disk(record.volumeId, record.mode);
-  const diskBytes = await checkDisk(staging.diskPath, record);
+  const diskBytes = await checkDisk(staging, record);
   // A device is as long as its file, and zeros follow the image.
   if (record.mode === 'Block' && diskBytes < record.sizeBytes) await truncate(staging.diskPath, record.sizeBytes);
   await place.at('checked');
@@ -38,6 +51,21 @@ export async function commitStaging(staging: Staging, record: VolumeRecord, plac
   if (record.mode !== 'Block') return;
   await place.blocks.attach(record);
   await place.at('attached');
+}
+
+/** The directory of the volume is empty, and gives way to another one in one step. */
+async function commitFiles(staging: Staging, record: VolumeRecord, place: CommitPlace): Promise<void> {
+  const target = place.layout.data(record.volumeId);
+  const staged = await lstatStaged(staging, staging.dataPath);
+  if (!staged.isDirectory()) throw new Fault('Internal', `the files of ${record.volumeId} lie in no directory`);
+  await place.at('checked');
+  await place.ownership.giveTree(staging.dataPath);
+  await place.at('owned');
+  await syncFileSystem(staging.dataPath);
+  await place.at('synced');
+  await rename(staging.dataPath, target);
+  await syncDirectory(dirname(target));
+  await place.at('renamed');
 }
 
 /**
@@ -54,18 +82,28 @@ export async function undoneOnFailure<T>(
   } catch (error) {
     const reading = await readRecord(place.layout, record.volumeId);
     if (reading.kind === 'record' && reading.record.state === 'populating') {
-      if (record.mode === 'Block') await place.blocks.unmake(record);
-      else await rm(place.layout.disk(record.volumeId, record.mode), { force: true });
+      await takeBack(record, place);
     }
     throw error;
   }
 }
 
-/** @returns its length */
-async function checkDisk(path: string, record: VolumeRecord): Promise<number> {
-  const disk = await lstat(path).catch((cause: unknown) => {
-    throw new Fault('Internal', `attempt ${record.fence} of ${record.volumeId} left no disk to commit`, { cause });
+async function takeBack(record: VolumeRecord, { layout, ownership, blocks }: CommitPlace): Promise<void> {
+  if (record.mode === 'Block') return blocks.unmake(record);
+  await rm(layout.disk(record.volumeId, record.mode), { force: true });
+  const files = await emptyData(layout, ownership, record.volumeId);
+  if (files !== undefined) await removeTree(files);
+}
+
+async function lstatStaged(staging: Staging, path: string): Promise<Stats> {
+  return lstat(path).catch((cause: unknown) => {
+    throw new Fault('Internal', `attempt ${staging.attempt} of ${staging.volumeId} left nothing to commit`, { cause });
   });
+}
+
+/** @returns its length */
+async function checkDisk(staging: Staging, record: VolumeRecord): Promise<number> {
+  const disk = await lstatStaged(staging, staging.diskPath);
   if (!disk.isFile()) throw new Fault('Internal', `the disk of ${record.volumeId} is not a regular file`);
   if (disk.size <= record.sizeBytes) return disk.size;
   throw new Fault('ImageTooLarge', `the disk has ${disk.size} bytes and the volume ${record.sizeBytes}`, {

@@ -2,6 +2,7 @@
 // keeps them its own.
 import { chmod, chown } from 'node:fs/promises';
 import { machineUser } from '../runtime/limited-child.ts';
+import { chownTree } from './chown-tree.ts';
 
 export class FileOwnership {
   readonly #owner: { readonly uid: number; readonly gid: number } | undefined;
@@ -14,6 +15,12 @@ export class FileOwnership {
   async giveFile(path: string): Promise<void> {
     if (this.#owner !== undefined) await chown(path, this.#owner.uid, this.#owner.gid);
     await chmod(path, 0o660);
+  }
+
+  /** All that lies below a directory, links themselves too; modes stay. The directory becomes one that a pod mounts. */
+  async giveTree(path: string): Promise<void> {
+    if (this.#owner !== undefined) await chownTree(path, this.#owner);
+    await this.giveDirectory(path);
   }
 
   /** A directory that a pod mounts: 2775, so that files made in it belong to the group. */

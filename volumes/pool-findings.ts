@@ -1,7 +1,7 @@
 // What lies in a pool without a record that owns it, for `longshore doctor`. Looks only; nothing is removed here.
 import { lstat, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { holdsFiles, isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import { isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
 import { allocatedBelow } from './pool-space.ts';
 import type { RecordReading } from './volume-records.ts';
@@ -100,9 +100,9 @@ async function lostDisks({ layout, records }: PoolKnowledge): Promise<Finding[]>
   const lost: Finding[] = [];
   for (const record of records.values()) {
     if (record.state !== 'complete') continue;
-    const path = layout.disk(record.volumeId, record.mode);
+    const path = layout.content(record);
     if ((await ageOf(path)) !== undefined) continue;
-    const detail = 'the record says complete, but the disk is not there';
+    const detail = `the record says complete, but ${holdsFiles(record) ? 'its directory' : 'the disk'} is not there`;
     lost.push({ kind: 'lost-disk', path: relative(layout.directory, path), bytes: 0, ageSeconds: 0, detail });
   }
   return lost;

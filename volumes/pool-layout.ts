@@ -3,13 +3,13 @@
 //   <pool>/pool.json                          identity
 //   <pool>/ledger.sqlite                      lock and reservations; owner.json says which process holds it
 //   <pool>/volumes/<volume id>/volume.json    what the volume says about itself
-//   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts
+//   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts; of contentType archive the files lie there
 //   <pool>/volumes/<volume id>/block.img      Block claim
-//   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img, source, children.json, received.json
+//   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img or data/, source, children.json, received.json
 //   <pool>/images/<digest>.<n>.img            an image fetched once, for all that asked for it; removed at the next open
 //   <pool>/staging/temporary-<random>/        a volume being made or deleted; removed at the next open
 import { join } from 'node:path';
-import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { holdsFiles, isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 
 export interface StagingName {
   volumeId: VolumeId;
@@ -60,6 +60,10 @@ export class PoolLayout {
   }
   disk(id: VolumeId, mode: VolumeRecord['mode']): string {
     return mode === 'Block' ? join(this.volume(id), 'block.img') : join(this.data(id), 'disk.img');
+  }
+  /** What a complete volume is about: its disk, or the directory of its files. */
+  content(record: VolumeRecord): string {
+    return holdsFiles(record) ? this.data(record.volumeId) : this.disk(record.volumeId, record.mode);
   }
   attempt(id: VolumeId, attempt: number): string {
     if (!Number.isSafeInteger(attempt) || attempt < 1) throw new RangeError(`not an attempt: ${attempt}`);

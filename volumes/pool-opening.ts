@@ -107,7 +107,8 @@ async function openHeld(
       options.logger.warn({ volumeId, fault: fault.message }, 'a Block volume has no device');
     });
   }
-  const recovery = readOnly === undefined ? await recoverPool(layout, records, new Set(unreadable.keys())) : undefined;
+  const recovery =
+    readOnly === undefined ? await recoverPool(layout, records, new Set(unreadable.keys()), ownership) : undefined;
   if (recovery !== undefined && recovery.removed.length > 0) {
     options.logger.info({ removed: recovery.removed }, 'removed what a former service left');
   }

@@ -1,9 +1,12 @@
 // What Pool.open does with the leftovers of a service that was killed: ends its children, removes the staging of attempts that cannot go on,
-// takes back a disk that was renamed but never recorded, removes images that were shared. Only what the layout says is ours is touched; foreign names stay and are findings.
+// takes back a disk or files that were renamed but never recorded, removes images that were shared. Only what the layout says is ours is touched; foreign names
+// stay and are findings.
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
+import { emptyData } from './empty-data.ts';
+import type { FileOwnership } from './file-ownership.ts';
 import { isImageName, isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
@@ -26,10 +29,11 @@ export async function recoverPool(
   layout: PoolLayout,
   records: ReadonlyMap<VolumeId, VolumeRecord>,
   unread: ReadonlySet<VolumeId>,
+  ownership: FileOwnership,
 ): Promise<Recovery> {
   const recovery: Recovery = { received: [], removed: [], doomed: [] };
   for (const name of await readdir(layout.staging)) await recoverStaging(layout, name, records, unread, recovery);
-  for (const record of records.values()) await recoverVolume(layout, record);
+  for (const record of records.values()) await recoverVolume(layout, record, ownership, recovery);
   await removeImages(layout, recovery);
   await syncDirectory(layout.staging);
   return recovery;
@@ -75,7 +79,12 @@ async function removeImages({ images }: PoolLayout, recovery: Recovery): Promise
   }
 }
 
-async function recoverVolume(layout: PoolLayout, record: VolumeRecord): Promise<void> {
+async function recoverVolume(
+  layout: PoolLayout,
+  record: VolumeRecord,
+  ownership: FileOwnership,
+  recovery: Recovery,
+): Promise<void> {
   const directory = layout.volume(record.volumeId);
   for (const name of await readdir(directory)) {
     if (isLeftoverName(name)) await rm(join(directory, name), { force: true });
@@ -84,5 +93,8 @@ async function recoverVolume(layout: PoolLayout, record: VolumeRecord): Promise<
   if (record.state !== 'populating' && !isHalfPlain) return;
   // Renamed, but the record never said complete: the commit did not happen. Or made for a user whom the record does not know yet.
   await rm(layout.disk(record.volumeId, record.mode), { force: true });
-  await syncDirectory(record.mode === 'Block' ? directory : layout.data(record.volumeId));
+  if (record.mode === 'Block') return syncDirectory(directory);
+  const files = await emptyData(layout, ownership, record.volumeId);
+  if (files !== undefined) recovery.doomed.push(files);
+  await syncDirectory(layout.data(record.volumeId));
 }

@@ -123,6 +123,11 @@ export class Pool {
     return this.#layout.data(this.#records.need(id).volumeId);
   }
 
+  /** Where the content of the volume lies: its disk, or the directory of its files. @throws Fault NotFound */
+  contentPath(id: VolumeId): string {
+    return this.#layout.content(this.#records.need(id));
+  }
+
   /** What can still be promised, by the last measuring of the disk. */
   get leftBytes(): number {
     return this.#opened.ledger.leftBytes + this.images.idleBytes;
@@ -197,7 +202,7 @@ export class Pool {
   }
 
   /**
-   * Makes the staged disk.img the volume's, in one step: after a crash it is there wholly or not at all. The staging is gone afterwards.
+   * Makes the staged disk.img, or the directory of files that the report tells of, the volume's, in one step: after a crash it is there wholly or not at all. The staging is gone afterwards.
    * @throws Fault StaleAttempt (leaves nothing), ImageTooLarge, NoSpace; a failure leaves the volume populating and empty
    */
   async commit(staging: Staging, report: TransferReport): Promise<VolumeRecord> {
@@ -209,7 +214,7 @@ export class Pool {
         const { ownership, blocks, at } = this.#opened;
         const place = { layout: this.#layout, ownership, blocks, at };
         const complete = await undoneOnFailure(record, place, async () => {
-          await commitStaging(staging, record, place);
+          await commitStaging(staging, record, place, report);
           const committedAt = new Date().toISOString();
           return await this.#records.write({ ...record, state: 'complete', committedAt, report });
         });

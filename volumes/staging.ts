@@ -2,10 +2,11 @@
 // recorded here and removes it whole. Children and the mark of a received upload are on disk, so that the next service can do the same.
 //
 //   staging/<volume id>.<attempt>/disk.img       what is to be committed
+//                                 data/          the same where it is a directory of files
 //                                 source         an upload that needs random access, as it came
 //                                 children.json  pid and start time of every program that writes here
 //                                 received.json  the upload in `source` is complete and durable
-import { readFile, rm } from 'node:fs/promises';
+import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -13,6 +14,7 @@ import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import { identityOf, killIfSame, ProcessIdentity } from '../runtime/process-identity.ts';
+import { removeTree } from './remove-tree.ts';
 
 const stagingVersion = 1;
 
@@ -57,6 +59,9 @@ export class Staging {
 
   get diskPath(): string {
     return join(this.directory, 'disk.img');
+  }
+  get dataPath(): string {
+    return join(this.directory, 'data');
   }
   get sourcePath(): string {
     return join(this.directory, 'source');
@@ -130,8 +135,15 @@ export class Staging {
  */
 export async function removeStaging(directory: string): Promise<void> {
   await endChildren(directory);
+  await removeUnpacked(join(directory, 'data'));
   // Whoever still writes here was told to stop, and may make one more file meanwhile.
   await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+}
+
+/** What an archive holds may be more and deeper than a path can name. What cannot be removed yet is told by who removes the rest. */
+async function removeUnpacked(path: string): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there !== undefined) await removeTree(path).catch(() => undefined);
 }
 
 /** An unreadable children.json ends nobody: it was being written when the power went, and then no child lives. */

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { defaultSectorBytes, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
-import { isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
+import { holdsFiles, isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
 import type { BlockVolumes } from './block-volumes.ts';
 import type { KeptRecords } from './kept-records.ts';
 import { checkSize } from './new-volume.ts';
@@ -75,7 +75,7 @@ async function lengthen(file: FileHandle, sizeBytes: number): Promise<void> {
 }
 
 /**
- * The disk that grows with the volume. Undefined where there is none: nobody fills the volume, or a pod has put something of its own in the place of the
+ * The disk that grows with the volume. Undefined where there is none: nobody fills the volume, it holds files, or a pod has put something of its own in the place of the
  * disk, or has cut it, or made it as long itself.
  */
 async function openOwnDisk(
@@ -84,7 +84,7 @@ async function openOwnDisk(
   layout: PoolLayout,
 ): Promise<FileHandle | undefined> {
   const { state, mode, volumeId } = record;
-  if (!isHandedOut(state) || (state === 'plain' && mode === 'Filesystem')) return undefined;
+  if (!isHandedOut(state) || (state === 'plain' && mode === 'Filesystem') || holdsFiles(record)) return undefined;
   const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const file = await open(layout.disk(volumeId, mode), flags).catch((error: unknown) => {
     if (mode === 'Filesystem' && error instanceof Error && 'code' in error && isOther(error.code)) return undefined;

@@ -1,7 +1,7 @@
 // The worker's answers to the controller: volumes by the pool, attempts by what runs here. Every call may come twice.
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import type { SourceVersion } from '../domain/source-version.ts';
-import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
+import { holdsFiles, isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { probeSource } from '../importer/probe-source.ts';
 import { versionOfSource } from '../importer/version-of-source.ts';
 import type { Inventory, SourceFacts } from '../jobs/channel-protocol.ts';
@@ -12,13 +12,14 @@ import { contentDigestOfFile, sha256OfFile } from '../volumes/content-digest.ts'
 import type { Pool } from '../volumes/pool.ts';
 import type { Pools } from '../volumes/pools.ts';
 import { removeStray } from '../volumes/remove-stray.ts';
+import { treeDigest } from '../volumes/tree-digest.ts';
 import type { Attempts } from './attempts.ts';
 import type { WorkerChannel } from './channel-client.ts';
 import type { Outbox } from './outbox.ts';
 import { explainByPool } from './pool-gone.ts';
 import { examine, tellPools, told, unreadableOf } from './pool-reports.ts';
 import { SharedRuns } from './shared-runs.ts';
-import type { UploadSlots } from './upload-slots.ts';
+import type { UploadSlot, UploadSlots } from './upload-slots.ts';
 
 export interface AnswerOptions {
   config: Config;
@@ -151,11 +152,14 @@ async function digestOf(
 ) {
   const { pool, looks } = options;
   const signal = AbortSignal.any([options.signal, asked]);
-  const path = pool.diskPath(volumeId);
-  const state = pool.get(volumeId)?.state;
-  if (state !== 'complete' && state !== 'plain')
-    throw new Fault('SourceNotReady', `${volumeId} is ${state ?? 'absent'}`);
+  const path = pool.contentPath(volumeId);
+  const record = pool.get(volumeId);
+  if (record?.state !== 'complete' && record?.state !== 'plain')
+    throw new Fault('SourceNotReady', `${volumeId} is ${record?.state ?? 'absent'}`);
+  const isTree = holdsFiles(record);
+  if (isTree && sha256) throw new Fault('InvalidRequest', 'a directory of files has no plain sha256');
   const contentDigest = await looks.digests.ask(`${volumeId} content`, signal, async (wanted) => {
+    if (isTree) return (await treeDigest(path, { signal: wanted })).contentDigest;
     await using disk = await pool.openDisk(volumeId);
     return (await contentDigestOfFile(disk.path, { signal: wanted })).contentDigest;
   });
@@ -184,7 +188,7 @@ function version(source: SourceInputs, options: AnswerOptions, asked: AbortSigna
 }
 
 function openUpload(
-  asked: Attempt & { sizeBytes: number; preallocation: boolean; checksum?: string },
+  asked: Attempt & Pick<UploadSlot, 'sizeBytes' | 'preallocation' | 'checksum' | 'contentType'>,
   pools: Pools,
   slots: UploadSlots,
 ): void {

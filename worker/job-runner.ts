@@ -2,19 +2,22 @@
 // commit it, tell the report. Whatever goes wrong, the staging is discarded and the fault is told; only an interrupted conversion keeps
 // the upload that it was to convert, and asks for another job.
 
+import { cloneFiles } from '../cloner/clone-files.ts';
 import { cloneVolume } from '../cloner/clone-volume.ts';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import {
+  holdsFiles,
   isVolumeId,
   type TransferReport,
   type TransferStep,
   type VolumeId,
   type VolumeRecord,
 } from '../domain/volume-record.ts';
+import { importArchive } from '../importer/archive/import-archive.ts';
 import { convertReceived } from '../importer/convert-received.ts';
 import { importImage } from '../importer/import-image.ts';
 import type { TransferHooks } from '../importer/transfer-hooks.ts';
-import type { AttemptInputs, CloneInputs } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs, CloneInputs, ImportInputs } from '../jobs/channel-protocol.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { Pool } from '../volumes/pool.ts';
 import type { Staging } from '../volumes/staging.ts';
@@ -118,12 +121,19 @@ export class JobRunner {
     const sized = { ...inputs, sizeBytes: record.sizeBytes };
     switch (sized.operation) {
       case 'import':
-        return importImage(sized, staging, hooks);
+        return this.#import(sized, staging, hooks);
       case 'convert':
         return convertReceived(sized, staging, hooks);
       case 'clone':
         return this.#clone(sized, staging, hooks);
     }
+  }
+
+  async #import(asked: ImportInputs, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {
+    const { source, contentType } = asked;
+    if (contentType !== 'archive') return importImage(asked, staging, hooks);
+    if (source.kind !== 'blank') return importArchive({ ...asked, source }, staging, hooks);
+    throw new Fault('InvalidRequest', 'an empty disk is no archive');
   }
 
   async #clone(asked: CloneInputs, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {
@@ -132,6 +142,13 @@ export class JobRunner {
     if (held === undefined) throw new Fault('NotFound', `the source volume ${id} is not on this node`);
     const { pool, record } = held;
     if (record.state !== 'complete') throw new Fault('SourceNotReady', `${id} is ${record.state}`);
+    const [is, wanted] = [holdsFiles(record), asked.contentType === 'archive'].map((files) =>
+      files ? 'files' : 'a disk',
+    );
+    if (is !== wanted) throw new Fault('InvalidRequest', `${id} holds ${is}, and the clone is to hold ${wanted}`);
+    if (holdsFiles(record)) {
+      return await cloneFiles(asked, { path: pool.dataPath(record.volumeId), reflink: pool.reflink }, staging, hooks);
+    }
     await using disk = await pool.openDisk(record.volumeId);
     return await cloneVolume(asked, { path: disk.path, record }, staging, hooks);
   }

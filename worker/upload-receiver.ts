@@ -3,7 +3,9 @@
 import type { Readable } from 'node:stream';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
-import { receiveUpload } from '../importer/receive-upload.ts';
+import { receiveArchive } from '../importer/archive/receive-archive.ts';
+import { type ReceivedResult, receiveUpload } from '../importer/receive-upload.ts';
+import type { TransferHooks } from '../importer/transfer-hooks.ts';
 import type { Outcome } from '../jobs/channel-protocol.ts';
 import type { Staging } from '../volumes/staging.ts';
 import type { Attempts } from './attempts.ts';
@@ -48,14 +50,15 @@ export class UploadReceiver {
 
   /**
    * Takes the slot of the volume, so that no second upload begins.
+   * @param contentType what the path of the request is for
    * @throws Fault NotAnUploadTarget, UploadBusy, UploadFinished, UploadNotReady
    */
-  take(volumeId: VolumeId): UploadSlot {
+  take(volumeId: VolumeId, contentType?: 'archive'): UploadSlot {
     const { slots, pools } = this.#options;
     if (this.#closing) throw new Fault('UploadNotReady', 'the worker stops');
     const record = pools.get(volumeId);
     if (record?.state === 'complete') throw new Fault('UploadFinished', `${volumeId} is complete`);
-    return slots.take(volumeId);
+    return slots.take(volumeId, contentType);
   }
 
   /**
@@ -120,13 +123,13 @@ export class UploadReceiver {
     }
   }
 
-  #receive(
+  async #receive(
     slot: UploadSlot,
     incoming: IncomingUpload,
     staging: Staging,
     signal: AbortSignal,
     progress: ProgressReporter,
-  ) {
+  ): Promise<ReceivedResult> {
     const { config, programs, qemuImg, logger } = this.#options;
     const { volumeId, attempt, sizeBytes, preallocation, checksum } = slot;
     const { declaredBytes, body } = incoming;
@@ -135,11 +138,13 @@ export class UploadReceiver {
       ...(declaredBytes === undefined ? {} : { declaredBytes }),
       ...(checksum === undefined ? {} : { checksum }),
     };
-    return receiveUpload(body, target, {
+    const hooks: TransferHooks = {
       ...{ signal, config, programs, qemuImg },
       logger: logger.child({ volumeId, attempt }),
       onProgress: (told) => progress.report(told),
-    });
+    };
+    if (slot.contentType !== 'archive') return receiveUpload(body, target, hooks);
+    return { kind: 'ready', report: await receiveArchive(body, target, hooks) };
   }
 
   async #staged(slot: UploadSlot, staging: Staging, bytes: number): Promise<ReceivedUpload> {

@@ -17,6 +17,9 @@ const capacity: readonly FaultCode[] = ['ImageTooLarge', 'VolumeTooLarge', 'NoSp
 /** CDI answers 400 to every failure of its validation step. */
 const refused: readonly FaultCode[] = [
   'NotADiskImage',
+  'NotAnArchive',
+  'CorruptArchive',
+  'HostileArchive',
   'UnsupportedFormat',
   'CorruptImage',
   'HostileImage',

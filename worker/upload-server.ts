@@ -36,12 +36,19 @@ export interface UploadServer {
   close(): Promise<void>;
 }
 
-const paths = [
-  { path: '/v1beta1/upload', async: false },
-  { path: '/v1alpha1/upload', async: false },
-  { path: '/v1beta1/upload-async', async: true },
-  { path: '/v1alpha1/upload-async', async: true },
-] as const;
+interface UploadPath {
+  path: string;
+  /** Answered as soon as the bytes are durable. */
+  async?: boolean;
+  contentType?: 'archive';
+}
+
+/** An archive is unpacked as it comes, so its answer never waits for a conversion. */
+const paths: readonly UploadPath[] = ['/v1beta1', '/v1alpha1'].flatMap((version) => [
+  { path: `${version}/upload` },
+  { path: `${version}/upload-async`, async: true },
+  { path: `${version}/upload-archive`, contentType: 'archive' as const },
+]);
 
 /** @throws Fault AddressInUse, PermissionDenied */
 export async function startUploadServer(options: UploadServerOptions): Promise<UploadServer> {
@@ -58,9 +65,9 @@ export async function startUploadServer(options: UploadServerOptions): Promise<U
   app.setNotFoundHandler((_request, reply) => refuse(reply, new Fault('NotFound', 'no such path')));
   app.setErrorHandler((error, _request, reply) => refuse(reply, toFault(error, { otherwise: 'MalformedRequest' })));
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('OK'));
-  for (const { path, async } of paths) {
-    if (async) app.head(path, (_request, reply) => reply.code(200).send());
-    app.post(path, (request, reply) => upload(request, reply, async, options));
+  for (const path of paths) {
+    if (path.async === true) app.head(path.path, (_request, reply) => reply.code(200).send());
+    app.post(path.path, (request, reply) => upload(request, reply, path, options));
   }
   await app.ready();
   options.tls.onRenewal?.((pair) => app.server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
@@ -74,7 +81,7 @@ export async function startUploadServer(options: UploadServerOptions): Promise<U
   };
 }
 
-async function upload(request: FastifyRequest, reply: FastifyReply, async: boolean, options: UploadServerOptions) {
+async function upload(request: FastifyRequest, reply: FastifyReply, path: UploadPath, options: UploadServerOptions) {
   const { receiver, logger, idleTimeoutMs } = options;
   const watch = new BodyWatch(request.raw, reply.raw, idleTimeoutMs);
   try {
@@ -84,7 +91,7 @@ async function upload(request: FastifyRequest, reply: FastifyReply, async: boole
       throw new Fault('NotAnUploadTarget', `header ${volumeHeader} names no volume`);
     }
     const handed = handedBodyOf(request.raw, options.directory);
-    const slot = receiver.take(volumeId);
+    const slot = receiver.take(volumeId, path.contentType);
     const key = { volumeId, attempt: slot.attempt };
     // Asked before the bytes are there: the conversion may end before the answer is looked for.
     const waiting = new AbortController();
@@ -93,7 +100,7 @@ async function upload(request: FastifyRequest, reply: FastifyReply, async: boole
     const incoming = incomingOf(request.raw, handed, watch);
     try {
       const received = await receiver.receive(slot, incoming, watch.signal);
-      if (received === 'staged' && !async) {
+      if (received === 'staged' && path.async !== true) {
         const outcome = await converted;
         if (!outcome.ok) throw faultFromRecord(outcome.fault);
       }

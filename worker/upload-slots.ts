@@ -9,6 +9,8 @@ export interface UploadSlot {
   sizeBytes: number;
   preallocation: boolean;
   checksum?: string | undefined;
+  /** Files of a tar in place of a disk. */
+  contentType?: 'archive' | undefined;
 }
 
 interface Place {
@@ -29,10 +31,17 @@ export class UploadSlots {
     this.#places.set(slot.volumeId, { slot, state: 'waiting' });
   }
 
-  /** @throws Fault NotAnUploadTarget, UploadBusy, UploadFinished */
-  take(volumeId: VolumeId): UploadSlot {
+  /** @throws Fault NotAnUploadTarget, MalformedRequest where the slot is for another content type, UploadBusy, UploadFinished */
+  take(volumeId: VolumeId, contentType?: 'archive'): UploadSlot {
     const place = this.#places.get(volumeId);
     if (place === undefined) throw new Fault('NotAnUploadTarget', `${volumeId} waits for no upload`);
+    const wanted = place.slot.contentType;
+    if (wanted !== contentType) {
+      throw new Fault(
+        'MalformedRequest',
+        `${volumeId} waits for ${wanted === 'archive' ? 'an archive' : 'a disk image'}`,
+      );
+    }
     if (place.state === 'busy') throw new Fault('UploadBusy', `an upload into ${volumeId} is running`);
     if (place.state === 'finished') throw new Fault('UploadFinished', `${volumeId} has its upload`);
     place.state = 'busy';

@@ -4,7 +4,9 @@ import type { ImageFormat } from '../../volumes/qemu-img.ts';
 
 export type Compression = 'gz' | 'xz' | 'zst' | 'bz2';
 
-export type ContentKind = { kind: 'compressed'; compression: Compression } | { kind: 'image'; format: ImageFormat };
+export type ContentKind<Format extends string = ImageFormat> =
+  | { kind: 'compressed'; compression: Compression }
+  | { kind: 'image'; format: Format };
 
 /** What is refused, with what a person should do. */
 interface Refused {
@@ -25,7 +27,7 @@ function at(offset: number, bytes: number[] | string, meaning: Magic['meaning'],
   return { offset, bytes: sought, meaning, ...(also === undefined ? {} : { also }) };
 }
 
-const compressed = (compression: Compression): ContentKind => ({ kind: 'compressed', compression });
+const compressed = (compression: Compression): ContentKind<never> => ({ kind: 'compressed', compression });
 const image = (format: ImageFormat): ContentKind => ({ kind: 'image', format });
 const refused = (fault: () => Fault): Refused => ({ kind: 'refused', fault });
 const unsupported = (format: string): Refused =>
@@ -85,19 +87,38 @@ const textSampleBytes = 4096;
  */
 export function contentKindOf(head: Buffer, whole: boolean): ContentKind {
   if (head.byteLength === 0) throw new Fault('NotADiskImage', 'it is empty');
-  const magic = magics.find(
-    ({ offset, bytes, also }) =>
-      head.subarray(offset, offset + bytes.byteLength).equals(bytes) && (also === undefined || also(head)),
-  );
-  if (magic !== undefined) {
-    if (magic.meaning.kind === 'refused') throw magic.meaning.fault();
-    return magic.meaning;
+  const meaning = meaningOf(head);
+  if (meaning !== undefined) {
+    if (meaning.kind === 'refused') throw meaning.fault();
+    return meaning;
   }
   if (whole && head.byteLength < sectorBytes) {
     throw new Fault('NotADiskImage', `it has ${head.byteLength} bytes, less than one sector`);
   }
   if (isPage(head)) throw new Fault('NotADiskImage', 'it is a page of text (HTML, XML or JSON)');
   return image('raw');
+}
+
+/**
+ * The same where an archive is wanted and not a disk.
+ * @throws Fault NotAnArchive naming what it is instead
+ */
+export function archiveKindOf(head: Buffer): ContentKind<'tar'> {
+  const meaning = meaningOf(head);
+  if (meaning?.kind === 'compressed') return meaning;
+  if (meaning?.kind === 'image') throw new Fault('NotAnArchive', `it is a disk image (${meaning.format}) and no tar`);
+  const format = meaning?.fault().facts['format'];
+  if (format === 'tar') return { kind: 'image', format };
+  if (format !== undefined) throw new Fault('NotAnArchive', `it is ${format} and no tar`, { facts: { format } });
+  const what = head.byteLength === 0 ? 'it is empty' : isPage(head) ? 'it is a page of text' : 'it is no tar';
+  throw new Fault('NotAnArchive', what);
+}
+
+function meaningOf(head: Buffer): ContentKind | Refused | undefined {
+  return magics.find(
+    ({ offset, bytes, also }) =>
+      head.subarray(offset, offset + bytes.byteLength).equals(bytes) && (also === undefined || also(head)),
+  )?.meaning;
 }
 
 function descriptorAlone(): Fault {

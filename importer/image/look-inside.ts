@@ -4,13 +4,13 @@ import type { ImageFormat } from '../../volumes/qemu-img.ts';
 import { decompressedHead } from '../decode/decompressed-head.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
 import type { ByteStream } from '../peeked-stream.ts';
-import { type Compression, contentKindOf } from './content-kind.ts';
+import type { Compression, ContentKind } from './content-kind.ts';
 import { zstdContentBytes } from './zstd-frame.ts';
 
-export interface InsideContent {
+export interface InsideContent<Format extends string = ImageFormat> {
   /** Outermost first. */
   compressions: Compression[];
-  format: ImageFormat;
+  format: Format;
   /** Beginning of the innermost content. */
   head: Buffer;
   /** True where that is all of it. */
@@ -29,15 +29,19 @@ const longestHeadBytes = 2_097_152;
 const tellingBytes = 4096;
 const deepestCompression = 2;
 
-/** @throws Fault NotADiskImage, UnsupportedFormat, HostileImage, CorruptCompression, DecoderMemory */
-export async function lookInside(
+/** Tells what content is by its first bytes. @throws Fault where it is nothing that is wanted */
+type KindTeller<Format extends string> = (head: Buffer, whole: boolean) => ContentKind<Format>;
+
+/** @throws Fault of `kindOf`, UnsupportedFormat, CorruptCompression, DecoderMemory */
+export async function lookInside<Format extends string>(
   source: ByteStream & { readonly totalBytes: number | undefined },
   surroundings: DecoderSurroundings,
-): Promise<InsideContent> {
+  kindOf: KindTeller<Format>,
+): Promise<InsideContent<Format>> {
   for (const bytes of [headBytes, longHeadBytes, longestHeadBytes]) {
     const outer = await source.head(bytes);
     const complete = outer.byteLength < bytes || outer.byteLength === source.totalBytes;
-    const found = await unpack(outer, { complete, limitBytes: bytes }, surroundings);
+    const found = await unpack(outer, { complete, limitBytes: bytes, kindOf }, surroundings);
     if ('format' in found) return found;
     if (bytes === longHeadBytes && !found.compressions.includes('bz2')) break;
   }
@@ -48,17 +52,17 @@ export async function lookInside(
  * @param limitBytes most that is unpacked of each compression: not the length of what is there, for a few bytes may hold very many
  * @returns only the compressions where the beginning is too short to see what is inside
  */
-async function unpack(
+async function unpack<Format extends string>(
   outer: Buffer,
-  { complete, limitBytes }: { complete: boolean; limitBytes: number },
+  { complete, limitBytes, kindOf }: { complete: boolean; limitBytes: number; kindOf: KindTeller<Format> },
   surroundings: DecoderSurroundings,
-): Promise<InsideContent | Pick<InsideContent, 'compressions'>> {
+): Promise<InsideContent<Format> | Pick<InsideContent, 'compressions'>> {
   const compressions: Compression[] = [];
   let inside = { bytes: outer, whole: complete };
   let declaredBytes: number | undefined;
   for (;;) {
     if (inside.bytes.byteLength < tellingBytes && !inside.whole) return { compressions };
-    const kind = contentKindOf(inside.bytes, inside.whole);
+    const kind = kindOf(inside.bytes, inside.whole);
     if (kind.kind === 'image') {
       return { compressions, format: kind.format, head: inside.bytes, whole: inside.whole, declaredBytes };
     }

@@ -3,7 +3,7 @@
 import type { ImageFormat } from '../../volumes/qemu-img.ts';
 import type { DecoderSurroundings } from '../decode/decompressor.ts';
 import type { ByteStream } from '../peeked-stream.ts';
-import type { Compression } from './content-kind.ts';
+import { type Compression, contentKindOf } from './content-kind.ts';
 import { type DiskEnd, diskEndOf } from './disk-end.ts';
 import { inspectImage, readImageHead } from './inspect-image.ts';
 import { type ImageFile, type ReadAt, type ShownFile, sectorBytes } from './inspection.ts';
@@ -49,7 +49,7 @@ export async function probeImage(
   claimBytes: number,
   surroundings: DecoderSurroundings,
 ): Promise<ImageProbe> {
-  const inside = await lookInside(source, surroundings);
+  const inside = await lookInside(source, surroundings, contentKindOf);
   const { compressions, format, head } = inside;
   const file = fileOf(inside, source);
   if (format === 'raw') return probeRaw(inside, file, claimBytes);

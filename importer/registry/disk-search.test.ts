@@ -13,7 +13,7 @@ function found(...layers: Layer[]): string | undefined {
     if (search.isSettled) break;
     for (const entry of layer) {
       const [name, type] = typeof entry === 'string' ? [entry, 'file' as const] : entry;
-      const taken = search.take({ name, type, linkName: '', mode: 0, bodyBytes: 1, bodyOffset: 0 });
+      const taken = search.take({ name, type, linkName: '', mode: 0, modified: 0, bodyBytes: 1, bodyOffset: 0 });
       if (taken) disk = `${depth}:${name}`;
     }
     search.endLayer();

@@ -1,7 +1,8 @@
 // One layer of an image as a tar archive that is read forward: plain, or unpacked by a native child. Where it is plain and its store serves ranges, files
 // that nobody wants are not fetched. What passed in order is proved to be the layer that the manifest names, once it is read to its end.
-import { Fault, toFault } from '../../domain/fault.ts';
-import { type DecoderSurroundings, feed, startDecompressor } from '../decode/decompressor.ts';
+import { Fault } from '../../domain/fault.ts';
+import type { DecoderSurroundings } from '../decode/decompressor.ts';
+import { unpacked } from '../decode/unpacked.ts';
 import type { Compression } from '../image/content-kind.ts';
 import { firstRequestBytes } from '../image-source.ts';
 import { TarEntries, type TarEntry } from '../tar/tar-entries.ts';
@@ -114,27 +115,4 @@ function compressionOf(head: Buffer): Compression | undefined {
   if (head.length >= 4 && head.readUInt32LE(0) === 0xfd2fb528) return 'zst';
   if (head.length >= 4 && (head.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50) return 'zst';
   return undefined;
-}
-
-/** Ends when the child has ended well. What failed first, its source or itself, is thrown. */
-async function* unpacked(
-  source: AsyncIterable<Buffer>,
-  compression: Compression,
-  surroundings: DecoderSurroundings,
-): AsyncGenerator<Buffer, void, undefined> {
-  const child = startDecompressor(compression, surroundings);
-  if (child.stdin === null || child.stdout === null) throw new Fault('Internal', 'the decompressor has no pipes');
-  const { signal } = surroundings;
-  const feeding = feed(source, child.stdin, child, signal).then(
-    () => undefined,
-    (error: unknown) => toFault(error, { signal }),
-  );
-  try {
-    // Safe: no encoding is set on the pipe.
-    yield* child.stdout as AsyncIterable<Buffer>;
-  } catch (error) {
-    throw (await feeding) ?? error;
-  }
-  const failure = await feeding;
-  if (failure !== undefined) throw failure;
 }

@@ -20,6 +20,8 @@ export interface TarHeader {
   linkName: string;
   mode: number;
   type: TarType;
+  /** When the file was changed, in seconds since 1970; undefined where that is not told in a way that is understood. */
+  modified: number | undefined;
   /** Bytes of the body that follows; 0 for what has none. */
   bodyBytes: number;
 }
@@ -73,7 +75,10 @@ export function readTarBlock(block: Buffer): TarBlock {
   const bodyBytes = withBody.includes(type) ? size : 0;
   return {
     kind: 'header',
-    header: { name, linkName: textIn(block, 157, 100), mode: numberIn(block, 100, 8), type, bodyBytes },
+    header: {
+      ...{ name, linkName: textIn(block, 157, 100), mode: numberIn(block, 100, 8), type, bodyBytes },
+      modified: secondsIn(textIn(block, 136, 12).trim(), 8),
+    },
   };
 }
 
@@ -89,8 +94,10 @@ export function withPaxRecords(header: TarHeader, records: ReadonlyMap<string, s
   const hasBody = withBody.includes(header.type);
   const bodyBytes = size === undefined || !hasBody ? header.bodyBytes : Number(size);
   if (!Number.isSafeInteger(bodyBytes)) throw damaged(`a file of size ${size ?? ''}`);
+  const modified = given('mtime');
   return {
     ...header,
+    ...(modified === undefined ? {} : { modified: secondsIn(modified, 10) }),
     name: given('GNU.sparse.name') ?? given('path') ?? header.name,
     linkName: given('linkpath') ?? header.linkName,
     type: isSparse && header.type === 'file' ? 'sparse file' : header.type,
@@ -148,6 +155,13 @@ function numberIn(block: Buffer, start: number, length: number): number {
   const digits = textIn(block, start, length).trim();
   if (!/^[0-7]*$/.test(digits)) throw damaged('a number that is none');
   return digits === '' ? 0 : Number.parseInt(digits, 8);
+}
+
+/** A time is never worth a failure. */
+function secondsIn(text: string, base: 8 | 10): number | undefined {
+  const pattern = base === 8 ? /^[0-7]{1,12}$/ : /^\d{1,12}(\.\d+)?$/;
+  if (!pattern.test(text)) return undefined;
+  return base === 8 ? Number.parseInt(text, 8) : Number(text);
 }
 
 /** The sum of all bytes, its own field counted as blanks. */
