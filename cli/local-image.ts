@@ -24,11 +24,12 @@ const opaque: readonly [string, string][] = [
 ];
 
 /** @throws Fault InvalidRequest for what is not there or no ordinary file, NotADiskImage for a raw one of less than a sector, PermissionDenied */
-export async function inspectLocalImage(path: string): Promise<LocalImage> {
+export async function inspectLocalImage(path: string, { archive } = { archive: false }): Promise<LocalImage> {
   try {
     await using file = await open(path, 'r');
     const stats = await file.stat();
     if (!stats.isFile()) throw new Fault('InvalidRequest', `${path} is no ordinary file`);
+    if (archive) return { path, bytes: stats.size, virtualSize: undefined };
     const { buffer, bytesRead } = await file.read(Buffer.alloc(headerBytes), 0, headerBytes, 0);
     return { path, bytes: stats.size, virtualSize: virtualSizeOf(path, buffer.subarray(0, bytesRead), stats.size) };
   } catch (error) {

@@ -20,17 +20,22 @@ export interface VolumeWishes {
   size?: string | undefined;
   /** Of the bytes of a source that has no member for it, `algorithm:hex`. */
   checksum?: string | undefined;
+  /** The files of a tar in place of a disk. */
+  archive?: boolean;
   /** A block device in place of a file. */
   block?: boolean;
   /** Of the block device: 512 or 4096. */
   sectorSize?: string;
 }
 
-/** @throws Fault InvalidRequest for sectors of what is no block device */
+/** @throws Fault InvalidRequest for sectors of what is no block device, or an archive without a size */
 export function makeVolume(name: VolumeName, source: DataVolumeSource, wishes: VolumeWishes = {}): DataVolume {
-  const { size, block, sectorSize, checksum } = wishes;
+  const { size, archive, block, sectorSize, checksum } = wishes;
   if (sectorSize !== undefined && block !== true) {
     throw new Fault('InvalidRequest', '--sector-size is of a block device: add --block');
+  }
+  if (archive === true && size === undefined && source.pvc === undefined) {
+    throw new Fault('InvalidRequest', 'the beginning of an archive tells no size; name one with --size');
   }
   const storage = {
     ...(size === undefined ? {} : { resources: { requests: { storage: size } } }),
@@ -48,7 +53,7 @@ export function makeVolume(name: VolumeName, source: DataVolumeSource, wishes: V
       ...{ name: name.name, namespace: name.namespace },
       ...(Object.keys(asked).length === 0 ? {} : { annotations: asked }),
     },
-    spec: { source, storage },
+    spec: { source, storage, ...(archive === true ? { contentType: 'archive' } : {}) },
   } as DataVolume;
 }
 

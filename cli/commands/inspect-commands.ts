@@ -108,8 +108,10 @@ function addEvents(program: Command, io: CommandIo): void {
 function addPath(program: Command, io: CommandIo): void {
   const command = program
     .command('path')
-    .summary('tell where the disk of a volume lies')
-    .description('Tells the path of the disk of a volume on its node, once it is filled.')
+    .summary('tell where the disk or the files of a volume lie')
+    .description(
+      'Tells the path of the disk of a volume on its node, or of the directory of its files, once it is filled.',
+    )
     .argument('<name>', 'NAMESPACE/NAME', parseVolumeName)
     .action(async (name: VolumeName) => {
       await withService(io, command, async (client) => {

@@ -1,7 +1,9 @@
 // import, clone and blank: ask for a volume, and with --wait follow it to its end.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { annotations } from '../../domain/annotations.ts';
 import { parseChecksum } from '../../domain/checksum.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
+import { Fault } from '../../domain/fault.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
 import type { ApiClient } from '../api-client.ts';
@@ -38,6 +40,9 @@ export function addDeviceOptions(command: Command): Command {
     );
 }
 
+/** Of import and upload. */
+export const archiveHelp = 'unpack the files of a tar (also gz, xz, zst, bz2) into the volume, which then holds no disk';
+
 const waitHelp = 'follow it to its end and show the progress';
 
 export function addTransferCommands(program: Command, io: CommandIo): void {
@@ -51,17 +56,19 @@ function addImport(program: Command, io: CommandIo): void {
     .command('import')
     .summary('fetch an image from a web server, an object store or a registry into a new volume')
     .description(
-      'Fetches an image (raw, qcow2, vmdk, vdi, vhd, vhdx; also packed with gz, xz, zst or bz2) from a web server, S3 or Google Cloud Storage, or the disk of a container image from a registry, into a new volume.',
+      'Fetches an image (raw, qcow2, vmdk, vdi, vhd, vhdx; also packed with gz, xz, zst or bz2) from a web server, S3 or Google Cloud Storage, or the disk of a container image from a registry, into a new volume; or, with --archive, the files of a tar.',
     )
     .argument('<url>', urlHelp, parseSourceUrl)
     .argument('<name>', 'NAMESPACE/NAME of the new volume', parseVolumeName)
     .option('--size <quantity>', 'size of the volume as the guest sees it; default: what the image says', parseSize)
     .option('--checksum <algorithm:hex>', 'what the bytes must be, as they are served', parseChecksumOption)
+    .option('--archive', archiveHelp)
     .option('--wait', waitHelp);
   addFormatOption(addSourceOptions(addDeviceOptions(command))).action(async (url: string, name: VolumeName) => {
     const options = command.opts<VolumeWishes & SourceOptions>();
     const { source, checksum } = namedImage(url, options);
     await createAndFollow(io, command, name, async (client) => {
+      if (options.archive === true) return makeVolume(name, source, { ...options, checksum });
       const size = options.size ?? (await sizeOfSource(client, source, name.namespace));
       return makeVolume(name, source, { ...options, size, checksum });
     });
@@ -79,8 +86,21 @@ function addClone(program: Command, io: CommandIo): void {
     .option('--wait', waitHelp);
   addFormatOption(addDeviceOptions(command)).action(async (source: VolumeName, name: VolumeName) => {
     const wishes = command.opts<VolumeWishes>();
-    await createAndFollow(io, command, name, () => makeVolume(name, { pvc: { ...source } }, wishes));
+    await createAndFollow(io, command, name, async (client) =>
+      makeVolume(name, { pvc: { ...source } }, { ...wishes, archive: await isArchive(client, source) }),
+    );
   });
+}
+
+/** A clone is of the same content type as its source; the service tells where there is none or where it may not be seen. */
+async function isArchive(client: ApiClient, source: VolumeName): Promise<boolean> {
+  try {
+    const claim = await client.find(resources.claims, source);
+    return claim?.metadata.annotations?.[annotations.contentType] === 'archive';
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'Forbidden') return false;
+    throw error;
+  }
 }
 
 function addBlank(program: Command, io: CommandIo): void {

@@ -19,7 +19,7 @@ import { addFormatOption, formatOf, showValue } from '../show-objects.ts';
 import { uploadReason } from '../upload-reason.ts';
 import { requestToken, uploadProxyUrl } from '../upload-token.ts';
 import { parseVolumeName, showName, type VolumeName } from '../volume-name.ts';
-import { addDeviceOptions, parseSize } from './transfer-commands.ts';
+import { addDeviceOptions, archiveHelp, parseSize } from './transfer-commands.ts';
 
 const chunkBytes = 1024 * 1024;
 const uploadPath = '/v1beta1/upload-async';
@@ -33,15 +33,16 @@ export function addUploadCommand(program: Command, io: CommandIo): void {
     .command('upload')
     .summary('send an image file into a new volume')
     .description(
-      'Sends an image file (raw, qcow2; also gz, xz, zst) into a new volume, or into one that waits for an upload.',
+      'Sends an image file (raw, qcow2; also gz, xz, zst), or with --archive the files of a tar, into a new volume, or into one that waits for an upload.',
     )
-    .argument('<file>', 'image file')
+    .argument('<file>', 'image file, or tar')
     .argument('<name>', 'NAMESPACE/NAME of the volume', parseVolumeName)
     .option('--size <quantity>', 'size of the volume; default: what the image says', parseSize)
+    .option('--archive', archiveHelp)
     .option('--compress', 'compress the bytes on their way (zstd)');
   addFormatOption(addDeviceOptions(command)).action(async (path: string, name: VolumeName) => {
-    const image = await inspectLocalImage(path);
     const wishes = command.opts<UploadWishes>();
+    const image = await inspectLocalImage(path, { archive: wishes.archive === true });
     const started = performance.now();
     await withService(io, command, async (client) => {
       const done = await uploadImage(io, client, name, image, wishes);
@@ -101,9 +102,9 @@ async function findOrMake(
   if (existing !== undefined && existing.spec.source?.upload === undefined) {
     throw new Fault('AlreadyExists', `${showName(name)} exists and is no target of an upload`);
   }
-  if (existing !== undefined) return;
+  if (existing !== undefined) return assertWaitsFor(existing, name, wishes.archive === true);
   const size = wishes.size ?? (image.virtualSize === undefined ? undefined : sizeFor(image.virtualSize));
-  if (size === undefined)
+  if (size === undefined && wishes.archive !== true)
     throw new Fault('InvalidRequest', `the header of ${image.path} tells no size; name it with --size`);
   await createInNamespace(
     client,
@@ -111,6 +112,14 @@ async function findOrMake(
     makeVolume(name, { upload: {} }, { ...wishes, size }),
     io.stderr,
   );
+}
+
+/** @throws Fault InvalidRequest before a byte is sent */
+function assertWaitsFor({ spec }: DataVolume, name: VolumeName, archive: boolean): void {
+  const wants = spec.contentType === 'archive';
+  if (wants === archive) return;
+  const wanted = wants ? 'the files of an archive: use --archive' : 'a disk image: leave --archive out';
+  throw new Fault('InvalidRequest', `${showName(name)} waits for ${wanted}`);
 }
 
 async function sendBytes(
