@@ -50,7 +50,10 @@ describe('by its DataVolume', () => {
     ],
     [{ sourceRef: { kind: 'DataSource', name: 'x' } }, 'unknown'],
     [{}, 'none'],
-    [{ source: { blank: {} }, contentType: 'archive' }, 'import unsupported: contentType archive is not supported yet'],
+    [
+      { source: { blank: {} }, contentType: 'archive' },
+      'import unsupported: an empty disk is no archive: contentType has to be kubevirt',
+    ],
   ])('%j', (spec, expected) => {
     expect(shown(contentOfClaim(owned(), dataVolumeOf(spec)))).toBe(expected);
   });
@@ -112,6 +115,11 @@ describe('by annotations alone', () => {
       { [annotations.importSource]: 'http' },
       `import unsupported: annotation ${annotations.importEndpoint} is missing`,
     ],
+    [
+      'an archive from a registry',
+      { ...endpoint, [annotations.importSource]: 'registry', [annotations.contentType]: 'archive' },
+      'import unsupported: a container image holds a disk: contentType has to be kubevirt',
+    ],
     ['a clone', { [annotations.cloneRequest]: 'ns/origin' }, 'clone'],
     [
       'a clone from elsewhere',
@@ -130,6 +138,16 @@ describe('by annotations alone', () => {
     ],
   ])('%s', (_what, told, expected) => {
     expect(shown(contentOfClaim(claimOf(told), undefined))).toBe(expected);
+  });
+
+  test('files in place of a disk', () => {
+    const archive = { [annotations.contentType]: 'archive' };
+    const wanted = { contentType: 'archive' };
+    expect(contentOfClaim(claimOf({ ...endpoint, ...archive }), undefined)).toMatchObject({ kind: 'image', ...wanted });
+    const upload = { [annotations.uploadTarget]: '', ...archive };
+    expect(contentOfClaim(claimOf(upload), undefined)).toEqual({ kind: 'upload', ...wanted });
+    const clone = { [annotations.cloneRequest]: 'ns/origin', ...archive };
+    expect(contentOfClaim(claimOf(clone), undefined)).toMatchObject({ kind: 'clone', ...wanted });
   });
 
   test('headers come in the order of their numbers, not of their text', () => {

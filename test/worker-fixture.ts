@@ -215,10 +215,14 @@ export class WorkerFixture {
     return volumeId;
   }
 
-  async uploadSlot(sizeBytes: number, more: Partial<ReserveRequest> = {}): Promise<VolumeId> {
+  async uploadSlot(
+    sizeBytes: number,
+    { contentType, ...more }: Partial<ReserveRequest> & { contentType?: 'archive' } = {},
+  ): Promise<VolumeId> {
     const volumeId = await this.volume(sizeBytes, 1, more);
     this.controller.inputs.set(`${volumeId}.1`, { operation: 'convert', sizeBytes, preallocation: false });
-    await this.channel.call('upload.open', { volumeId, attempt: 1, sizeBytes, preallocation: false });
+    const typed = contentType === undefined ? {} : { contentType };
+    await this.channel.call('upload.open', { volumeId, attempt: 1, sizeBytes, preallocation: false, ...typed });
     return volumeId;
   }
 

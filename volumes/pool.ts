@@ -123,7 +123,7 @@ export class Pool {
     return this.#layout.data(this.#records.need(id).volumeId);
   }
 
-  /** Where the content of the volume lies: its disk, or the directory of its files. @throws Fault NotFound */
+  /** Where the content lies: the disk, or the directory of the files. @throws Fault NotFound */
   contentPath(id: VolumeId): string {
     return this.#layout.content(this.#records.need(id));
   }
@@ -211,10 +211,8 @@ export class Pool {
       return await this.#change(id, async () => {
         staging.assertHeld();
         const record = this.#records.needOwned(id, staging.attempt);
-        const { ownership, blocks, at } = this.#opened;
-        const place = { layout: this.#layout, ownership, blocks, at };
-        const complete = await undoneOnFailure(record, place, async () => {
-          await commitStaging(staging, record, place, report);
+        const complete = await undoneOnFailure(record, this.#opened, async () => {
+          await commitStaging(staging, record, this.#opened, report);
           const committedAt = new Date().toISOString();
           return await this.#records.write({ ...record, state: 'complete', committedAt, report });
         });

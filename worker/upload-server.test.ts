@@ -1,11 +1,13 @@
 // The upload server as the proxy sees it: CDI's paths, order of checks and statuses, and what is left after a bad upload.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { connect } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CertificateAuthority } from '../runtime/certificates.ts';
+import { tarArchive } from '../test/tar-archive.ts';
 import { WorkerFixture } from '../test/worker-fixture.ts';
 
 const mebibyte = 1024 * 1024;
@@ -93,7 +95,21 @@ describe('the order of checks', () => {
   });
 
   test('another path is 404', async () => {
-    expect(await fixture.upload('', image, { path: '/v1beta1/upload-archive' })).toMatchObject({ status: 404 });
+    expect(await fixture.upload('', image, { path: '/v1beta1/upload-other' })).toMatchObject({ status: 404 });
+  });
+
+  test('a path for archives takes no disk, and none for a disk an archive', async () => {
+    const archive = tarArchive([{ name: 'file', body: Buffer.from('text') }]);
+    const path = '/v1beta1/upload-archive';
+    expect(await fixture.upload('', archive, { method: 'HEAD', path })).toMatchObject({ status: 404 });
+    const disk = await fixture.uploadSlot(image.length);
+    expect(await fixture.upload(disk, archive, { path })).toMatchObject({ status: 400, fault: 'MalformedRequest' });
+    const files = await fixture.uploadSlot(1_048_576, { contentType: 'archive' });
+    expect(await fixture.upload(files, image)).toMatchObject({ status: 400, fault: 'MalformedRequest' });
+    expect(await fixture.stagings()).toEqual([]);
+    expect(await fixture.upload(files, archive, { path: '/v1alpha1/upload-archive' })).toMatchObject({ status: 200 });
+    expect(await readFile(join(dirname(fixture.diskOf(files)), 'file'), 'utf8')).toBe('text');
+    expect(await fixture.upload(files, archive, { path })).toMatchObject({ status: 409 });
   });
 
   test('no certificate, or another name of the same authority, is 401 and nothing begins', async () => {

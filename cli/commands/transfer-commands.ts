@@ -41,7 +41,8 @@ export function addDeviceOptions(command: Command): Command {
 }
 
 /** Of import and upload. */
-export const archiveHelp = 'unpack the files of a tar (also gz, xz, zst, bz2) into the volume, which then holds no disk';
+export const archiveHelp =
+  'unpack the files of a tar (also gz, xz, zst, bz2) into the volume, which then holds no disk';
 
 const waitHelp = 'follow it to its end and show the progress';
 
