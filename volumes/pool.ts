@@ -124,9 +124,7 @@ export class Pool {
   }
 
   /** Where the content lies: the disk, or the directory of the files. @throws Fault NotFound */
-  contentPath(id: VolumeId): string {
-    return this.#layout.content(this.#records.need(id));
-  }
+  readonly contentPath = (id: VolumeId): string => this.#layout.content(this.#records.need(id));
 
   /** What can still be promised, by the last measuring of the disk. */
   get leftBytes(): number {
