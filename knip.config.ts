@@ -8,6 +8,7 @@ const config: KnipConfig = {
     'bench/*.ts',
     'test/cluster/cluster.ts',
     'test/promise-storm.ts',
+    'test/hostile/changing-name.ts',
     '*/**/*.test.ts',
   ],
   project: ['**/*.ts', '!dist/**'],

@@ -11,6 +11,7 @@ describe('an address', () => {
     ...['::', '::1', 'fe80::1', 'ff02::1', 'fd00:ec2::254', '100.100.100.200'],
     // The same addresses, written as IPv6.
     ...['::ffff:127.0.0.1', '::ffff:7f00:1', '::ffff:169.254.169.254', '64:ff9b::127.0.0.1', '64:ff9b::a9fe:a9fe'],
+    ...['::127.0.0.1', '::a9fe:a9fe', '::ffff:0:127.0.0.1', '64:ff9b:1::7f00:1'],
     ...['2002:7f00:1::', '2002:a9fe:a9fe::1'],
   ])('%s is refused by default', (address) => {
     expect(guardOf().allows(address)).toBe(false);

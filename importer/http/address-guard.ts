@@ -16,8 +16,9 @@ const refusedByDefault = [
   '224.0.0.0/4',
   '255.255.255.255',
   '100.100.100.200',
-  '::',
-  '::1',
+  // `::`, `::1`, and IPv4 addresses in the writings that came before `::ffff:a.b.c.d` and NAT64 (RFC 4291, 2.5.5.1; RFC 2765).
+  '::/96',
+  '::ffff:0:0:0/96',
   'fe80::/10',
   'ff00::/8',
   'fd00:ec2::254',
