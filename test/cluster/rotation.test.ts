@@ -10,7 +10,7 @@ import { releaseNamespace } from './chart.ts';
 import { leaveNothing } from './data-volume-views.ts';
 import { dataVolumeOf } from './data-volumes.ts';
 import { InstalledService } from './installed-service.ts';
-import { testCluster } from './test-cluster.ts';
+import { type TestCluster, testCluster } from './test-cluster.ts';
 
 const namespace = 'rotation';
 const chunkBytes = 65_536;
@@ -23,18 +23,26 @@ const lives = {
   LONGSHORE_CERTIFICATE_CHECK_S: '2',
 };
 
+let cluster: TestCluster;
 let service: InstalledService;
 beforeAll(async () => {
-  service = await InstalledService.install(await testCluster(), ['--set-json', `settings=${JSON.stringify(lives)}`]);
+  cluster = await testCluster();
+  await forgetCertificates();
+  service = await InstalledService.install(cluster, ['--set-json', `settings=${JSON.stringify(lives)}`]);
   await service.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
 
 afterAll(async () => {
   await leaveNothing(service, namespace);
-  // Those of this test end too soon for whoever installs the service next.
-  const kept = ['secret/longshore-pki', 'secret/longshore-api-pki', 'secret/longshore-uploadproxy-pki'];
-  await service.cluster.kubectl.out(['delete', '-n', releaseNamespace, ...kept, 'configmap/longshore-ca']);
+  await forgetCertificates();
 });
+
+/** Those of a release before live too long for this test, and those of this one too short for the next. */
+async function forgetCertificates(): Promise<void> {
+  const kept = ['secret/longshore-pki', 'secret/longshore-api-pki', 'secret/longshore-uploadproxy-pki'];
+  const all = [...kept, 'configmap/longshore-ca'];
+  await cluster.kubectl.out(['delete', '-n', releaseNamespace, '--ignore-not-found', ...all]);
+}
 
 /** As virtctl does it. */
 async function upload(name: string, sizeBytes: number, body: Buffer | Readable): Promise<void> {
