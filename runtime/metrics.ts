@@ -110,11 +110,6 @@ const rows = {
     labels: ['pool', 'enforcement'],
     help: '1 for how the pool holds a volume to its size.',
   },
-  longshore_volume_bytes: {
-    type: 'gauge',
-    labels: ['pool', 'volume', 'kind'],
-    help: 'Bytes of a volume: reserved, used.',
-  },
   longshore_child_restarts_total: {
     type: 'counter',
     labels: ['child', 'reason'],
