@@ -3,7 +3,7 @@ import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
-import type { AttemptInputs } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs } from '../jobs/attempt-inputs.ts';
 import type { AttemptState } from './attempt-state.ts';
 import { type ClaimContent, isArchive } from './claim-content.ts';
 import type { WayContext } from './import-way.ts';

@@ -7,7 +7,7 @@ import { StepTimer } from './step-timer.ts';
 import { convertReceivedFile, type Transfer } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
-/** The inputs of a conversion; those of jobs/channel-protocol.ts fit. */
+/** The inputs of a conversion; those of jobs/attempt-inputs.ts fit. */
 export interface ConvertRequest {
   sizeBytes: number;
   /** Was verified when the bytes came. */

@@ -25,7 +25,7 @@ import {
 } from './transfer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
 
-/** The inputs of an import; those of jobs/channel-protocol.ts fit. */
+/** The inputs of an import; those of jobs/attempt-inputs.ts fit. */
 export interface ImportRequest {
   source: SourceLocation | { kind: 'blank' };
   sizeBytes: number;

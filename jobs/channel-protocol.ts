@@ -4,6 +4,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
+import { AttemptInputs, ContentType } from './attempt-inputs.ts';
 import { SourceInputs } from './source-inputs.ts';
 
 export const channelVersion = 2;
@@ -19,43 +20,6 @@ export const FaultShape = Type.Object({
   /** Pause that who failed asked for. */
   retryAfterSeconds: Type.Optional(Type.Integer({ minimum: 0 })),
 });
-
-/** Files of a tar in place of a disk, as CDI's contentType says it; absent for a disk. */
-const ContentType = Type.Optional(Type.Literal('archive'));
-
-export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });
-
-export const ImportInputs = Type.Object({
-  operation: Type.Literal('import'),
-  source: Type.Union([SourceInputs, BlankInputs]),
-  contentType: ContentType,
-  /** What the guest is to see, in bytes. */
-  sizeBytes: Type.Integer({ minimum: 1 }),
-  /** `algorithm:hex` of the bytes as served. */
-  checksum: Type.Optional(Type.String()),
-  preallocation: Type.Boolean(),
-});
-export type ImportInputs = Static<typeof ImportInputs>;
-
-export const ConvertInputs = Type.Object({
-  operation: Type.Literal('convert'),
-  sizeBytes: Type.Integer({ minimum: 1 }),
-  checksum: Type.Optional(Type.String()),
-  preallocation: Type.Boolean(),
-});
-export type ConvertInputs = Static<typeof ConvertInputs>;
-
-export const CloneInputs = Type.Object({
-  operation: Type.Literal('clone'),
-  sourceVolumeId: Type.String(),
-  contentType: ContentType,
-  sizeBytes: Type.Integer({ minimum: 1 }),
-  preallocation: Type.Boolean(),
-});
-export type CloneInputs = Static<typeof CloneInputs>;
-
-export const AttemptInputs = Type.Union([ImportInputs, ConvertInputs, CloneInputs]);
-export type AttemptInputs = Static<typeof AttemptInputs>;
 
 export const PoolUsage = Type.Object({
   /** Free on the file system, and what the pool's own files take of it. */

@@ -2,6 +2,7 @@
 import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
+import * as inputs from '../jobs/attempt-inputs.ts';
 import * as channel from '../jobs/channel-protocol.ts';
 import { JobPayload, jobIdOf, queueNameOf } from '../jobs/payload.ts';
 import { HttpInputs, SourceInputs } from '../jobs/source-inputs.ts';
@@ -77,14 +78,14 @@ const shapes: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [VolumeRecord, 'VolumeRecord'],
   [VolumeOwner, 'VolumeOwner'],
   [TransferReport, 'TransferReport'],
-  [channel.AttemptInputs, 'AttemptInputs'],
-  [channel.ImportInputs, 'ImportInputs'],
-  [channel.ConvertInputs, 'ConvertInputs'],
-  [channel.CloneInputs, 'CloneInputs'],
+  [inputs.AttemptInputs, 'AttemptInputs'],
+  [inputs.ImportInputs, 'ImportInputs'],
+  [inputs.ConvertInputs, 'ConvertInputs'],
+  [inputs.CloneInputs, 'CloneInputs'],
   [SourceInputs, 'SourceInputs'],
   [HttpInputs, 'HttpInputs'],
   [SourceVersion, 'SourceVersion'],
-  [channel.BlankInputs, 'BlankInputs'],
+  [inputs.BlankInputs, 'BlankInputs'],
   [channel.Inventory, 'Inventory'],
   [channel.PoolUsage, 'PoolUsage'],
   [channel.Finding, 'Finding'],

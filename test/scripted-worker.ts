@@ -6,9 +6,9 @@ import type { FaultCode } from '../domain/fault-catalogue.ts';
 import type { SourceVersion } from '../domain/source-version.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import { isVolumeId } from '../domain/volume-record.ts';
+import type { AttemptInputs } from '../jobs/attempt-inputs.ts';
 import { Channel } from '../jobs/channel.ts';
 import {
-  type AttemptInputs,
   type ControllerCalls,
   channelVersion,
   controllerCalls,

@@ -7,9 +7,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { type VolumeId, volumeIdOf } from '../domain/volume-record.ts';
+import type { AttemptInputs } from '../jobs/attempt-inputs.ts';
 import { Channel } from '../jobs/channel.ts';
 import {
-  type AttemptInputs,
   type ControllerCalls,
   controllerCalls,
   type Outcome,

@@ -17,7 +17,7 @@ import { importArchive } from '../importer/archive/import-archive.ts';
 import { convertReceived } from '../importer/convert-received.ts';
 import { importImage } from '../importer/import-image.ts';
 import type { TransferHooks } from '../importer/transfer-hooks.ts';
-import type { AttemptInputs, CloneInputs, ImportInputs } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs, CloneInputs, ImportInputs } from '../jobs/attempt-inputs.ts';
 import type { JobPayload } from '../jobs/payload.ts';
 import type { Pool } from '../volumes/pool.ts';
 import type { Staging } from '../volumes/staging.ts';

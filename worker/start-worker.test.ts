@@ -6,7 +6,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ImportInputs } from '../jobs/channel-protocol.ts';
+import type { ImportInputs } from '../jobs/attempt-inputs.ts';
 import type { HttpInputs } from '../jobs/source-inputs.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
 import { closeServer, listenOn } from '../runtime/listen.ts';

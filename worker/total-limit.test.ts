@@ -1,7 +1,7 @@
 // The limit for a whole attempt: a source that never falls silent, but never ends either.
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { AttemptInputs } from '../jobs/channel-protocol.ts';
+import type { AttemptInputs } from '../jobs/attempt-inputs.ts';
 import { closeServer, listenOn } from '../runtime/listen.ts';
 import { WorkerFixture } from '../test/worker-fixture.ts';
 

@@ -11,7 +11,7 @@ import type { TransferHooks } from '../transfer-hooks.ts';
 import { settleFiles, unpackSource } from './bring-files.ts';
 import { probeArchive } from './probe-archive.ts';
 
-/** The inputs of an import; those of jobs/channel-protocol.ts fit. */
+/** The inputs of an import; those of jobs/attempt-inputs.ts fit. */
 export interface ArchiveRequest {
   source: SourceLocation;
   sizeBytes: number;
