@@ -10,8 +10,12 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FaultCode, faultCatalogue } from '../../domain/fault-catalogue.ts';
 import { UploadTokens } from '../../runtime/upload-tokens.ts';
+import { packed } from '../hostile/good-images.ts';
+import { noDisks } from '../hostile/no-disk-corpus.ts';
 import { hostileQcow2Images } from '../hostile/qcow2-corpus.ts';
+import { descriptionOfAFileOfTheMachine } from '../hostile/vmdk-corpus.ts';
 import { Service, until } from '../service-fixture.ts';
+import { tarArchive } from '../tar-archive.ts';
 import { expectTold, ServiceUser } from './service-user.ts';
 
 const MiB = 1_048_576;
@@ -156,10 +160,18 @@ describe('a volume that takes no upload', () => {
 });
 
 describe('bytes that are refused', () => {
-  const corpus = hostileQcow2Images();
+  const corpus = [...hostileQcow2Images(), ...noDisks()];
   const lying = (name: string) => corpus.find((image) => image.name === name)?.bytes ?? Buffer.alloc(0);
   const gzip = gzipSync(good, { level: 1 });
+  const wrongSum = Buffer.from(gzip);
+  wrongSum.writeUInt8(wrongSum.readUInt8(gzip.length - 8) ^ 1, gzip.length - 8);
   const bad: [what: string, bytes: Buffer, code: FaultCode][] = [
+    ['a zip', lying('zip'), 'NotADiskImage'],
+    ['a tar', tarArchive([{ name: 'disk.img', body: good.subarray(0, MiB) }]), 'NotADiskImage'],
+    ['a gzip whose sum is another', wrongSum, 'CorruptCompression'],
+    ['an xz that ends early', packed(good, 'xz').subarray(0, -100_000), 'CorruptCompression'],
+    ['a vmdk that names a file of the machine', descriptionOfAFileOfTheMachine(), 'HostileImage'],
+    ['a qcow2 of a larger disk', lying('larger than the volume'), 'ImageTooLarge'],
     ['a web page', Buffer.from(`<html>${'x'.repeat(100_000)}</html>`), 'NotADiskImage'],
     ['more than the volume holds', randomBytes(3 * MiB), 'ImageTooLarge'],
     ['a decompression bomb', gzipSync(Buffer.alloc(64 * MiB)), 'ImageTooLarge'],
@@ -185,6 +197,36 @@ describe('bytes that are refused', () => {
     const volume = await user.untilPhase(name, 'Succeeded');
     expect(readFileSync(user.diskOf(volume)).equals(good)).toBe(true);
     expect(volume.status?.longshore?.fault).toBeUndefined();
+  });
+
+  test.each<[string, Buffer]>([
+    ['its length alone', good],
+    ['the header of a qcow2', lying('larger than the volume')],
+  ])('a disk that is too large by %s, before the body is there', async (_what, begin) => {
+    const name = begin === good ? 'too-long' : 'too-large';
+    const token = await user.openUpload(name, '2Mi');
+    const answered = Promise.withResolvers<unknown>();
+    const call = request(user.uploadUrl, {
+      ...{ method: 'POST', ca: service.ca, agent: false },
+      headers: { authorization: `Bearer ${token}`, 'content-length': 2 ** 40 },
+    });
+    call.once('response', (response) => answered.resolve(response.resume().headers['longshore-fault']));
+    call.once('error', answered.reject);
+    call.write(begin.subarray(0, 128 * 1024));
+    expect(await answered.promise).toBe('ImageTooLarge');
+    call.on('error', () => undefined).destroy(); // it is we who end it
+    await expectWaiting(name, 'ImageTooLarge');
+    expect(await user.upload(token, good)).toMatchObject({ status: 200 });
+  });
+
+  test.each([
+    ['bz2', () => packed(good, 'bz2')],
+    ['gz in gz', () => gzipSync(gzip)],
+  ])('but a disk in %s is the disk', async (what, make) => {
+    const name = what.replaceAll(' ', '-');
+    expect(await user.upload(await user.openUpload(name, '2Mi'), make())).toMatchObject({ status: 200 });
+    const volume = await user.untilPhase(name, 'Succeeded');
+    expect(readFileSync(user.diskOf(volume)).equals(good)).toBe(true);
   });
 
   test('a client that goes away in the middle', async () => {

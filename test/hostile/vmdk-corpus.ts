@@ -19,6 +19,11 @@ const at = {
 const largest64 = 0xffffffffffffffffn;
 const twoTo63 = 1n << 63n;
 
+export function descriptionOfAFileOfTheMachine(): Buffer {
+  const text = '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n';
+  return Buffer.from(`${text}RW 2048 FLAT "/etc/passwd" 0\n`.padEnd(1024, '\n'), 'latin1');
+}
+
 /** @param good monolithicSparse */
 export function hostileVmdkImages(good: Buffer, packed: Buffer): HostileImage[] {
   return [...ofOtherFiles(good), ...ofNumbers(good), ...ofTables(good), ...packedOnes(packed)];
@@ -32,10 +37,9 @@ function ofOtherFiles(good: Buffer): HostileImage[] {
       image.fill(0, descriptorAt, 21 * 512).write(text, descriptorAt, 'latin1');
     });
   const extent = /RW \d+ SPARSE "[^"]*"/;
-  const alone = '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n';
   return [
     spoiled('a description whose flat extent is a file of the machine', 'HostileImage', () =>
-      Buffer.from(`${alone}RW 2048 FLAT "/etc/passwd" 0\n`.padEnd(1024, '\n'), 'latin1'),
+      descriptionOfAFileOfTheMachine(),
     ),
     described('an extent that is flat', 'HostileImage', (text) => text.replace(extent, 'RW 2048 FLAT "/etc/passwd" 0')),
     described('an extent of VMFS', 'HostileImage', (text) => text.replace(extent, 'RW 2048 VMFS "disk-flat.vmdk"')),

@@ -10,7 +10,11 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RegistryLocation } from '../../importer/registry/registry-store.ts';
 import { closeServer, listenOn } from '../../runtime/listen.ts';
+import { packed as packedAs } from '../hostile/good-images.ts';
 import { type Ending, ImportBench } from '../hostile/import-bench.ts';
+import { noDisks } from '../hostile/no-disk-corpus.ts';
+import { hostileQcow2Images } from '../hostile/qcow2-corpus.ts';
+import { descriptionOfAFileOfTheMachine } from '../hostile/vmdk-corpus.ts';
 import { type TarFile, tarArchive } from '../tar-archive.ts';
 import { packed, TestRegistry, types } from './test-registry.ts';
 
@@ -85,6 +89,18 @@ describe('the disk comes out', () => {
       () => [tarArchive([{ name: 'disk/d.gz', body: gzipSync(qcow2) }])],
       'qcow2.gz',
       'staged',
+    ],
+    [
+      'packed by itself with bzip2',
+      () => [layer({ name: 'disk/d.bz2', body: packedAs(disk, 'bz2') })],
+      'raw.bz2',
+      'stream',
+    ],
+    [
+      'packed by itself, twice',
+      () => [layer({ name: 'disk/d.gz', body: gzipSync(gzipSync(disk)) })],
+      'raw.gz.gz',
+      'stream',
     ],
     [
       'after another one was deleted',
@@ -226,7 +242,34 @@ describe('a token', () => {
 const cut = Buffer.alloc(1000, 7);
 const manyFiles = Array.from({ length: 3 }, (_, at) => ({ name: `disk/${at}`, body: Buffer.alloc(1024) }));
 
+const corpus = [...hostileQcow2Images(), ...noDisks()];
+const lying = (name: string) => corpus.find((image) => image.name === name)?.bytes ?? Buffer.alloc(0);
+
+function withAnotherSum(gzip: Buffer): Buffer {
+  gzip.writeUInt8(gzip.readUInt8(gzip.length - 8) ^ 1, gzip.length - 8);
+  return gzip;
+}
+
 describe('is refused, with nothing left', () => {
+  test.each<[string, () => Buffer, string]>([
+    ['a zip', () => lying('zip'), 'NotADiskImage'],
+    ['a tar', () => tarArchive([{ name: 'disk.img', body: disk }]), 'NotADiskImage'],
+    ['a gzip that ends early', () => gzipSync(disk).subarray(0, -100_000), 'CorruptCompression'],
+    ['a gzip whose sum is another', () => withAnotherSum(gzipSync(disk)), 'CorruptCompression'],
+    ['an xz that ends early', () => packedAs(disk, 'xz').subarray(0, -100_000), 'CorruptCompression'],
+    ['a qcow2 with a backing file', () => lying('backing file /etc/passwd'), 'HostileImage'],
+    ['a qcow2 with an external data file', () => lying('external data file'), 'HostileImage'],
+    ['a vmdk that names a file of the machine', () => descriptionOfAFileOfTheMachine(), 'HostileImage'],
+    ['a cut qcow2', () => qcow2.subarray(0, -200_000), 'CorruptImage'],
+    ['a qcow2 of a larger disk', () => lying('larger than the volume'), 'ImageTooLarge'],
+  ])('%s as the disk of a layer, packed or plain', async (_what, make, code) => {
+    const archive = tarArchive([{ name: 'disk/d', body: make() }]);
+    for (const bytes of [archive, packed(archive)]) {
+      registry.image('bad', { layers: [bytes] });
+      expect(await pull(':bad')).toMatchObject({ code, report: undefined, sha256: undefined });
+    }
+  });
+
   test.each<[string, () => Buffer[], string, RegExp]>([
     [
       'an image without a disk',
