@@ -95,14 +95,39 @@ function checkTables(header: Qcow2Header, fileBytes: number | undefined): void {
   if (refcountBytes === 0 || header.refcountTableOffset === 0) throw corrupt('there is no refcount table');
   if (header.snapshots > mostSnapshots) throw hostile(`${header.snapshots} snapshots`);
   if (header.snapshots > 0 && header.snapshotsOffset === 0) throw corrupt('there is no snapshot table');
-  if (fileBytes === undefined) return;
-  const ends = [
-    ['L1 table', header.l1Offset + header.l1Entries * 8],
-    ['refcount table', header.refcountTableOffset + refcountBytes],
-    ['snapshot table', header.snapshotsOffset + header.snapshots * shortestSnapshotBytes],
-  ] as const;
-  for (const [name, end] of ends) {
-    if (end > fileBytes) throw corrupt(`the ${name} ends at byte ${end}, the file at byte ${fileBytes}`);
+  const parts = partsOf(header);
+  for (const { name, end } of parts) {
+    if (fileBytes !== undefined && end > fileBytes) {
+      throw corrupt(`the ${name} ends at byte ${end}, the file at byte ${fileBytes}`);
+    }
+  }
+  refuseOverlap(parts);
+}
+
+/** A part of the file; `end` is the byte after it. */
+interface FilePart {
+  name: string;
+  start: number;
+  end: number;
+}
+
+/** What the header names, and itself. */
+export function partsOf(header: Qcow2Header): FilePart[] {
+  const { headerBytes, l1Offset, refcountTableOffset, refcountTableClusters, snapshotsOffset } = header;
+  const part = (name: string, start: number, bytes: number): FilePart => ({ name, start, end: start + bytes });
+  return [
+    part('header', 0, headerBytes),
+    part('L1 table', l1Offset, header.l1Entries * 8),
+    part('refcount table', refcountTableOffset, refcountTableClusters * 2 ** header.clusterBits),
+    part('snapshot table', snapshotsOffset, header.snapshots * shortestSnapshotBytes),
+  ];
+}
+
+function refuseOverlap(parts: readonly FilePart[]): void {
+  const inOrder = parts.filter(({ start, end }) => end > start).toSorted((one, other) => one.start - other.start);
+  for (const [index, part] of inOrder.entries()) {
+    const former = inOrder[index - 1];
+    if (former !== undefined && part.start < former.end) throw corrupt(`the ${part.name} lies over the ${former.name}`);
   }
 }
 

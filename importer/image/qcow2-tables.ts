@@ -2,7 +2,7 @@
 // so that an image that was cut is refused and not filled up with zeros. Larger tables are checked by the NBD view while qemu-img reads them.
 import { Fault } from '../../domain/fault.ts';
 import { mostTableBytes, type ReadAt } from './inspection.ts';
-import { bytesOfL1Entry, type Qcow2Header } from './qcow2-header.ts';
+import { bytesOfL1Entry, partsOf, type Qcow2Header } from './qcow2-header.ts';
 
 const parallelReads = 4;
 const offsetMask = 0x00fffffffffffe00n;
@@ -10,7 +10,7 @@ const compressedFlag = 1n << 62n;
 const zeroFlag = 1n;
 const everySubcluster = 0xffffffff;
 
-/** @throws Fault CorruptImage naming what lies beyond the end */
+/** @throws Fault CorruptImage naming what lies beyond the end, or over what the header names */
 export async function checkQcow2Tables(header: Qcow2Header, fileBytes: number, readAt: ReadAt): Promise<void> {
   const l1Bytes = Math.ceil(header.virtualSizeBytes / bytesOfL1Entry(header)) * 8;
   if (l1Bytes > mostTableBytes) return;
@@ -39,12 +39,15 @@ interface L2Table {
  */
 function lastTables(l1: Buffer, most: number, header: Qcow2Header, fileBytes: number): L2Table[] {
   const clusterBytes = 2 ** header.clusterBits;
+  const parts = partsOf(header);
   const guestOffsets = new Map<number, number>();
   for (let at = l1.byteLength - 8; at >= 0; at -= 8) {
     const offset = offsetAt(l1, at);
     if (offset === 0) continue;
     if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
     if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
+    const over = parts.find(({ start, end }) => offset < end && start < offset + clusterBytes);
+    if (over !== undefined) throw new Fault('CorruptImage', `qcow2: an L2 table lies over the ${over.name}`);
     if (guestOffsets.size < most) guestOffsets.set(offset, (at / 8) * bytesOfL1Entry(header));
   }
   return [...guestOffsets].map(([offset, guestOffset]) => ({ offset, guestOffset })).reverse();

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { compressionNames, packed } from './good-images.ts';
+import { hostileQcow2Images } from './qcow2-corpus.ts';
 import type { HostileImage } from './spoiled-image.ts';
 
 const mib = 1_048_576;
@@ -61,7 +62,16 @@ export function spoiledCompressions(disk: Buffer): HostileImage[] {
     );
   }
   const thrice = packed(packed(packed(disk, 'gz'), 'zst'), 'xz');
-  return [...images, { name: 'compressed three times', bytes: thrice, code: 'UnsupportedFormat' }];
+  const [lying] = hostileQcow2Images();
+  return [
+    ...images,
+    { name: 'compressed three times', bytes: thrice, code: 'UnsupportedFormat' },
+    ...compressionNames.map((compression) => ({
+      name: `a qcow2 with a backing file in ${compression}`,
+      bytes: packed(lying?.bytes ?? Buffer.alloc(0), compression),
+      code: 'HostileImage' as const,
+    })),
+  ];
 }
 
 function archives(): [string, Buffer][] {

@@ -76,6 +76,9 @@ export function hostileQcow2Images(): HostileImage[] {
     });
   return [
     backing(11, '/etc/passwd'),
+    backing(10, 'base.qcow2'),
+    backing(22, '../../../../etc/passwd'),
+    backing(19, 'nbd:localhost:10809'),
     backing(46, 'json:{"driver":"file","filename":"/etc/shadow"}'),
     backing(29, 'http://169.254.169.254/latest'),
     set32('backing name of absurd length', 'HostileImage', 16, 0xffffffff),
@@ -107,6 +110,18 @@ export function hostileQcow2Images(): HostileImage[] {
     set64('L1 offset of 2^63', 'HostileImage', 40, 1n << 63n),
     set64('refcount table beyond the end', 'CorruptImage', 48, 1n << 41n),
     set64('no refcount table', 'CorruptImage', 48, 0n),
+    set64('L1 table over the refcount table', 'CorruptImage', 40, BigInt(clusterBytes)),
+    set64('refcount table over the L1 table', 'CorruptImage', 48, BigInt(l1At)),
+    spoiled('snapshot table over the L1 table', 'CorruptImage', (image) => {
+      image.writeUInt32BE(3, 60);
+      image.writeBigUInt64BE(BigInt(l1At), 64);
+      return undefined;
+    }),
+    spoiled('snapshot table over the header', 'CorruptImage', (image) => {
+      image.writeUInt32BE(3, 60);
+      image.writeBigUInt64BE(64n, 64);
+      return undefined;
+    }),
     set32('refcount table of 2^32 clusters', 'HostileImage', 56, 0xffffffff),
     set32('refcounts of 2^7 bits', 'HostileImage', 96, 7),
     set32('header of 2 GiB', 'HostileImage', 100, 0x80000000),
@@ -124,11 +139,15 @@ export function hostileQcow2Images(): HostileImage[] {
     }),
     set64('L2 table beyond the end', 'CorruptImage', l1At, (1n << 63n) | (1n << 34n)),
     set64('L2 table that is not aligned', 'CorruptImage', l1At, (1n << 63n) | BigInt(l2At + 512)),
+    set64('L2 table that is the L1 table', 'CorruptImage', l1At, (1n << 63n) | BigInt(l1At)),
+    set64('L2 table over the refcount table', 'CorruptImage', l1At, (1n << 63n) | BigInt(clusterBytes)),
     set64('cluster beyond the end', 'CorruptImage', l2At, (1n << 63n) | (1n << 35n)),
     set64('cluster that is not aligned', 'CorruptImage', l2At, (1n << 63n) | BigInt(dataAt + 512)),
     set64('compressed cluster beyond the end', 'CorruptImage', l2At, (1n << 62n) | (1n << 36n)),
     spoiled('cut in its last cluster', 'CorruptImage', (image) => image.subarray(0, image.byteLength - 4096)),
     spoiled('cut in its tables', 'CorruptImage', (image) => image.subarray(0, l2At + 100)),
+    spoiled('cut in its L1 table', 'CorruptImage', (image) => image.subarray(0, l1At + 4)),
+    spoiled('cut in its refcount table', 'CorruptImage', (image) => image.subarray(0, clusterBytes + 4)),
     spoiled('cut after its header', 'CorruptImage', (image) => image.subarray(0, 4096)),
     spoiled('cut in its header', 'CorruptImage', (image) => image.subarray(0, 60)),
   ];
