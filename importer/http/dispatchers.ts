@@ -1,5 +1,5 @@
 // undici's clients of one attempt: one for each way to go, made when first needed, with the trust and the time limits of the attempt.
-import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { cameAfterTheEnd } from './http-faults.ts';
 import { trustedContext } from './http-trust.ts';
 import type { Surroundings } from './plain-connection.ts';
@@ -58,8 +58,10 @@ export class Dispatchers {
     const { limits, guard } = this.#surroundings;
     const timeout = limits.connectTimeoutMs;
     const tls = { ...trust, rejectUnauthorized: !this.#trust.insecureSkipVerify, timeout };
-    if (proxy === undefined)
-      return new Agent({ allowH2, connect: connectorOf({ ...tls, allowH2, lookup: guard.lookup }) });
+    if (proxy === undefined) {
+      const connect = buildConnector({ ...tls, allowH2, lookup: guard.lookup });
+      return new Agent({ allowH2, connect: tellingResets(connect) });
+    }
     return new ProxyAgent({
       uri: `${proxy.url.protocol}//${proxy.url.host}`,
       ...(proxy.token === undefined ? {} : { token: proxy.token }),
@@ -68,6 +70,9 @@ export class Dispatchers {
       // The operator chose the proxy: it may lie where a source may not.
       proxyTls: { ...trust, timeout },
       connect: { timeout },
+      // Of the tunnel, or of the connection to the proxy where that forwards.
+      factory: (origin, { connect, ...options }: Pool.Options) =>
+        new Pool(origin, { ...options, ...(typeof connect === 'function' ? { connect: tellingResets(connect) } : {}) }),
     });
   }
 }
@@ -76,8 +81,7 @@ export class Dispatchers {
  * undici takes a reset for the end of a body that has no length: half of a disk would be taken for all of it. Under another name it is the error that it
  * is.
  */
-function connectorOf(options: buildConnector.BuildOptions): buildConnector.connector {
-  const connect = buildConnector(options);
+function tellingResets(connect: buildConnector.connector): buildConnector.connector {
   const renameReset = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'ECONNRESET') error.code = 'EPIPE';
   };

@@ -50,10 +50,11 @@ export class HttpTransport {
   async send(url: URL, headers: Record<string, string>, posted?: string): Promise<HttpAnswer> {
     const { limits, guard, signal } = this.#surroundings;
     guard.assertLiteral(url.hostname);
+    const http2 = this.#onlyHttp2.has(url.origin);
     try {
       const answer = await request(url, {
         ...(posted === undefined ? { method: 'GET' } : { method: 'POST', body: posted }),
-        dispatcher: this.#dispatchers.for(url, this.#proxyOf(url), this.#onlyHttp2.has(url.origin)),
+        dispatcher: this.#dispatchers.for(url, this.#proxyOf(url), http2),
         headers: { ...usualHeaders, ...headers },
         headersTimeout: limits.firstByteTimeoutMs,
         bodyTimeout: limits.idleTimeoutMs,
@@ -64,7 +65,7 @@ export class HttpTransport {
       answer.body.on('error', () => undefined);
       return { status: answer.statusCode, headers: answer.headers, body: answer.body, url: url.href };
     } catch (error) {
-      if (wantsHttp2(error) && !this.#onlyHttp2.has(url.origin)) {
+      if (wantsHttp2(error) && !http2) {
         this.#onlyHttp2.add(url.origin);
         return this.send(url, headers, posted);
       }
