@@ -113,7 +113,7 @@ export async function convertStaged(
   transfer: Transfer,
 ): Promise<BroughtDisk> {
   const { staging, hooks, timer, probe } = transfer;
-  staging.reserveScratch(scratchBytes);
+  await staging.reserveScratch(scratchBytes);
   const stop = new AbortController();
   const signal = AbortSignal.any([transfer.signal, stop.signal]);
   let reader: GrowingFile | undefined;
@@ -149,7 +149,7 @@ export async function bringToScratch(
   { scratchBytes, durable }: { scratchBytes: number; durable: boolean },
   { staging, hooks, timer, probe, signal }: Transfer,
 ): Promise<number> {
-  staging.reserveScratch(scratchBytes);
+  await staging.reserveScratch(scratchBytes);
   const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable });
   const passing = digest.through(source.pieces(), (bytes) => timer.advance({ bytesDone: bytes }));
   await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });

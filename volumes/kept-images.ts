@@ -129,9 +129,13 @@ export class KeptImages {
 
   /** As the ledger's, but images that nobody takes make room first. @throws Fault PoolFull */
   async promise(key: string, bytes: number): Promise<void> {
-    const { ledger } = this.#options;
-    if (bytes > ledger.leftBytes) await this.#dropIdle();
-    ledger.promise(key, bytes);
+    await this.makeRoom(bytes);
+    this.#options.ledger.promise(key, bytes);
+  }
+
+  /** Where so much more cannot be promised, images that nobody takes give way. */
+  async makeRoom(bytes: number): Promise<void> {
+    if (bytes > this.#options.ledger.leftBytes) await this.#dropIdle();
   }
 
   async close(): Promise<void> {

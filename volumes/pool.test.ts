@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
@@ -63,15 +63,31 @@ describe('reserving', () => {
     const pool = await place.open();
     const id = await populatingVolume(pool, mib);
     const staging = await pool.openStaging(id, 1);
-    staging.reserveScratch(5 * mib);
+    await staging.reserveScratch(5 * mib);
     expect((await pool.usage()).reservedBytes).toBe(6 * mib);
-    expect(() => staging.reserveScratch(Number.MAX_SAFE_INTEGER)).toThrow(
-      expect.objectContaining({ code: 'PoolFull' }),
-    );
+    await expect(staging.reserveScratch(Number.MAX_SAFE_INTEGER)).rejects.toMatchObject({ code: 'PoolFull' });
     await staging.discard();
     expect((await pool.usage()).reservedBytes).toBe(mib);
   });
 });
+
+test.each(['scratch', 'growth'])(
+  'an image that nobody takes gives way to %s, as the room that is told has it',
+  async (what) => {
+    await using place = await TemporaryPool.make();
+    const pool = await place.open();
+    const [id, grown] = [await populatingVolume(pool, mib), newVolumeId()];
+    await pool.reserve(reserveOf(grown, mib));
+    const staging = await pool.openStaging(id, 1);
+    await writeFile(staging.diskPath, Buffer.alloc(mib, 1));
+    const image = await pool.images.keep(staging.diskPath, `sha256:${'0'.repeat(64)}`);
+    const { leftBytes } = await pool.usage();
+    if (what === 'scratch') await staging.reserveScratch(leftBytes);
+    else await pool.expand(grown, mib + leftBytes);
+    expect(image.isDropped).toBe(true);
+    expect(await readdir(join(pool.directory, 'images'))).toEqual([]);
+  },
+);
 
 describe('paths', () => {
   test.each(['../../etc/passwd', 'pvc-..', '', 'pvc-00000000-0000-0000-0000-00000000000/'])(

@@ -66,7 +66,7 @@ export class Pool {
     this.reflink = opened.reflink;
     this.readOnly = opened.readOnly;
     this.unreadable = opened.unreadable;
-    this.#area = new StagingArea(opened.layout, opened.ledger, opened.received);
+    this.#area = new StagingArea(opened, this.images, opened.received);
     this.#tidying = removeTrees(opened.doomed, {
       signal: this.#closing.signal,
       onFailure: (path, { message }) => opened.logger.warn({ path, fault: message }, 'a deleted volume is still there'),
@@ -241,7 +241,8 @@ export class Pool {
    */
   async expand(id: VolumeId, sizeBytes: number): Promise<VolumeRecord> {
     return await this.#change(id, async () => {
-      const place = { ...this.#opened, records: this.#records, largestVolumeBytes: this.largestVolumeBytes };
+      const { images, largestVolumeBytes } = this;
+      const place = { ...this.#opened, images, records: this.#records, largestVolumeBytes };
       return await growVolume(this.#records.need(id), sizeBytes, place);
     });
   }

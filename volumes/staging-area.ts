@@ -4,6 +4,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
+import type { KeptImages } from './kept-images.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { parseStagingName } from './pool-layout.ts';
 import type { PoolLedger } from './pool-ledger.ts';
@@ -13,13 +14,19 @@ import { endChildren, readReceived, removeStaging, Staging } from './staging.ts'
 export class StagingArea {
   readonly #layout: PoolLayout;
   readonly #ledger: PoolLedger;
+  readonly #images: Pick<KeptImages, 'makeRoom'>;
   readonly #open = new Map<string, Staging>();
   /** Received before this process; an attempt that is resumed moves to #open. */
   readonly #waiting = new Map<string, ReceivedAttempt>();
 
-  constructor(layout: PoolLayout, ledger: PoolLedger, received: readonly ReceivedAttempt[]) {
+  constructor(
+    { layout, ledger }: { layout: PoolLayout; ledger: PoolLedger },
+    images: Pick<KeptImages, 'makeRoom'>,
+    received: readonly ReceivedAttempt[],
+  ) {
     this.#layout = layout;
     this.#ledger = ledger;
+    this.#images = images;
     for (const upload of received) this.#waiting.set(keyOf(upload.volumeId, upload.attempt), upload);
   }
 
@@ -85,6 +92,7 @@ export class StagingArea {
 
   #keeper() {
     return {
+      makeRoom: (bytes: number): Promise<void> => this.#images.makeRoom(bytes),
       promiseScratch: (staging: Staging, bytes: number): void => {
         this.#ledger.promise(scratchKeyOf(keyOf(staging.volumeId, staging.attempt)), bytes);
       },

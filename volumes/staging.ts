@@ -32,6 +32,8 @@ export type ReceivedUpload = Omit<Static<typeof Received>, 'schemaVersion'>;
 
 /** What the pool does for its stagings. */
 export interface StagingKeeper {
+  /** What gives way to scratch has given way when this returns. */
+  makeRoom(bytes: number): Promise<void>;
   promiseScratch(staging: Staging, bytes: number): void;
   discard(staging: Staging): Promise<void>;
 }
@@ -97,7 +99,10 @@ export class Staging {
    * Promises room beside the volume's own for an uploaded source or scratch, until the staging is gone.
    * @throws Fault PoolFull
    */
-  reserveScratch(bytes: number): void {
+  async reserveScratch(bytes: number): Promise<void> {
+    this.assertHeld();
+    await this.#keeper.makeRoom(bytes);
+    // The room of an attempt that was ended meanwhile would never be given back.
     this.assertHeld();
     this.#keeper.promiseScratch(this, bytes);
   }

@@ -6,6 +6,7 @@ import { defaultSectorBytes, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import { holdsFiles, isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import type { KeptImages } from './kept-images.ts';
 import type { KeptRecords } from './kept-records.ts';
 import { checkSize } from './new-volume.ts';
 import type { PoolLayout } from './pool-layout.ts';
@@ -17,6 +18,7 @@ export type GrowthStep = 'promised' | 'grown' | 'growthRecorded';
 export interface GrowthPlace {
   layout: PoolLayout;
   ledger: PoolLedger;
+  images: Pick<KeptImages, 'makeRoom'>;
   records: KeptRecords;
   blocks: BlockVolumes;
   largestVolumeBytes: number;
@@ -39,6 +41,7 @@ export async function growVolume(record: VolumeRecord, askedBytes: number, place
   }
   if (state === 'populating') throw new Fault('VolumeNotFilled', `${volumeId} is filled first, and grows then`);
   checkSize({ volumeId, sizeBytes }, place.largestVolumeBytes);
+  await place.images.makeRoom(sizeBytes - record.sizeBytes);
   place.ledger.promise(volumeId, sizeBytes);
   try {
     const grown = await growFile(record, sizeBytes, place);
