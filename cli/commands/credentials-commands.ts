@@ -19,6 +19,8 @@ interface CredentialsOptions {
 
 /** What a secret may have at most, as Kubernetes has it. */
 const mostBytes = 1_048_576;
+/** All that an import reads of a secret that is named as `secretRef`. What is kept anew leaves none of the former ones: a region or a token of another key. */
+const secretKeys = ['accessKeyId', 'secretKey', 'sessionToken', 'region', 'credentials.json'];
 
 export function addCredentialsCommands(program: Command, io: CommandIo): void {
   addCredentials(program, io);
@@ -43,7 +45,7 @@ function addCredentials(program: Command, io: CommandIo): void {
       }
       const data = dataOf(options, await readInput(io));
       const keep = { apiVersion: 'v1', kind: 'Secret', metadata: { ...name }, data } as const;
-      await withService(io, command, (client) => createOrReplace(client, io, resources.secrets, keep));
+      await withService(io, command, (client) => createOrReplace(client, io, resources.secrets, keep, secretKeys));
       io.stdout.write(`secret ${showName(name)}: kept; use it with --secret ${name.name}\n`);
     });
 }
@@ -78,13 +80,15 @@ async function createOrReplace<T extends Secret | ConfigMap>(
   io: CommandIo,
   resource: ResourceRef<T>,
   object: T,
+  formerKeys: readonly string[] = [],
 ): Promise<void> {
   try {
     await createInNamespace(client, resource, object, io.stderr);
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== 'AlreadyExists') throw error;
     const { namespace = 'default', name } = object.metadata;
-    await client.mergePatch(resource, { namespace, name }, { data: object.data });
+    const without = Object.fromEntries(formerKeys.map((key) => [key, null]));
+    await client.mergePatch(resource, { namespace, name }, { data: { ...without, ...object.data } });
   }
 }
 

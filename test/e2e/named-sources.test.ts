@@ -68,9 +68,12 @@ test('an object of S3, by its URL and by s3:, sized by a look with the same righ
 test('a password that is kept again takes the place of the former one', async () => {
   const url = `http://${webAddress}/disk`;
   const words = ['--size', '4Mi', '--secret', 'web', '--header', 'X-Wish: a disk', '--wait'];
-  await user.runWith('another', 'credentials', 'default/web', '--user', 'me');
+  await user.runWith('another', 'credentials', 'default/web', '--user', 'me', '--region', 'elsewhere');
   expectTold(await user.run('import', url, 'default/refused', ...words), 'SourceUnauthorized');
   expect((await user.runWith('my secret\n', 'credentials', 'default/web', '--user', 'me')).code).toBe(0);
+  const kept = await service?.call('GET', '/api/v1/namespaces/default/secrets/web');
+  const data = { accessKeyId: expect.any(String), secretKey: expect.any(String) };
+  expect(kept?.body).toEqual(expect.objectContaining({ data }));
   expect(await user.run('import', url, 'default/taken', ...words)).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('Succeeded'),
