@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { annotations } from '../../domain/annotations.ts';
 import type { DataImportCron } from '../../domain/custom-resources/data-import-cron.ts';
@@ -11,6 +12,7 @@ import type { DataSource } from '../../domain/custom-resources/data-source.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import { packed, TestRegistry } from '../registry/test-registry.ts';
 import { Service, until } from '../service-fixture.ts';
+import { SwiftServer, swiftKeys } from '../sources/swift-server.ts';
 import { tarArchive } from '../tar-archive.ts';
 import { ServiceUser } from './service-user.ts';
 
@@ -172,5 +174,65 @@ describe('a DataImportCron of a registry', () => {
     const newer = push(second);
     await lookNow();
     expect(await newestHolds(second)).toBe(`fedora-${newer.slice('sha256:'.length).slice(0, 12)}`);
+  });
+});
+
+describe('a DataImportCron of S3', () => {
+  const [first, second] = [randomBytes(2 * mib), randomBytes(2 * mib)];
+  const key = { Bucket: 'images', Key: 'fedora.raw' };
+  let swift: SwiftServer;
+  let oldest: string;
+
+  beforeAll(async () => {
+    for (const path of ['dataimportcrons/fedora-cron', 'datasources/fedora']) {
+      await service.call('DELETE', `${group}/${path}`);
+      await until('what was before is gone', async () => (await get(path)) === undefined);
+    }
+    swift = await SwiftServer.start();
+    await swift.put(key.Key, first);
+  }, 240_000);
+
+  afterAll(() => swift[Symbol.asyncDispose]());
+
+  async function keepKeys(name: string, secretKey: string): Promise<void> {
+    const { status } = await service.call('POST', '/api/v1/namespaces/default/secrets', {
+      ...{ apiVersion: 'v1', kind: 'Secret', metadata: { name } },
+      stringData: { accessKeyId: swiftKeys.accessKeyId, secretKey },
+    });
+    expect(status).toBe(201);
+  }
+
+  test('imports the object by its ETag, with the keys of its secret', async () => {
+    await keepKeys('s3-keys', swiftKeys.secretAccessKey);
+    const source = { s3: { url: swift.url(key.Key), secretRef: 's3-keys' } };
+    const kept = { managedDataSource: 'fedora', importsToKeep: 1 };
+    const spec = { template: { spec: { source, storage } }, schedule: '0 0 1 1 *', ...kept };
+    await make('dataimportcrons', 'DataImportCron', 'fedora-cron', spec);
+    oldest = await newestHolds(first);
+    expect(oldest).toMatch(/^fedora-[0-9a-f]{12}$/);
+    await isUpToDate('UpToDate');
+  });
+
+  test('says that the object is gone, and keeps what it has', async () => {
+    await swift.client.send(new DeleteObjectCommand(key));
+    await lookNow();
+    await isUpToDate('SourceNotFound');
+    expect(await newestHolds(first)).toBe(oldest);
+  });
+
+  test('imports what is newer, and lets the old go', async () => {
+    await swift.put(key.Key, second);
+    await lookNow();
+    expect(await newestHolds(second)).not.toBe(oldest);
+    await until('the old import is gone', async () => (await get(`datavolumes/${oldest}`)) === undefined);
+    await cloneHolds('of-s3', second);
+  });
+
+  test('says that the server refuses the keys, once they are others', async () => {
+    const path = '/api/v1/namespaces/default/secrets/s3-keys';
+    expect((await service.call('PATCH', path, { stringData: { secretKey: 'other' } })).status).toBe(200);
+    await lookNow();
+    await isUpToDate('SourceUnauthorized');
+    await newestHolds(second);
   });
 });
