@@ -165,7 +165,11 @@ test.skipIf(!isRoot)('a plain volume to which somebody wrote, or which somebody 
   const fence = { attempt: 1, generation: 1 };
   await expect(pool.claimFence(written, fence)).rejects.toMatchObject({ code: 'VolumeInUse' });
   expect((await readFile(devicePathOf(written)))[0]).toBe(1);
-  await using _held = await open(devicePathOf(opened), 'r');
+  const device = await realpath(devicePathOf(opened));
+  const held = await open(device, 'r');
   await expect(pool.claimFence(opened, fence)).rejects.toMatchObject({ code: 'VolumeInUse' });
+  await held.close();
   expect(pool.get(opened)?.state).toBe('plain');
+  expect(await linkOf(opened)).toBe(device);
+  expect(await devicesBelow(place.root)).toContainEqual({ device, file: pool.diskPath(opened) });
 });

@@ -86,9 +86,11 @@ export class BlockVolumes {
     await syncDirectory(dirname(path));
   }
 
-  /** Of a plain volume that is to be filled after all. @throws Fault VolumeInUse where somebody has the device open */
+  /** Of a plain volume that is to be filled after all. @throws Fault VolumeInUse where somebody has the device open; it stays, and is found, then */
   async takeBack(record: VolumeRecord): Promise<void> {
     if (await this.detach(record.volumeId)) {
+      // Else it would go when it is closed. Attaching what is attached takes that back, and makes the link anew.
+      await this.attach(record);
       throw new Fault('VolumeInUse', `the device of ${record.volumeId} is open`);
     }
     await this.unmake(record);
