@@ -39,11 +39,16 @@ export class Dispatchers {
     const known = this.#made.get(key);
     if (known !== undefined) return known;
     const made = this.#make(url, proxy, http2);
-    made.on('disconnect', (_origin, _targets, error) => {
-      if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
-    });
     this.#made.set(key, made);
     return made;
+  }
+
+  /** Who knows of its connections: a ProxyAgent does not. */
+  #watched<D extends Dispatcher>(dispatcher: D): D {
+    dispatcher.on('disconnect', (_origin, _targets, error) => {
+      if (cameAfterTheEnd(error)) this.#sentTooMuch = true;
+    });
+    return dispatcher;
   }
 
   async close(): Promise<void> {
@@ -60,7 +65,7 @@ export class Dispatchers {
     const tls = { ...trust, rejectUnauthorized: !this.#trust.insecureSkipVerify, timeout };
     if (proxy === undefined) {
       const connect = buildConnector({ ...tls, allowH2, lookup: guard.lookup });
-      return new Agent({ allowH2, connect: tellingResets(connect) });
+      return this.#watched(new Agent({ allowH2, connect: tellingResets(connect) }));
     }
     return new ProxyAgent({
       uri: `${proxy.url.protocol}//${proxy.url.host}`,
@@ -71,8 +76,10 @@ export class Dispatchers {
       proxyTls: { ...trust, timeout },
       connect: { timeout },
       // Of the tunnel, or of the connection to the proxy where that forwards.
-      factory: (origin, { connect, ...options }: Pool.Options) =>
-        new Pool(origin, { ...options, ...(typeof connect === 'function' ? { connect: tellingResets(connect) } : {}) }),
+      factory: (origin, { connect, ...options }: Pool.Options) => {
+        const telling = typeof connect === 'function' ? { connect: tellingResets(connect) } : {};
+        return this.#watched(new Pool(origin, { ...options, ...telling }));
+      },
     });
   }
 }

@@ -40,6 +40,21 @@ test('a reset by the proxy is no end of a body that has no length', async () => 
   await transport.close();
 });
 
+test('bytes after the end are noticed also by a proxy', async () => {
+  const tooMuch = 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nbytes and more';
+  proxy = createServer((socket) => socket.once('data', () => socket.write(tooMuch))).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  // `address` is an object for what listens on a port.
+  const http = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const { signal } = new AbortController();
+  const trust = { certificates: [], insecureSkipVerify: false };
+  const transport = new HttpTransport({ ...trust, proxy: { http } }, loadConfig({}), signal);
+  const answer = await transport.send(new URL('http://images.example.test/disk'), {});
+  for await (const _ of chunksOf(answer, { limits, signal }));
+  await expect.poll(() => transport.sentTooMuch).toBe(true);
+  await transport.close();
+});
+
 describe('a server of HTTP/2', () => {
   const undo = new AsyncDisposableStack();
   let server: Http2SecureServer;
