@@ -47,7 +47,7 @@ describe('a clone', () => {
     ],
     ['that was placed on the same node', { claim: claimOf({ [annotations.selectedNode]: 'one' }) }],
   ])('may begin %s', (_what, more) => {
-    expect(cloneSource(facts(more))).toEqual({ ready: true, volumeId, node: 'one' });
+    expect(cloneSource(facts(more))).toEqual({ ready: true, volumeId, node: 'one', pool: 'default' });
   });
 
   test.each<[string, Partial<CloneFacts>, string, string]>([

@@ -139,8 +139,11 @@ export class Staging {
  * @throws Fault TimedOut or PermissionDenied where a child does not end; the directory is still there then
  */
 export async function removeStaging(directory: string): Promise<void> {
-  await endChildren(directory);
-  await removeUnpacked(join(directory, 'data'));
+  // A link is removed as such: what it leads to is not ours.
+  if ((await lstat(directory).catch(() => undefined))?.isDirectory() === true) {
+    await endChildren(directory);
+    await removeUnpacked(join(directory, 'data'));
+  }
   // Whoever still writes here was told to stop, and may make one more file meanwhile.
   await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }
