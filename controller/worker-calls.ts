@@ -104,7 +104,7 @@ async function expandWhereItIs(
   const wished = quantityBytes(claimOf(context, volumeId)?.spec.resources?.requests?.['storage'] ?? 0) ?? 0;
   if (sizeBytes > wished) throw new Fault('InvalidRequest', `the claim of ${volumeId} asks for ${wished} bytes only`);
   const grown = await channelOf(context, holder.name).call('volume.expand', { volumeId, sizeBytes });
-  holder.volumes.set(volumeId, { ...grown, volumeId });
+  holder.take({ ...grown, volumeId });
   return { sizeBytes: grown.sizeBytes };
 }
 

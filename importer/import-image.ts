@@ -4,7 +4,7 @@ import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
 import { probeImage } from './image/probe-image.ts';
-import type { ImageSource } from './image-source.ts';
+import { firstRequestBytes, type ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
 import { type ImportPlan, planImport, reportOfFound, type SourceAbilities } from './plan.ts';
 import { probeStagedFile } from './probe-staged-file.ts';
@@ -75,7 +75,8 @@ async function importFrom(base: Base): Promise<TransferReport> {
   for (let lost = 0; ; ) {
     await using opened = await openAndPlan(base, fetchedBefore);
     const { source, plan } = opened;
-    const key = lost < mostLost ? shareKeyOf(base.location, source, plan, base.checksum) : undefined;
+    const told = { identity: source.identity, head: await source.head(firstRequestBytes) };
+    const key = lost < mostLost ? shareKeyOf(base.location, told, plan, base.checksum) : undefined;
     if (shared === undefined || key === undefined) return (await bring(opened)).report;
     const turn = shared.turn(key);
     if (turn.role === 'lead') return await bringForAll(opened, turn.lead, shared, key);

@@ -11,10 +11,11 @@ const plain = {
   insecureSkipVerify: false,
 };
 const stream = { strategy: 'stream' as const };
+const head = Buffer.from('how it begins');
 
 function keyOf(change: object = {}, checksum?: string): string | undefined {
   // Safe: members of the same kind of source.
-  return shareKeyOf({ ...plain, ...change } as SourceLocation, { identity }, stream, checksum);
+  return shareKeyOf({ ...plain, ...change } as SourceLocation, { identity, head }, stream, checksum);
 }
 
 test('credentials do not count: each import has shown its own', () => {
@@ -36,8 +37,13 @@ test.each<[string, object]>([
   expect(keyOf(change)).not.toBe(keyOf());
 });
 
+test('what begins otherwise is something else, whatever the server says', () => {
+  const other = { identity, head: Buffer.from('how it begins for another user') };
+  expect(shareKeyOf(plain, other, stream, undefined)).not.toBe(keyOf());
+});
+
 test('without an identity, or where the server contradicts itself, nothing is shared', () => {
-  expect(shareKeyOf(plain, { identity: undefined }, stream, undefined)).toBeUndefined();
+  expect(shareKeyOf(plain, { identity: undefined, head }, stream, undefined)).toBeUndefined();
   expect(keyOf({ onePass: true })).toBeUndefined();
 });
 
@@ -45,13 +51,13 @@ test('a checksum wants a leader that makes a digest of its algorithm', () => {
   const sha256 = `sha256:${'0'.repeat(64)}`;
   expect(keyOf({}, sha256)).toBe(keyOf());
   expect(keyOf({}, `md5:${'0'.repeat(32)}`)).not.toBe(keyOf());
-  const ranged = shareKeyOf(plain, { identity }, { strategy: 'nbd' }, undefined);
-  expect(ranged).not.toBe(shareKeyOf(plain, { identity }, { strategy: 'staged' }, sha256));
+  const ranged = shareKeyOf(plain, { identity, head }, { strategy: 'nbd' }, undefined);
+  expect(ranged).not.toBe(shareKeyOf(plain, { identity, head }, { strategy: 'staged' }, sha256));
 });
 
 test('of a registry the repository counts, and no tag', () => {
   const registry = { kind: 'registry' as const, certificates: [], insecureSkipVerify: false };
-  const key = (url: string) => shareKeyOf({ ...registry, url }, { identity }, stream, undefined);
+  const key = (url: string) => shareKeyOf({ ...registry, url }, { identity, head }, stream, undefined);
   expect(key('docker://r.example/a/disk:2')).toBe(key('docker://r.example/a/disk:1'));
   expect(key('docker://r.example/b/disk:1')).not.toBe(key('docker://r.example/a/disk:1'));
 });

@@ -8,10 +8,16 @@ import type { SourceLocation } from './open-source.ts';
 import type { ImportPlan } from './plan.ts';
 import { algorithmOf } from './source-digest.ts';
 
+/** What the source told of its content to this import. */
+export type ToldContent = Pick<ImageSource, 'identity'> & {
+  /** How it begins: a server that gives each user files of their own under one URL, and makes ETags of date and length, may tell one identity for two of them. */
+  head: Buffer;
+};
+
 /** @returns undefined where nothing proves that another import would bring the same */
 export function shareKeyOf(
   location: SourceLocation,
-  { identity }: Pick<ImageSource, 'identity'>,
+  { identity, head }: ToldContent,
   { strategy }: Pick<ImportPlan, 'strategy'>,
   checksum: string | undefined,
 ): string | undefined {
@@ -22,7 +28,8 @@ export function shareKeyOf(
   // Read by ranges there is no digest of the source; else its sha256 is made anyway, and another one only where it was asked.
   const algorithm = checksum === undefined ? 'sha256' : algorithmOf(checksum);
   const made = strategy === 'nbd' ? 'none' : algorithm;
-  const parts = [location.kind, ...placeOf(location), trust, identity, made];
+  const begin = createHash('sha256').update(head).digest('hex');
+  const parts = [location.kind, ...placeOf(location), trust, identity, begin, made];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

@@ -119,7 +119,10 @@ export async function convertStaged(
   let reader: GrowingFile | undefined;
   const onGrown = (bytes: number): void => reader?.grow(bytes);
   const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable: false, onGrown });
-  const growing = await GrowingFile.open(staging.sourcePath, false);
+  const growing = await GrowingFile.open(staging.sourcePath, false).catch((error: unknown) => {
+    writer.destroy();
+    throw error;
+  });
   reader = growing;
   const passing = digest.through(source.pieces(), (bytes) => timer.advance({ bytesDone: bytes }));
   const fetching = decompressInto(passing, probe.compressions, writer, { ...hooks, signal }).then(

@@ -61,8 +61,10 @@ export class PoolWatch {
     const { channel } = this.#options;
     for (const state of states) measure(state);
     const text = JSON.stringify(states);
-    // A connection that begins is told by the inventory.
-    if (text === this.#told || !channel.isConnected || this.#ending.signal.aborted) return;
+    if (this.#ending.signal.aborted) return;
+    // A connection that begins is told by the inventory, which may tell another state than the last one here.
+    if (!channel.isConnected) this.#told = '';
+    if (text === this.#told || !channel.isConnected) return;
     await channel.ask('pools.changed', { pools: states }, this.#ending.signal);
     this.#told = text;
   }
