@@ -3,6 +3,7 @@
 // Writes bench/results.json.
 //   --rounds N   default 5      --size MIB   virtual size of the image, half of it data, default 2048
 //   --larger MIB   of the larger one, with as much data, default 20480; 0 leaves it out
+//   --without CASE   all but these: results.json is written without them; may be given again
 //   --only CASE   only the case of this name, or those with it in their names: their times and memory, and no results.json; may be given again
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -46,11 +47,11 @@ interface Running {
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
   const only = { type: 'string', multiple: true } as const;
-  const { values } = parseArgs({ options: { rounds: text, size: text, larger: text, only } });
+  const { values } = parseArgs({ options: { rounds: text, size: text, larger: text, only, without: only } });
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
   await mkdir(cache, { recursive: true });
-  const cases = chooseCases(values.only ?? []);
+  const cases = chooseCases(values.only ?? [], values.without);
   const sizeMiB = Number(values.size ?? 2048);
   const largerMiB = Number(values.larger ?? (values.only === undefined ? 20_480 : 0));
   const make = (shape: ImageShape) => BenchImages.make(cache, shape, [...formsOf(cases)], stop.signal);
@@ -135,7 +136,7 @@ async function measure(bench: Bench, running: Running): Promise<Omit<BenchResult
 }
 
 function largerImage({ images, larger }: Bench, cases: MemoryGrowth[]): BenchResults['largerImage'] {
-  return { sizeMiB: mebibytes(images), largerSizeMiB: mebibytes(larger ?? images), cases };
+  return { sizeMiB: mebibytes(images), ...(larger === undefined ? {} : { largerSizeMiB: mebibytes(larger) }), cases };
 }
 
 function mebibytes({ sizeBytes }: BenchImages): number {

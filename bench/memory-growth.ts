@@ -9,11 +9,12 @@ const passesOfSmall = 2;
 export interface MemoryGrowth {
   case: string;
   peakMemoryMiB: number;
-  largerPeakMemoryMiB: number;
-  growthPercent: number;
-  /** Of these the worker and what it runs. */
+  /** Of this the worker and what it runs. */
   workerPeakMiB: number;
-  largerWorkerPeakMiB: number;
+  /** These three only where the larger image was brought, too. */
+  largerPeakMemoryMiB?: number;
+  largerWorkerPeakMiB?: number;
+  growthPercent?: number;
 }
 
 export interface Measured {
@@ -22,7 +23,7 @@ export interface Measured {
   signal: AbortSignal;
 }
 
-/** @param larger undefined, or for a case that makes many volumes: only with the smaller image, whose figures then stand for both */
+/** @param larger undefined: only with the smaller image, as a case that makes many volumes always */
 export async function measureMemory(
   cases: readonly TransferCase[],
   place: CasePlace,
@@ -37,18 +38,26 @@ export async function measureMemory(
     });
     const again = larger === undefined || one.isWide === true ? undefined : larger;
     const large =
-      again === undefined ? small : await peakMemory(servicePid, workerPid, async () => one.ourSeconds(again));
-    process.stderr.write(`memory, ${one.name}: ${textOf(small)}; larger ${textOf(large)}\n`);
+      again === undefined ? undefined : await peakMemory(servicePid, workerPid, async () => one.ourSeconds(again));
+    process.stderr.write(
+      `memory, ${one.name}: ${textOf(small)}${large === undefined ? '' : `; larger ${textOf(large)}`}\n`,
+    );
     found.push({
       case: one.name,
       peakMemoryMiB: Math.round(small.allMiB),
-      largerPeakMemoryMiB: Math.round(large.allMiB),
-      growthPercent: Math.round((large.allMiB / small.allMiB - 1) * 1000) / 10,
       workerPeakMiB: Math.round(small.workerMiB),
-      largerWorkerPeakMiB: Math.round(large.workerMiB),
+      ...(large === undefined ? {} : growthOf(small, large)),
     });
   }
   return found;
+}
+
+function growthOf(small: PeakMemory, large: PeakMemory) {
+  return {
+    largerPeakMemoryMiB: Math.round(large.allMiB),
+    largerWorkerPeakMiB: Math.round(large.workerMiB),
+    growthPercent: Math.round((large.allMiB / small.allMiB - 1) * 1000) / 10,
+  };
 }
 
 function textOf({ allMiB, workerMiB }: PeakMemory): string {

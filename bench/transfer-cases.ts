@@ -125,10 +125,11 @@ function compressed(name: string, form: ImageForm): TransferCase {
 }
 
 /** @param wanted names, with or without `import`, or parts of names; all cases where there are none */
-export function chooseCases(wanted: readonly string[]): readonly TransferCase[] {
-  if (wanted.length === 0) return transferCases;
+export function chooseCases(wanted: readonly string[], left: readonly string[] = []): readonly TransferCase[] {
+  const without = new Set(left.flatMap(casesCalled));
+  if (wanted.length === 0) return transferCases.filter((one) => !without.has(one));
   const chosen = new Set(wanted.flatMap(casesCalled));
-  return transferCases.filter((one) => chosen.has(one));
+  return transferCases.filter((one) => chosen.has(one) && !without.has(one));
 }
 
 function casesCalled(text: string): TransferCase[] {
