@@ -14,6 +14,14 @@ const answers: Record<string, (response: ServerResponse, range: string | undefin
   '/whole': (response) => response.setHeader('etag', '"v1"').end(content),
   '/dated': (response) => response.setHeader('last-modified', monday).end(content),
   '/both': (response) => response.setHeader('last-modified', monday).setHeader('etag', '"v1"').end(content),
+  // Written just now: what comes within the same second may have the same date.
+  '/new': (response) =>
+    response.setHeader('last-modified', new Date().toUTCString()).setHeader('etag', '"v1"').end(content),
+  '/new-and-dated': (response) => {
+    const headers = { date: monday, 'last-modified': monday, etag: '"v1"', 'content-length': content.length };
+    response.sendDate = false;
+    response.writeHead(200, headers).end(content);
+  },
   '/weak': (response) => response.setHeader('etag', 'W/"v1"').end(content),
   '/chunked': (response) => {
     response.setHeader('etag', '"v1"').write(content);
@@ -59,6 +67,8 @@ test.for([
   ['/ranges', { etag: '"v1"', bytes }],
   ['/dated', { lastModified: monday, bytes }],
   ['/both', { etag: '"v1"', lastModified: monday, bytes }],
+  ['/new', { etag: '"v1"', bytes }],
+  ['/new-and-dated', { etag: '"v1"', bytes }],
   ['/weak', { etag: 'W/"v1"', bytes }],
   ['/chunked', { etag: '"v1"' }],
   ['/moved', { etag: '"v1"', bytes }],

@@ -43,6 +43,19 @@ export function validatorOf(answer: HttpAnswer): Validator {
   return { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) };
 }
 
+const settledAfterMs = 60_000;
+
+/**
+ * What tells this content from the next that is put in its place. A date tells nothing of what comes within the same second, so one that is younger than a
+ * minute by the server's own clock is left out where an ETag is told (RFC 9110 section 8.8.2.2).
+ */
+export function versionOf(answer: HttpAnswer): Validator {
+  const { etag, lastModified } = validatorOf(answer);
+  if (etag === undefined || lastModified === undefined) return validatorOf(answer);
+  const ageMs = Date.parse(headerOf(answer, 'date') ?? new Date().toUTCString()) - Date.parse(lastModified);
+  return ageMs >= settledAfterMs ? { etag, lastModified } : { etag };
+}
+
 /** Value for If-Range: a strong ETag, else the date; undefined where nothing proves that the content is still the same. */
 export function ifRangeOf(validator: Validator): string | undefined {
   if (validator.etag !== undefined && !validator.etag.startsWith('W/')) return validator.etag;

@@ -16,6 +16,7 @@ import {
   ifRangeOf,
   type Validator,
   validatorOf,
+  versionOf,
 } from './answer-headers.ts';
 import type { ContentPlace, ContentServer } from './content-server.ts';
 import { accept, firstAnswer } from './first-answer.ts';
@@ -92,7 +93,7 @@ export class HttpSource implements ImageSource, SourceRanges {
   }
 
   get version(): SourceVersion {
-    return { ...this.#validator, ...(this.totalBytes === undefined ? {} : { bytes: this.totalBytes }) };
+    return { ...versionOf(this.#first), ...(this.totalBytes === undefined ? {} : { bytes: this.totalBytes }) };
   }
 
   head(bytes: number): Promise<Buffer> {
