@@ -157,6 +157,14 @@ describe('what is written before what', () => {
     expect(order).toEqual(['patch', 'patchStatus', 'event', 'outcomeTaken']);
   });
 
+  test('that the bytes of an upload came is written before their conversion is added: it may begin at once', () => {
+    const live = { attempt: 1, doing: 'received' as const };
+    const volume = volumeOf({ state: 'populating', fence: 1 });
+    const order = kinds(held('upload', { stage: 'running' }), { ...upload, live, volume });
+    expect(order.indexOf('patch')).toBeLessThan(order.indexOf('enqueue'));
+    expect(order).toContain('patch');
+  });
+
   test('a claim that says all there is to say is not written again', () => {
     const complete = volumeOf({ state: 'complete', committedAt: '2026-01-01T00:00:00Z' });
     const claim = held('import', {}, { status: { phase: 'Bound' }, spec: { ...claimOf().spec, volumeName: volumeId } });

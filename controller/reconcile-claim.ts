@@ -33,9 +33,14 @@ export function reconcileClaim(claim: Claim, facts: ClaimFacts): ClaimAction[] {
   const labels = before?.stage === 'succeeded' || state?.stage !== 'succeeded' ? undefined : state.report?.labels;
   const writes = [...patches(claim, { state, labels }, sized, keeping), ...eventsOf(before, state)];
   const commands = facts.obstacle === undefined ? commandsFor(claim, state, sized, sizeBytes ?? 0) : [];
-  const writeFirst =
-    !keeping.isHeld(claim) || before?.attempt !== state?.attempt || (state !== undefined && isEnded(state));
+  const writeFirst = !keeping.isHeld(claim) || isToBeKnown(before, state);
   return writeFirst ? [...writes, ...taken, ...commands] : [...commands, ...writes, ...taken];
+}
+
+/** Whether a worker that asks about the attempt would be answered wrongly before this is written: a job may begin the moment it is added. */
+function isToBeKnown(before: AttemptState | undefined, state: AttemptState | undefined): boolean {
+  if (before?.attempt !== state?.attempt) return true;
+  return state !== undefined && (isEnded(state) || (state.stage === 'received' && before?.stage !== 'received'));
 }
 
 function sizeOf(claim: Claim): number | undefined {
