@@ -31,13 +31,18 @@ export async function deviceLinks(): Promise<Map<string, string>> {
   );
 }
 
+export async function detachDevice(device: string): Promise<void> {
+  const loops = loopsOfTest();
+  const found = (await loops?.list())?.find(({ path }) => path === device);
+  if (found !== undefined) await loops?.detach(found);
+}
+
 export async function leaveNoDevice(directory: string): Promise<void> {
   const devices = await devicesBelow(directory);
   if (devices.length === 0) return;
   const links = await deviceLinks();
-  const loops = loopsOfTest();
   for (const { device } of devices) {
     for (const [name, target] of links) if (target === device) await rm(join(deviceDirectory, name), { force: true });
-    await loops?.detach(device);
+    await detachDevice(device);
   }
 }

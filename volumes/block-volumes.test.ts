@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { open, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { devicePathOf } from '../domain/block-device.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
-import { deviceLinks, devicesBelow, isRoot, loopsOfTest } from '../test/leave-no-device.ts';
+import { detachDevice, deviceLinks, devicesBelow, isRoot, loopsOfTest } from '../test/leave-no-device.ts';
 import { newVolumeId, populatingVolume, reportOf, reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
 import type { Pool } from './pool.ts';
 
@@ -90,7 +91,7 @@ test.skipIf(!isRoot)(
     expect(await devicesBelow(place.root)).toHaveLength(1);
     await again.close();
     // What a restart of the machine does: neither device nor link is left.
-    await loopsOfTest()?.detach(before ?? '');
+    await detachDevice(before ?? '');
     await rm(devicePathOf(id));
     await place.open();
     const device = await realpath(devicePathOf(id));
@@ -117,18 +118,24 @@ test.skipIf(!isRoot)(
 );
 
 test.skipIf(!isRoot)(
-  'a deleted volume that somebody has open lasts until it is closed, and nobody finds it',
+  'a deleted volume that somebody has open lasts until it is closed, as its room does, and nobody finds it',
   async () => {
     await using place = await TemporaryPool.make();
     const pool = await place.open();
     const id = await filled(pool, mib, 'in use');
+    let again: Pool;
     {
       await using inUse = await open(devicePathOf(id), 'r');
       await pool.delete(id);
       expect((await inUse.read(Buffer.alloc(6), 0, 6, 0)).buffer.toString()).toBe('in use');
       expect(await linkOf(id)).toBeUndefined();
+      expect((await pool.usage()).reservedBytes).toBe(mib);
+      await pool.close();
+      again = await place.open();
+      expect((await again.usage()).reservedBytes).toBe(mib);
     }
     await expect.poll(() => devicesBelow(place.root)).toEqual([]);
+    expect((await again.usage()).reservedBytes).toBe(0);
   },
 );
 
@@ -172,4 +179,23 @@ test.skipIf(!isRoot)('a plain volume to which somebody wrote, or which somebody 
   expect(pool.get(opened)?.state).toBe('plain');
   expect(await linkOf(opened)).toBe(device);
   expect(await devicesBelow(place.root)).toContainEqual({ device, file: pool.diskPath(opened) });
+});
+
+test.skipIf(!isRoot)('in a pool that a link leads to, nothing of what a former service left stays attached', async () => {
+  await using place = await TemporaryPool.make();
+  await mkdir(place.directoryOf('disk'));
+  await symlink(place.directoryOf('disk'), place.directory);
+  const pool = await place.open();
+  const [doomed, removed] = [await filled(pool, mib, 'one'), await filled(pool, mib, 'other')];
+  const kept = await filled(pool, mib, 'kept');
+  await pool.close();
+  // As a crash in the middle of a removal leaves it, and one of a service that did not know how to detach.
+  await rename(dirname(pool.diskPath(doomed)), join(place.directory, 'staging', 'temporary-0'));
+  await rm(dirname(pool.diskPath(removed)), { recursive: true });
+  const again = await place.open();
+  await expect
+    .poll(async () => (await devicesBelow(place.root)).map(({ file }) => basename(dirname(file))))
+    .toEqual([kept]);
+  expect(await linkOf(removed)).toBeUndefined();
+  expect(again.list().map(({ volumeId }) => volumeId)).toEqual([kept]);
 });

@@ -1,14 +1,15 @@
 // The Block claims of a pool: a file of fixed size, `block.img`, behind a loop device that /dev/longshore/<volume id> names. While the volume is complete or
 // plain it has its device: attached before the record says so, kept when the service stops, found or attached again when the pool opens. It is detached
 // before the volume is removed. So no device is there that no record owns, and no file has two.
-import { mkdir, open, rename, rm, symlink } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { defaultSectorBytes, deviceDirectory, devicePathOf } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import { isHandedOut, isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
+import type { ClosingDevices } from './closing-devices.ts';
 import type { FileOwnership } from './file-ownership.ts';
-import { deviceOf, type LoopDevice, type LoopDevices } from './loop-devices.ts';
+import { deviceOf, type LoopDevice, type LoopDevices, sizeOfDevice } from './loop-devices.ts';
 import type { PoolLayout } from './pool-layout.ts';
 
 export interface BlockVolumesOptions {
@@ -16,6 +17,8 @@ export interface BlockVolumesOptions {
   ownership: FileOwnership;
   /** Undefined where the service may not attach any. */
   loops: LoopDevices | undefined;
+  /** Told of what was detached while it was open. */
+  closing: ClosingDevices;
 }
 
 /** Told of a volume that has no device, though it should. */
@@ -27,11 +30,13 @@ export class BlockVolumes {
   readonly #layout: PoolLayout;
   readonly #ownership: FileOwnership;
   readonly #loops: LoopDevices | undefined;
+  readonly #closing: ClosingDevices;
 
-  constructor({ layout, ownership, loops }: BlockVolumesOptions) {
+  constructor({ layout, ownership, loops, closing }: BlockVolumesOptions) {
     this.#layout = layout;
     this.#ownership = ownership;
     this.#loops = loops;
+    this.#closing = closing;
   }
 
   /** @throws Fault NeedsRoot saying what to run */
@@ -53,16 +58,13 @@ export class BlockVolumes {
 
   /**
    * Takes the link and the device away; where nothing is attached it is done. One that is open stays until it is closed, and nobody finds it any more.
-   * @returns whether it stays
+   * @returns it, where it stays
    */
-  async detach(volumeId: VolumeId): Promise<boolean> {
-    if (this.#loops === undefined) return false;
+  async detach(volumeId: VolumeId): Promise<LoopDevice | undefined> {
+    if (this.#loops === undefined) return undefined;
     const device = await this.#find(volumeId, await this.#loops.list());
     await rm(devicePathOf(volumeId), { force: true });
-    if (device === undefined) return false;
-    await this.#loops.detach(device.path);
-    const left = await this.#loops.list();
-    return left.some(({ path, inode }) => path === device.path && inode === device.inode);
+    return device === undefined ? undefined : await this.#loops.detach(device);
   }
 
   /** File and device of a volume that nobody fills: all zeros, as any new file is. What fails leaves neither. @throws Fault NeedsRoot, NoLoopDevice, NoSpace */
@@ -88,7 +90,7 @@ export class BlockVolumes {
 
   /** Of a plain volume that is to be filled after all. @throws Fault VolumeInUse where somebody has the device open; it stays, and is found, then */
   async takeBack(record: VolumeRecord): Promise<void> {
-    if (await this.detach(record.volumeId)) {
+    if ((await this.detach(record.volumeId)) !== undefined) {
       // Else it would go when it is closed. Attaching what is attached takes that back, and makes the link anew.
       await this.attach(record);
       throw new Fault('VolumeInUse', `the device of ${record.volumeId} is open`);
@@ -171,14 +173,18 @@ export class BlockVolumes {
   }
 
   /** A file of this pool that is gone or about to go. What lies in the place of a volume is not touched: its record may only be unreadable. */
-  async #detachStray({ path, backingFile }: LoopDevice): Promise<void> {
-    const { volumes, staging } = this.#layout;
+  async #detachStray(device: LoopDevice): Promise<void> {
+    const { backingFile } = device;
+    // The kernel tells of files where they are, whatever links lead there.
+    const [volumes, staging] = await Promise.all([realpath(this.#layout.volumes), realpath(this.#layout.staging)]);
     const isRemoved = backingFile.startsWith(`${volumes}/`) && backingFile.endsWith('/block.img (deleted)');
     const isDoomed = backingFile.startsWith(`${staging}/`) && /\/block\.img( \(deleted\))?$/.test(backingFile);
     if (!isRemoved && !isDoomed) return;
     const id = basename(dirname(backingFile));
     if (isVolumeId(id)) await rm(devicePathOf(id), { force: true });
-    await this.#loops?.detach(path);
+    const sizeBytes = await sizeOfDevice(device.path);
+    const open = await this.assertPossible().detach(device);
+    if (open !== undefined) this.#closing.add(open, sizeBytes);
   }
 
   async #find(id: VolumeId, devices: readonly LoopDevice[]): Promise<LoopDevice | undefined> {
@@ -187,7 +193,8 @@ export class BlockVolumes {
       return await deviceOf(path, devices);
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-      return devices.find(({ backingFile }) => backingFile === `${path} (deleted)`);
+      const gone = join(await realpath(this.#layout.volumes), id, basename(path));
+      return devices.find(({ backingFile }) => backingFile === `${gone} (deleted)`);
     }
   }
 }

@@ -63,13 +63,21 @@ export class LoopDevices {
       await this.#run('blockdev', ['--setrw', device]);
       return device;
     } catch (error) {
-      await this.detach(device);
+      await this.#release(device);
       throw error;
     }
   }
 
-  /** Of one that somebody has open it is the last close that detaches it. One that has no file is no error. @throws Fault NoLoopDevice */
-  async detach(device: string): Promise<void> {
+  /**
+   * Of one that somebody has open it is the last close that detaches it. One that has no file is no error.
+   * @returns the device, where it stays open. @throws Fault NoLoopDevice
+   */
+  async detach(device: LoopDevice): Promise<LoopDevice | undefined> {
+    await this.#release(device.path);
+    return (await this.list()).find((left) => isSameDevice(left, device));
+  }
+
+  async #release(device: string): Promise<void> {
     if ((await backingFileOf(device)) === undefined) return;
     await this.#run('blockdev', ['--flushbufs', '--setrw', device]);
     await this.#run('losetup', ['--detach', device]);
@@ -92,6 +100,11 @@ export class LoopDevices {
   }
 }
 
+/** With the same file: a number may be another's by now. */
+export function isSameDevice(one: LoopDevice, other: LoopDevice): boolean {
+  return one.path === other.path && one.inode === other.inode && one.fileSystem === other.fileSystem;
+}
+
 /** The device of a file, whatever it is called by now. */
 export async function deviceOf(file: string, devices: readonly LoopDevice[]): Promise<LoopDevice | undefined> {
   const { dev, ino } = await stat(file, { bigint: true });
@@ -106,6 +119,11 @@ function majorOf(dev: bigint): bigint {
 
 function minorOf(dev: bigint): bigint {
   return (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
+}
+
+/** How long it is now; 0 where it has no file any more. */
+export async function sizeOfDevice(device: string): Promise<number> {
+  return Number(await readFile(`/sys/block/${basename(device)}/size`, 'utf8')) * 512;
 }
 
 async function backingFileOf(device: string): Promise<string | undefined> {

@@ -39,15 +39,15 @@ export class PoolLedger {
     return new PoolLedger(database);
   }
 
-  /** Starts over from what the records say. @param limitBytes what all promises together may reach */
-  rebuild(limitBytes: number, promises: Iterable<{ key: string; bytes: number }>): void {
-    this.#limitBytes = limitBytes;
+  /** Starts over from what the records say. */
+  rebuild(promises: Iterable<{ key: string; bytes: number }>): void {
     this.#database.exec('BEGIN; DELETE FROM promise');
     const insert = this.#database.prepare('INSERT INTO promise (key, bytes) VALUES (?, ?)');
     for (const { key, bytes } of promises) insert.run(key, bytes);
     this.#database.exec('COMMIT');
   }
 
+  /** What all promises together may reach. */
   set limitBytes(bytes: number) {
     this.#limitBytes = bytes;
   }
@@ -85,6 +85,11 @@ export class PoolLedger {
         facts: { askedBytes: bytes, leftBytes: free },
       });
     }
+    this.hold(key, bytes);
+  }
+
+  /** What is taken already, whether there is room or not. */
+  hold(key: string, bytes: number): void {
     this.#database.prepare('INSERT OR REPLACE INTO promise (key, bytes) VALUES (?, ?)').run(key, bytes);
   }
 

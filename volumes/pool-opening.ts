@@ -6,6 +6,7 @@ import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { defaultPoolName } from '../runtime/pool-settings.ts';
 import { BlockVolumes } from './block-volumes.ts';
+import { ClosingDevices } from './closing-devices.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
 import type { LoopDevices } from './loop-devices.ts';
@@ -57,6 +58,7 @@ export interface OpenedPool {
   ledger: PoolLedger;
   ownership: FileOwnership;
   blocks: BlockVolumes;
+  closing: ClosingDevices;
   records: Map<VolumeId, VolumeRecord>;
   /** What lies in volumes/ and is no readable record. */
   unread: RecordReading[];
@@ -101,7 +103,9 @@ async function openHeld(
   const unreadable = new Map(unread.flatMap(whyUnreadable));
   const readOnly = [...unreadable.values()].find(({ code }) => code === 'PoolReadOnly');
   const ownership = new FileOwnership(options.owner);
-  const blocks = new BlockVolumes({ layout, ownership, loops: options.loops });
+  ledger.rebuild([...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes })));
+  const closing = new ClosingDevices({ loops: options.loops, ledger });
+  const blocks = new BlockVolumes({ layout, ownership, loops: options.loops, closing });
   if (readOnly === undefined) {
     await blocks.settle(records, (volumeId, fault) => {
       options.logger.warn({ volumeId, fault: fault.message }, 'a Block volume has no device');
@@ -116,12 +120,11 @@ async function openHeld(
   const capacityBytes = capacityOf(space);
   ledger.usedBytes = space.usedBytes;
   options.room?.join((await stat(layout.directory)).dev, ledger);
-  const promises = [...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes }));
-  ledger.rebuild(Math.floor(capacityBytes * options.overcommit), promises);
+  ledger.limitBytes = Math.floor(capacityBytes * options.overcommit);
   return {
     name: options.name ?? defaultPoolName,
     ...{ layout, identity, ledger, records, unread, unreadable, readOnly },
-    ...{ ownership, blocks },
+    ...{ ownership, blocks, closing },
     received: recovery?.received ?? [],
     doomed: recovery?.doomed ?? [],
     logger: options.logger,

@@ -8,7 +8,8 @@ export async function usageOf(
   enforcement: string,
   images: Pick<KeptImages, 'idleBytes'>,
 ): Promise<PoolUsage> {
-  const { layout, ledger, overcommit, reflink, longestFileBytes } = opened;
+  const { layout, ledger, closing, overcommit, reflink, longestFileBytes } = opened;
+  await closing.look();
   const measured = await measureSpace([layout.volumes, layout.staging], layout.directory);
   const { totalBytes: _, ...space } = measured;
   const capacityBytes = capacityOf(measured);

@@ -15,12 +15,12 @@ export type RemovalStep = 'detached' | 'moved';
  */
 export async function removeVolume(
   record: VolumeRecord,
-  { layout, ledger, blocks, at }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'at'>,
+  { layout, ledger, blocks, closing, at }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'closing' | 'at'>,
   records: KeptRecords,
 ): Promise<void> {
   const { volumeId, mode, state } = record;
   const doomed = layout.temporary(randomBytes(8).toString('hex'));
-  if (mode === 'Block') await blocks.detach(volumeId);
+  const open = mode === 'Block' ? await blocks.detach(volumeId) : undefined;
   try {
     await at('detached');
     await rename(layout.volume(volumeId), doomed);
@@ -29,13 +29,14 @@ export async function removeVolume(
     throw error;
   }
   records.forget(volumeId);
-  // Its room is free when its files are. Where they stay, no volume is there that could hold the promise.
+  // Its room is free when its files are, and nobody has its device open. Where files stay, no volume is there that could hold the promise.
   try {
     await syncDirectory(layout.volumes);
     records.tellGone(volumeId);
     await at('moved');
     await removeTree(doomed);
   } finally {
+    if (open !== undefined) closing.add(open, record.sizeBytes);
     ledger.release(volumeId);
   }
 }

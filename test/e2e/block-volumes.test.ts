@@ -10,7 +10,7 @@ import { devicePathOf } from '../../domain/block-device.ts';
 import type { Claim, KubeEvent } from '../../domain/kube-shapes.ts';
 import { volumeIdOf } from '../../domain/volume-record.ts';
 import { HostileServer } from '../hostile/hostile-server.ts';
-import { deviceLinks, devicesBelow, isRoot, leaveNoDevice, loopsOfTest } from '../leave-no-device.ts';
+import { detachDevice, deviceLinks, devicesBelow, isRoot, leaveNoDevice } from '../leave-no-device.ts';
 import { Service, until } from '../service-fixture.ts';
 import { expectTold, ServiceUser } from './service-user.ts';
 
@@ -169,8 +169,7 @@ describe.skipIf(!isRoot)('block claims', () => {
     await service.end('SIGTERM');
     expect(await readlink(path)).toBe(before);
     // What a restart of the machine does.
-    const loops = loopsOfTest();
-    for (const { device } of await devicesBelow(work)) await loops?.detach(device);
+    for (const { device } of await devicesBelow(work)) await detachDevice(device);
     for (const [name] of await deviceLinks()) await rm(devicePathOf(volumeIdOf(name.slice(4))), { force: true });
     service = await Service.start({ directory: join(work, 'data') });
     user = new ServiceUser(service);
