@@ -6,12 +6,14 @@ import { copyFile, link, mkdir, rm, stat } from 'node:fs/promises';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import type { PoolLedger } from './pool-ledger.ts';
+import type { PoolLogger } from './pool-opening.ts';
 
 export interface KeptImagesOptions {
   layout: PoolLayout;
   ledger: PoolLedger;
   /** Whether the file system shares blocks between files. */
   reflink: boolean;
+  logger: Pick<PoolLogger, 'warn'>;
 }
 
 export class KeptImage {
@@ -20,15 +22,15 @@ export class KeptImage {
   readonly isPrivate: boolean;
   readonly allocatedBytes: number;
   readonly #state: string;
-  readonly #remove: () => Promise<void>;
+  readonly #remove: () => Promise<boolean>;
   #holds = 0;
-  #removing: Promise<void> | undefined;
+  #removing: Promise<boolean> | undefined;
   #isDropped = false;
 
   constructor(
     file: Pick<KeptImage, 'path' | 'isPrivate' | 'allocatedBytes'>,
     state: string,
-    remove: () => Promise<void>,
+    remove: () => Promise<boolean>,
   ) {
     this.path = file.path;
     this.isPrivate = file.isPrivate;
@@ -41,6 +43,7 @@ export class KeptImage {
     return this.#holds > 0;
   }
 
+  /** Nobody can hold it any more; it may be there still. */
   get isDropped(): boolean {
     return this.#isDropped;
   }
@@ -74,9 +77,10 @@ export class KeptImage {
     await this.#removeOnce();
   }
 
+  /** Where it cannot be removed it stays, and counts, and is tried again with the next that needs room. */
   async #removeOnce(): Promise<void> {
     this.#removing ??= this.#remove();
-    await this.#removing;
+    if (!(await this.#removing)) this.#removing = undefined;
   }
 }
 
@@ -91,7 +95,7 @@ export class KeptImages {
 
   /** Of the images that give way to whatever needs the room. */
   get idleBytes(): number {
-    return [...this.#kept].reduce((sum, image) => sum + (image.isHeld ? 0 : image.allocatedBytes), 0);
+    return [...this.#kept].reduce((sum, image) => sum + (image.isHeld || image.isDropped ? 0 : image.allocatedBytes), 0);
   }
 
   /**
@@ -112,11 +116,7 @@ export class KeptImages {
       const image: KeptImage = new KeptImage(
         { path, isPrivate: reflink, allocatedBytes },
         await stateOf(path),
-        async () => {
-          await rm(path, { force: true });
-          ledger.release(key);
-          this.#kept.delete(image);
-        },
+        () => this.#remove(image, key),
       );
       this.#kept.add(image);
       return image;
@@ -140,6 +140,19 @@ export class KeptImages {
 
   async close(): Promise<void> {
     await Promise.all([...this.#kept].map((image) => image.end()));
+  }
+
+  /** @returns whether it is gone: no change of a volume fails because an image stays */
+  async #remove(image: KeptImage, key: string): Promise<boolean> {
+    try {
+      await rm(image.path, { force: true });
+    } catch (error) {
+      this.#options.logger.warn({ path: image.path, fault: toFault(error).message }, 'an image cannot be removed');
+      return false;
+    }
+    this.#options.ledger.release(key);
+    this.#kept.delete(image);
+    return true;
   }
 
   async #dropIdle(): Promise<void> {

@@ -1,5 +1,5 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import { isAlive } from '../runtime/process-identity.ts';
@@ -88,6 +88,30 @@ test.each(['scratch', 'growth'])(
     expect(await readdir(join(pool.directory, 'images'))).toEqual([]);
   },
 );
+
+test('an image that cannot be removed counts on, and keeps nobody from what there is room for', async () => {
+  await using place = await TemporaryPool.make();
+  const pool = await place.open();
+  const id = await populatingVolume(pool, mib);
+  const staging = await pool.openStaging(id, 1);
+  await writeFile(staging.diskPath, Buffer.alloc(mib, 1));
+  const images = [];
+  for (let number = 0; number < 2; number += 1) {
+    images.push(await pool.images.keep(staging.diskPath, `sha256:${'0'.repeat(64)}`));
+  }
+  const [stuck, other] = images;
+  // No file any more, so it is not removed as one.
+  await rm(stuck?.path ?? '');
+  await mkdir(stuck?.path ?? '');
+  const { leftBytes } = await pool.usage();
+  const tooLarge = pool.reserve(reserveOf(newVolumeId(), leftBytes));
+  await expect(tooLarge).rejects.toMatchObject({ code: 'PoolFull', facts: { leftBytes: leftBytes - mib } });
+  expect([stuck?.isDropped, other?.isDropped]).toEqual([true, true]);
+  expect(await readdir(join(pool.directory, 'images'))).toEqual([basename(stuck?.path ?? '')]);
+  await pool.reserve(reserveOf(newVolumeId(), leftBytes - mib));
+  await rmdir(stuck?.path ?? '');
+  await pool.reserve(reserveOf(newVolumeId(), mib));
+});
 
 describe('paths', () => {
   test.each(['../../etc/passwd', 'pvc-..', '', 'pvc-00000000-0000-0000-0000-00000000000/'])(

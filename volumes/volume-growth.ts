@@ -69,11 +69,11 @@ async function growFile(record: VolumeRecord, sizeBytes: number, place: GrowthPl
   }
 }
 
-/** A disk that was allocated as a whole stays so. */
+/** A disk that was allocated as a whole stays so: it is never longer than its blocks, for after a crash nobody could tell it from one that never was. */
 async function lengthen(file: FileHandle, sizeBytes: number): Promise<void> {
   const { blocks, size } = await file.stat();
-  await file.truncate(sizeBytes);
   if (size > 0 && blocks * 512 >= size) await allocate(`/proc/${process.pid}/fd/${file.fd}`, sizeBytes);
+  else await file.truncate(sizeBytes);
   await file.sync();
 }
 
