@@ -39,6 +39,8 @@ export interface ClaimFacts {
   cancelRequested: boolean;
   /** An action of an earlier pass of this round that failed, or a volume that is there and cannot be read. */
   obstacle: Fault | undefined;
+  /** Why the volume could not grow in this round, which keeps nobody from filling it. */
+  growthFault: Fault | undefined;
   /** Asked for each failed attempt; jobs/retry-policy.ts with the settings and chance in it. */
   plan(failed: { fault: Fault; state: AttemptState; bytesFetched: number }): RetryPlan;
   now: Date;

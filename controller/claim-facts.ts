@@ -31,7 +31,7 @@ export async function claimFacts(
   context: ControllerContext,
   claim: Claim,
   volumeId: VolumeId,
-  obstacle: Fault | undefined,
+  { obstacle, growthFault }: Pick<ClaimFacts, 'obstacle' | 'growthFault'>,
 ): Promise<ClaimFacts> {
   const dataVolume = dataVolumeOfClaim(context, claim);
   const storageClass = storageClassOf(context, claim);
@@ -67,6 +67,7 @@ export async function claimFacts(
       refusalOf(context, volumeId) ??
       (sectors instanceof Fault ? sectors : undefined) ??
       (planned instanceof Fault ? planned : absenceOf(claim, volumeId, view)),
+    growthFault,
     plan: ({ fault, state: failed, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config: context.config },

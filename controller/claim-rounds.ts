@@ -32,6 +32,7 @@ export class ClaimRounds {
   async work(key: { namespace: string; name: string }): Promise<number | undefined> {
     const name = `${key.namespace}/${key.name}`;
     let obstacle: Fault | undefined;
+    let growthFault: Fault | undefined;
     let again: number | undefined;
     for (let pass = 0; pass < mostPasses; pass += 1) {
       const claim = this.#context.caches.claims.get(key);
@@ -40,11 +41,13 @@ export class ClaimRounds {
         this.#obstacles.forget(name);
         return undefined;
       }
-      const facts = await claimFacts(this.#context, claim, volumeId, obstacle);
+      const facts = await claimFacts(this.#context, claim, volumeId, { obstacle, growthFault });
       const done = await this.#act(claim, volumeId, reconcileClaim(claim, facts));
       again = done.again ?? again;
       if (obstacle !== undefined) return this.#delayAfter(name, volumeId, obstacle);
-      obstacle = done.obstacle;
+      if (done.failed === 'expand') growthFault = done.obstacle;
+      else obstacle = done.obstacle;
+      if (!done.moved && growthFault !== undefined) return this.#delayAfter(name, volumeId, growthFault);
       if (!done.moved && obstacle === undefined) {
         this.#obstacles.forget(name);
         return again;
@@ -63,7 +66,7 @@ export class ClaimRounds {
     claim: Claim,
     volumeId: VolumeId,
     actions: readonly ClaimAction[],
-  ): Promise<{ moved: boolean; obstacle?: Fault; again?: number }> {
+  ): Promise<{ moved: boolean; obstacle?: Fault; failed?: Command['kind']; again?: number }> {
     let moved = false;
     let again: number | undefined;
     for (const action of actions) {
@@ -85,7 +88,7 @@ export class ClaimRounds {
           break;
         default: {
           const obstacle = await this.#command(claim, volumeId, action);
-          if (obstacle !== undefined) return { moved: true, obstacle };
+          if (obstacle !== undefined) return { moved: true, obstacle, failed: action.kind };
           if (action.kind === 'enqueue' && action.payload.operation === 'convert') again = doubtAfterMs;
         }
       }

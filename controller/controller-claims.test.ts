@@ -1,6 +1,7 @@
 // Claims without a DataVolume, and volumes without a claim, by the whole controller, in real surroundings: store, Redis, and TLS to a worker whose pool is scripted.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { annotations } from '../domain/annotations.ts';
+import { Fault } from '../domain/fault.ts';
 import { resources } from '../domain/resources.ts';
 import { type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { ControllerFixture, http, key } from '../test/controller-fixture.ts';
@@ -11,6 +12,54 @@ beforeEach(async () => {
   fixture = await ControllerFixture.start({ sweepMs: 300 });
 });
 afterEach(() => fixture.close());
+
+describe('a claim that asks for more than there is', () => {
+  const larger = async (name: string) => {
+    const claim = await fixture.store.get(resources.claims, key(name));
+    if (claim === undefined) throw new Error(`no claim ${name}`);
+    const spec = { ...claim.spec, resources: { requests: { storage: '2Mi' } } };
+    await fixture.store.update(resources.claims, { ...claim, spec });
+    return claim;
+  };
+
+  test.each(['PoolFull', 'VolumeTooLarge'] as const)(
+    'before it is filled is filled nevertheless, says %s, and grows when there is room',
+    async (code) => {
+      const worker = await fixture.worker();
+      const spec = { source: { http: { ...http.source.http, secretRef: 'later' } } };
+      await fixture.dataVolume('waits', spec);
+      await fixture.until(resources.claims, key('waits'), (found) => found?.status?.phase === 'Bound');
+      worker.refuse = (call) => {
+        if (call === 'volume.expand') throw new Fault(code, 'no room');
+      };
+      await larger('waits');
+      await fixture.store.create(resources.secrets, {
+        ...{ apiVersion: 'v1', kind: 'Secret', metadata: key('later') },
+        data: { accessKeyId: '', secretKey: '' },
+      });
+      await fixture.phase('waits', 'Succeeded');
+      const told = await fixture.store.get(resources.claims, key('waits'));
+      expect(told?.status?.conditions).toMatchObject([{ type: 'ControllerResizeError', reason: code }]);
+      worker.refuse = () => undefined;
+      await fixture.until(resources.claims, key('waits'), (found) => found?.status?.capacity?.['storage'] === '2Mi');
+    },
+  );
+
+  test('of another node is asked of it, if it is such as Kubernetes says', async () => {
+    const worker = await fixture.worker();
+    await fixture.claim('files');
+    await fixture.until(resources.claims, key('files'), (found) => found?.status?.phase === 'Bound');
+    const volumeId = volumeIdOf((await larger('files')).metadata.uid ?? '');
+    await fixture.until(resources.claims, key('files'), (found) => found?.status?.capacity?.['storage'] === '2Mi');
+    const ask = (more: object) =>
+      worker.channel?.call('volume.expandWhereItIs', { volumeId, sizeBytes: 1_048_576, ...more });
+    for (const wrong of [{ mostBytes: 1_048_577 }, { mode: 'Block' }, { sizeBytes: 3_145_728 }])
+      await expect(ask(wrong)).rejects.toMatchObject({ code: 'InvalidRequest' });
+    expect(await ask({ mostBytes: 2_097_152, mode: 'Filesystem', sizeBytes: 2_097_152 })).toEqual({
+      sizeBytes: 2_097_152,
+    });
+  });
+});
 
 describe('other claims', () => {
   test('one that names a node which nobody knows says so, can be deleted, and makes no node', async () => {

@@ -36,6 +36,8 @@ const job = (operation: string, attempt = 1) => ({ operation, attempt, volumeId,
 const upload: Partial<ClaimFacts> = { content: { kind: 'upload' } };
 
 describe('commands for a claim that is to be filled', () => {
+  const twoMi = { ...claimOf().spec, resources: { requests: { storage: '2Mi' } } };
+  const larger = held('import', {}, { spec: twoMi, status: { phase: 'Bound' } });
   const table: [string, Claim, Partial<ClaimFacts>, object[]][] = [
     [
       'no volume yet: one is reserved',
@@ -49,6 +51,21 @@ describe('commands for a claim that is to be filled', () => {
       'an empty volume: the fence, then the job',
       held('import'),
       { volume: volumeOf({ state: 'empty', fence: 0 }) },
+      [
+        { kind: 'fence', node: 'one', attempt: 1 },
+        { kind: 'enqueue', node: 'one', delayMs: 0, payload: job('import') },
+      ],
+    ],
+    [
+      'an empty volume that is to be larger: that first',
+      larger,
+      { volume: volumeOf({ state: 'empty', fence: 0 }) },
+      [{ kind: 'expand', node: 'one', sizeBytes: 2_097_152 }],
+    ],
+    [
+      'it could not be larger: filled as it is',
+      larger,
+      { volume: volumeOf({ state: 'empty', fence: 0 }), growthFault: new Fault('VolumeTooLarge', 'x') },
       [
         { kind: 'fence', node: 'one', attempt: 1 },
         { kind: 'enqueue', node: 'one', delayMs: 0, payload: job('import') },

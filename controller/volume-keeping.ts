@@ -81,7 +81,7 @@ function waitsToEnd(message: string): ClaimAction[] {
   return [{ kind: 'patch', patch: { annotations: told } }];
 }
 
-function statusOf(claim: Claim, { volume, node, obstacle, now }: ClaimFacts): ClaimAction[] {
+function statusOf(claim: Claim, { volume, node, obstacle, growthFault, now }: ClaimFacts): ClaimAction[] {
   const phase = claim.status?.phase;
   if (volume === undefined) {
     const isMissing = node?.connected === true && node.known && obstacle === undefined;
@@ -89,7 +89,7 @@ function statusOf(claim: Claim, { volume, node, obstacle, now }: ClaimFacts): Cl
     const wanted = lost ? 'Lost' : (phase ?? 'Pending');
     return phase === wanted ? [] : [{ kind: 'patchStatus', status: { ...claim.status, phase: wanted } }];
   }
-  return boundStatus(claim, volume, { obstacle, now });
+  return boundStatus(claim, volume, { obstacle: growthFault ?? obstacle, now });
 }
 
 /** The provisioner makes the volume on the node that the claim names, Kubernetes binds it, and its reclaim policy says what becomes of it. */

@@ -93,14 +93,21 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
   channel.onProgress((progress) => takeProgress(node, progress, options.context));
 }
 
-/** @throws Fault InvalidRequest where the claim asks for less: no worker decides about the room of another node */
+/** @throws Fault InvalidRequest where the claim asks for less: no worker decides about the room of another node; or where the volume is not such as is asked */
 async function expandWhereItIs(
-  { sizeBytes, ...asked }: ParamsOf<ControllerCalls['volume.expandWhereItIs']>,
+  { sizeBytes, mostBytes = Number.MAX_SAFE_INTEGER, mode, ...asked }: ParamsOf<ControllerCalls['volume.expandWhereItIs']>,
   context: ControllerContext,
 ): Promise<{ sizeBytes: number }> {
   const volumeId = volumeIdIn(asked);
   const holder = context.nodes.holderOf(volumeId);
   if (holder === undefined) throw new Fault('NotFound', `no node has told of a volume ${volumeId}`);
+  const has = holder.volumes.get(volumeId);
+  if (has !== undefined && has.sizeBytes > mostBytes) {
+    throw new Fault('InvalidRequest', `the volume has ${has.sizeBytes} bytes, and limit_bytes is ${mostBytes}`);
+  }
+  if (mode !== undefined && has !== undefined && has.mode !== mode) {
+    throw new Fault('InvalidRequest', `${volumeId} has volumeMode ${has.mode}, not ${mode}`);
+  }
   const wished = quantityBytes(claimOf(context, volumeId)?.spec.resources?.requests?.['storage'] ?? 0) ?? 0;
   if (sizeBytes > wished) throw new Fault('InvalidRequest', `the claim of ${volumeId} asks for ${wished} bytes only`);
   const grown = await channelOf(context, holder.name).call('volume.expand', { volumeId, sizeBytes });

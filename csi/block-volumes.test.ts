@@ -163,15 +163,20 @@ describe('growing', () => {
   test('a volume of another node is asked of the controller', async () => {
     const asked: unknown[] = [];
     await using csi = await CsiFixture.start({
-      expandElsewhere: async (volumeId, sizeBytes) => {
-        asked.push([volumeId, sizeBytes]);
-        return sizeBytes;
+      expandElsewhere: async (volumeId, wish) => {
+        asked.push([volumeId, wish]);
+        return wish.sizeBytes;
       },
     });
     const elsewhere = `pvc-${randomUUID()}`;
     expect(await expand(csi, elsewhere, 12 * mib)).toEqual({
       ...{ capacityBytes: String(12 * mib), nodeExpansionRequired: false },
     });
-    expect(asked).toEqual([[elsewhere, 12 * mib]]);
+    const range = { requiredBytes: 12 * mib, limitBytes: 13 * mib };
+    await expand(csi, elsewhere, 0, { capacityRange: range, volumeCapability: blockCapability() });
+    expect(asked).toEqual([
+      [elsewhere, { sizeBytes: 12 * mib, mostBytes: Number.MAX_SAFE_INTEGER }],
+      [elsewhere, { sizeBytes: 12 * mib, mostBytes: 13 * mib, mode: 'Block' }],
+    ]);
   });
 });

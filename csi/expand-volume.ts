@@ -8,10 +8,19 @@ import type { NodePools } from './node-pools.ts';
 import type { CapacityRange, ControllerExpandRequest } from './requests.ts';
 import { assertMode, planMount } from './volume-capability.ts';
 
+/** What a volume of another node is to have. */
+export interface GrowthWish {
+  sizeBytes: number;
+  /** It may not be larger than that. */
+  mostBytes: number;
+  /** As Kubernetes takes it to be; absent where it does not say. */
+  mode?: VolumeRecord['mode'];
+}
+
 export interface ExpandOptions {
   pools: NodePools;
   /** Undefined where there is no other node. @returns the size that it has then */
-  expandElsewhere?: (volumeId: VolumeId, sizeBytes: number, signal: AbortSignal) => Promise<number>;
+  expandElsewhere?: (volumeId: VolumeId, wish: GrowthWish, signal: AbortSignal) => Promise<number>;
 }
 
 /** @throws Fault InvalidRequest, NotFound, VolumeTooLarge, PoolFull, NoSpace, VolumeNotFilled; the volume keeps its size then */
@@ -22,13 +31,15 @@ export async function expandVolume(
 ): Promise<{ capacityBytes: number; nodeExpansionRequired: boolean }> {
   if (volumeId === '') throw new Fault('InvalidRequest', 'volume_id is missing');
   if (capacityRange === null) throw new Fault('InvalidRequest', 'capacity_range is missing');
+  const mode = volumeCapability === null ? undefined : planMount(volumeCapability).mode;
   const held = pools.find(volumeId);
   if (held === undefined && expandElsewhere !== undefined && isVolumeId(volumeId)) {
-    const capacityBytes = await expandElsewhere(volumeId, sizeRangeOf(capacityRange).leastBytes, signal);
-    return { capacityBytes, nodeExpansionRequired: false };
+    const { leastBytes, mostBytes } = sizeRangeOf(capacityRange);
+    const wish = { sizeBytes: Math.max(1, leastBytes), mostBytes, ...(mode === undefined ? {} : { mode }) };
+    return { capacityBytes: await expandElsewhere(volumeId, wish, signal), nodeExpansionRequired: false };
   }
   const here = pools.need(volumeId);
-  if (volumeCapability !== null) assertMode(here.record, planMount(volumeCapability).mode);
+  if (mode !== undefined) assertMode(here.record, mode);
   const { sizeBytes } = await expandHeld(here, capacityRange);
   return { capacityBytes: sizeBytes, nodeExpansionRequired: false };
 }

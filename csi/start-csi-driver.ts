@@ -10,6 +10,7 @@ import type { Programs } from '../runtime/programs.ts';
 import type { Pools } from '../volumes/pools.ts';
 import { controllerService } from './controller-service.ts';
 import type { PoolWish } from './create-volume.ts';
+import type { GrowthWish } from './expand-volume.ts';
 import { loadServices } from './grpc-services.ts';
 import { identityService } from './identity-service.ts';
 import { NodePools } from './node-pools.ts';
@@ -43,7 +44,7 @@ export interface CsiDriverOptions {
   /** Ends whatever fills the volume and removes it; one that is not there is no error. */
   deleteVolume(volumeId: VolumeId): Promise<void>;
   /** Has a volume of another node made larger, and tells its size then. Left out where there is no other node. */
-  expandElsewhere?: (volumeId: VolumeId, sizeBytes: number, signal: AbortSignal) => Promise<number>;
+  expandElsewhere?: (volumeId: VolumeId, wish: GrowthWish, signal: AbortSignal) => Promise<number>;
   /** Which of several pools the claim of a volume wishes for; asked only where its class leaves a choice. Default: none. */
   poolWish?: PoolWish;
   /** Told of a volume for which there is no room here, beside the answer; may not throw. */

@@ -249,7 +249,14 @@ export const controllerCalls = {
   'volume.expandWhereItIs': {
     about:
       'On a cluster: Kubernetes asked the CSI driver of one node to make a volume of another larger, as its claim asks. Faults: NotFound, InvalidRequest, and those of volume.expand.',
-    params: Type.Object({ volumeId: Type.String(), sizeBytes: Type.Integer({ minimum: 1 }) }),
+    params: Type.Object({
+      volumeId: Type.String(),
+      sizeBytes: Type.Integer({ minimum: 1 }),
+      /** It may not be larger than that. */
+      mostBytes: Type.Optional(Type.Integer({ minimum: 1 })),
+      /** As who asks takes it to be. */
+      mode: Type.Optional(VolumeRecord.properties.mode),
+    }),
     result: Type.Object({ sizeBytes: Type.Integer() }),
   },
   'pools.changed': {

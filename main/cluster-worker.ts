@@ -42,7 +42,7 @@ async function start({ config, layout, logger, signal, undo, meanwhile }: Servic
     whoFills: async ({ owner }, asked) => ((await worker.isFilled(owner, asked)) ? 'somebody' : 'nobody'),
     poolWish: (owner, asked) => worker.poolWish(owner, asked),
     deleteVolume: (volumeId) => worker.deleteVolume(volumeId),
-    expandElsewhere: (volumeId, sizeBytes, asked) => worker.expandElsewhere(volumeId, sizeBytes, asked),
+    expandElsewhere: (volumeId, wish, asked) => worker.expandElsewhere(volumeId, wish, asked),
     onRefusal: (volumeId, fault) => worker.tellRefusal(volumeId, fault),
   });
   undo.defer(() => csi.stop());

@@ -52,7 +52,7 @@ export function factsOf(more: Partial<ClaimFacts> = {}): ClaimFacts {
       volume: volumeOf(),
     },
     ...{ live: undefined, enqueued: false, readiness: { ready: true }, outcome: undefined },
-    ...{ cancelRequested: false, obstacle: undefined, now },
+    ...{ cancelRequested: false, obstacle: undefined, growthFault: undefined, now },
     plan: ({ fault, state, bytesFetched }) =>
       planRetry({
         ...{ fault, bytesFetched, config, chance: 0 },

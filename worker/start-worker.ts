@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, faultRecord, toFault } from '../domain/fault.ts';
 import type { VolumeId, VolumeOwner } from '../domain/volume-record.ts';
+import type { ControllerCalls, ParamsOf } from '../jobs/channel-protocol.ts';
 import { openRedis, refuseEviction } from '../jobs/connection.ts';
 import { JobConsumer } from '../jobs/job-consumer.ts';
 import { WorkerRegistry } from '../jobs/worker-registry.ts';
@@ -53,7 +54,11 @@ export interface RunningWorker {
   /** Whether somebody fills the claim of that volume, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
   isFilled(owner: VolumeOwner, signal: AbortSignal): Promise<boolean>;
   /** Has the worker that holds the volume make it larger. @returns its size then. @throws Fault NotFound, ServiceUnreachable, and those of that worker */
-  expandElsewhere(volumeId: VolumeId, sizeBytes: number, signal: AbortSignal): Promise<number>;
+  expandElsewhere(
+    volumeId: VolumeId,
+    wish: Omit<ParamsOf<ControllerCalls['volume.expandWhereItIs']>, 'volumeId'>,
+    signal: AbortSignal,
+  ): Promise<number>;
   /** Which pool of this node the claim wishes for, asked of the controller. @throws Fault NotFound, ServiceUnreachable */
   poolWish(owner: VolumeOwner, signal: AbortSignal): Promise<string | undefined>;
   /** Drains and ends; at most about drainSeconds + 10 s. */
@@ -168,8 +173,8 @@ function asksController(
       });
     },
     isFilled: async (owner, asked) => (await ask().ask('claim.isFilled', { owner }, asked)).filled,
-    expandElsewhere: async (volumeId, sizeBytes, asked) =>
-      (await ask().ask('volume.expandWhereItIs', { volumeId, sizeBytes }, asked)).sizeBytes,
+    expandElsewhere: async (volumeId, wish, asked) =>
+      (await ask().ask('volume.expandWhereItIs', { volumeId, ...wish }, asked)).sizeBytes,
     poolWish: async (owner, asked) => (await ask().ask('claim.pool', { owner }, asked)).pool,
   };
 }
