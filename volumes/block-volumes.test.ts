@@ -78,6 +78,19 @@ test.skipIf(!isRoot).each([
   expect((await pool.usage()).reservedBytes).toBe(rounded);
 });
 
+test.skipIf(!isRoot)('an image that is kept of its disk stays what it was when it is committed', async () => {
+  await using place = await TemporaryPool.make();
+  const pool = await place.open();
+  const id = await populatingVolume(pool, mib, 1, block);
+  const staging = await pool.openStaging(id, 1);
+  await writeFile(staging.diskPath, Buffer.alloc(mib, 'x'));
+  const image = await pool.images.keep(staging.diskPath, `sha256:${'0'.repeat(64)}`);
+  await pool.commit(staging, reportOf(mib));
+  expect(await image.isUnchanged()).toBe(true);
+  expect((await readFile(devicePathOf(id))).equals(await readFile(image.path))).toBe(true);
+  expect(await image.isUnchanged()).toBe(true);
+});
+
 test.skipIf(!isRoot)(
   'is found again after a restart of the service, and attached again after one of the machine',
   async () => {

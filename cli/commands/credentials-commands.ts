@@ -17,6 +17,7 @@ interface CredentialsOptions {
   region?: string;
 }
 
+const certificateMark = '-----BEGIN CERTIFICATE-----';
 /** What a secret may have at most, as Kubernetes has it. */
 const mostBytes = 1_048_576;
 /** All that an import reads of a secret that is named as `secretRef`. What is kept anew leaves none of the former ones: a region or a token of another key. */
@@ -66,13 +67,21 @@ function addCertificates(program: Command, io: CommandIo): void {
     .argument('<name>', 'NAMESPACE/NAME of the config map', parseVolumeName)
     .action(async (name: VolumeName) => {
       const text = await readInput(io);
-      if (!text.includes('-----BEGIN CERTIFICATE-----')) {
+      if (!text.includes(certificateMark)) {
         throw new Fault('InvalidRequest', 'standard input holds no certificate in PEM form');
       }
       const keep = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { ...name }, data: { 'ca.pem': text } } as const;
-      await withService(io, command, (client) => createOrReplace(client, io, resources.configMaps, keep));
+      await withService(io, command, async (client) => {
+        const former = await client.find(resources.configMaps, name);
+        await createOrReplace(client, io, resources.configMaps, keep, certificateKeysOf(former));
+      });
       io.stdout.write(`config map ${showName(name)}: kept; use it with --ca ${name.name}\n`);
     });
+}
+
+/** What imports trust so far: all certificates of the config map, whatever their keys. What else lies in it is somebody's. */
+function certificateKeysOf(map: ConfigMap | undefined): string[] {
+  return Object.entries(map?.data ?? {}).flatMap(([key, text]) => (text.includes(certificateMark) ? [key] : []));
 }
 
 async function createOrReplace<T extends Secret | ConfigMap>(

@@ -86,4 +86,10 @@ test('CAs are kept, and what is no certificate is not', async () => {
   const path = '/api/v1/namespaces/fresh/configmaps/ca';
   expect((await service?.call('GET', path))?.body).toMatchObject({ data: { 'ca.pem': pem.trimEnd() } });
   expectTold(await user.runWith('no certificate', 'certificates', 'fresh/other'), 'InvalidRequest');
+  const former = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'old', namespace: 'fresh' } };
+  const data = { 'former.crt': pem, 'note.txt': 'whose they are' };
+  await service?.call('POST', '/api/v1/namespaces/fresh/configmaps', { ...former, data });
+  expect((await user.runWith(pem, 'certificates', 'fresh/old')).code).toBe(0);
+  const kept = await service?.call<{ data: object }>('GET', '/api/v1/namespaces/fresh/configmaps/old');
+  expect(kept?.body.data).toEqual({ 'ca.pem': pem.trimEnd(), 'note.txt': 'whose they are' });
 });
