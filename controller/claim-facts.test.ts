@@ -60,7 +60,8 @@ function deleted(told: Record<string, string>): Claim {
   return { ...claim, metadata: { ...claim.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
 }
 
-const gather = (claim: Claim, obstacle?: Fault) => claimFacts(parts.context, claim, volumeId, { obstacle, growthFault: undefined });
+const gather = (claim: Claim, obstacle?: Fault) =>
+  claimFacts(parts.context, claim, volumeId, { obstacle, growthFault: undefined });
 const keep = (storageClass: StorageClass) => parts.context.caches.storageClasses.put(storageClass);
 const twoNodes = () => ({ one: parts.node('one', 1e9), two: parts.node('two', 2e9) });
 const runs = () => parts.node('one', 1e9).live.set(volumeId, { attempt: 1, doing: 'running' });

@@ -14,11 +14,7 @@ function bytesAsked(claim: Claim): number {
 }
 
 /** A volume that an attempt fills grows when it is filled: the attempt has its size. One that could not grow in this round is used as it is. */
-export function planGrowth(
-  claim: Claim,
-  { volume, node, growthFault }: ClaimFacts,
-  sizeBytes: number,
-): ClaimAction[] {
+export function planGrowth(claim: Claim, { volume, node, growthFault }: ClaimFacts, sizeBytes: number): ClaimAction[] {
   if (volume === undefined || node === undefined || volume.state === 'populating') return [];
   if (claim.status?.phase !== 'Bound' || sizeBytes <= volume.sizeBytes || growthFault !== undefined) return [];
   return [{ kind: 'expand', node: node.name, sizeBytes }];

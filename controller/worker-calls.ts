@@ -95,7 +95,12 @@ export function answerWorker(node: string, channel: NodeChannel, options: Worker
 
 /** @throws Fault InvalidRequest where the claim asks for less: no worker decides about the room of another node; or where the volume is not such as is asked */
 async function expandWhereItIs(
-  { sizeBytes, mostBytes = Number.MAX_SAFE_INTEGER, mode, ...asked }: ParamsOf<ControllerCalls['volume.expandWhereItIs']>,
+  {
+    sizeBytes,
+    mostBytes = Number.MAX_SAFE_INTEGER,
+    mode,
+    ...asked
+  }: ParamsOf<ControllerCalls['volume.expandWhereItIs']>,
   context: ControllerContext,
 ): Promise<{ sizeBytes: number }> {
   const volumeId = volumeIdIn(asked);

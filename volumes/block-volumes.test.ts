@@ -194,21 +194,24 @@ test.skipIf(!isRoot)('a plain volume to which somebody wrote, or which somebody 
   expect(await devicesBelow(place.root)).toContainEqual({ device, file: pool.diskPath(opened) });
 });
 
-test.skipIf(!isRoot)('in a pool that a link leads to, nothing of what a former service left stays attached', async () => {
-  await using place = await TemporaryPool.make();
-  await mkdir(place.directoryOf('disk'));
-  await symlink(place.directoryOf('disk'), place.directory);
-  const pool = await place.open();
-  const [doomed, removed] = [await filled(pool, mib, 'one'), await filled(pool, mib, 'other')];
-  const kept = await filled(pool, mib, 'kept');
-  await pool.close();
-  // As a crash in the middle of a removal leaves it, and one of a service that did not know how to detach.
-  await rename(dirname(pool.diskPath(doomed)), join(place.directory, 'staging', 'temporary-0'));
-  await rm(dirname(pool.diskPath(removed)), { recursive: true });
-  const again = await place.open();
-  await expect
-    .poll(async () => (await devicesBelow(place.root)).map(({ file }) => basename(dirname(file))))
-    .toEqual([kept]);
-  expect(await linkOf(removed)).toBeUndefined();
-  expect(again.list().map(({ volumeId }) => volumeId)).toEqual([kept]);
-});
+test.skipIf(!isRoot)(
+  'in a pool that a link leads to, nothing of what a former service left stays attached',
+  async () => {
+    await using place = await TemporaryPool.make();
+    await mkdir(place.directoryOf('disk'));
+    await symlink(place.directoryOf('disk'), place.directory);
+    const pool = await place.open();
+    const [doomed, removed] = [await filled(pool, mib, 'one'), await filled(pool, mib, 'other')];
+    const kept = await filled(pool, mib, 'kept');
+    await pool.close();
+    // As a crash in the middle of a removal leaves it, and one of a service that did not know how to detach.
+    await rename(dirname(pool.diskPath(doomed)), join(place.directory, 'staging', 'temporary-0'));
+    await rm(dirname(pool.diskPath(removed)), { recursive: true });
+    const again = await place.open();
+    await expect
+      .poll(async () => (await devicesBelow(place.root)).map(({ file }) => basename(dirname(file))))
+      .toEqual([kept]);
+    expect(await linkOf(removed)).toBeUndefined();
+    expect(again.list().map(({ volumeId }) => volumeId)).toEqual([kept]);
+  },
+);

@@ -95,7 +95,10 @@ export class KeptImages {
 
   /** Of the images that give way to whatever needs the room. */
   get idleBytes(): number {
-    return [...this.#kept].reduce((sum, image) => sum + (image.isHeld || image.isDropped ? 0 : image.allocatedBytes), 0);
+    return [...this.#kept].reduce(
+      (sum, image) => sum + (image.isHeld || image.isDropped ? 0 : image.allocatedBytes),
+      0,
+    );
   }
 
   /**
@@ -113,10 +116,8 @@ export class KeptImages {
       await mkdir(layout.images, { recursive: true, mode: 0o700 });
       if (reflink) await copyFile(diskPath, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
       else await link(diskPath, path);
-      const image: KeptImage = new KeptImage(
-        { path, isPrivate: reflink, allocatedBytes },
-        await stateOf(path),
-        () => this.#remove(image, key),
+      const image: KeptImage = new KeptImage({ path, isPrivate: reflink, allocatedBytes }, await stateOf(path), () =>
+        this.#remove(image, key),
       );
       this.#kept.add(image);
       return image;

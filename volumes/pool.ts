@@ -8,17 +8,9 @@ import {
   type VolumeId,
   type VolumeRecord,
 } from '../domain/volume-record.ts';
-import { commitStaging, undoneOnFailure } from './commit.ts';
 import { KeptImages } from './kept-images.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
-import {
-  assertFillable,
-  checkSize,
-  makeVolume,
-  type ReserveRequest,
-  sameVolume,
-  settledRequest,
-} from './new-volume.ts';
+import { checkSize, makeVolume, type ReserveRequest, sameVolume, settledRequest } from './new-volume.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
 import { makePlainDevice } from './plain-device.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
@@ -32,6 +24,7 @@ import { removeTrees } from './remove-tree.ts';
 import { removeVolume } from './remove-volume.ts';
 import type { Staging } from './staging.ts';
 import { StagingArea } from './staging-area.ts';
+import { commitVolume, type FillingPlace, takeOver } from './volume-filling.ts';
 import { growVolume } from './volume-growth.ts';
 import { VolumeLocks } from './volume-locks.ts';
 
@@ -50,6 +43,7 @@ export class Pool {
   readonly #layout: PoolLayout;
   readonly #records: KeptRecords;
   readonly #area: StagingArea;
+  readonly #filling: FillingPlace;
   readonly #locks = new VolumeLocks();
   readonly #closing = new AbortController();
   readonly #tidying: Promise<void>;
@@ -67,6 +61,7 @@ export class Pool {
     this.readOnly = opened.readOnly;
     this.unreadable = opened.unreadable;
     this.#area = new StagingArea(opened, this.images, opened.received);
+    this.#filling = { opened, records: this.#records, area: this.#area };
     this.#tidying = removeTrees(opened.doomed, {
       signal: this.#closing.signal,
       onFailure: (path, { message }) => opened.logger.warn({ path, fault: message }, 'a deleted volume is still there'),
@@ -163,21 +158,7 @@ export class Pool {
    * @throws Fault NotFound, StaleAttempt, VolumeInUse
    */
   async claimFence(id: VolumeId, claim: { attempt: number; generation: number }): Promise<VolumeRecord> {
-    return await this.#change(id, async () => {
-      const record = this.#records.need(id);
-      if (record.state === 'complete' && record.generation === claim.generation) return record;
-      await assertFillable(record, this.#layout);
-      if (claim.attempt < record.fence) {
-        throw new Fault('StaleAttempt', `attempt ${claim.attempt} of ${id} comes after attempt ${record.fence}`);
-      }
-      const held = record.fence === claim.attempt && record.state === 'populating';
-      const { attempt: fence, generation } = claim;
-      if (record.mode === 'Block' && record.state === 'plain') await this.#opened.blocks.takeBack(record);
-      // First the fence, durably: should the rest fail, the former attempt cannot commit any more, and the next claim ends it.
-      const next = held ? record : await this.#records.write({ ...record, state: 'populating', fence, generation });
-      await this.#area.endFormer(id, fence, new Fault('StaleAttempt', `attempt ${fence} took over ${id}`));
-      return next;
-    });
+    return await this.#change(id, () => takeOver(id, claim, this.#filling));
   }
 
   /**
@@ -204,20 +185,8 @@ export class Pool {
    * @throws Fault StaleAttempt (leaves nothing), ImageTooLarge, NoSpace; a failure leaves the volume populating and empty
    */
   async commit(staging: Staging, report: TransferReport): Promise<VolumeRecord> {
-    const id = staging.volumeId;
     try {
-      return await this.#change(id, async () => {
-        staging.assertHeld();
-        const record = this.#records.needOwned(id, staging.attempt);
-        const complete = await undoneOnFailure(record, this.#opened, async () => {
-          await commitStaging(staging, record, this.#opened, report);
-          const committedAt = new Date().toISOString();
-          return await this.#records.write({ ...record, state: 'complete', committedAt, report });
-        });
-        await this.#opened.at('recorded');
-        await this.#area.remove(staging, new Fault('StaleAttempt', `${id} is complete`));
-        return complete;
-      });
+      return await this.#change(staging.volumeId, () => commitVolume(staging, report, this.#filling));
     } catch (error) {
       if (error instanceof Fault && error.code === 'StaleAttempt') await staging.discard();
       throw error;
