@@ -5,6 +5,7 @@ import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
+import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import {
   blockCapability,
@@ -143,7 +144,11 @@ describe('growing', () => {
     await using csi = await CsiFixture.start({ overcommit: 1 });
     const id = (await completeVolume(csi)).volumeId;
     const left = csi.pool.leftBytes;
-    await expect(expand(csi, id, 11 * mib + left)).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    // Final, for the resizer: it takes a smaller size then.
+    await expect(expand(csi, id, 11 * mib + left)).rejects.toMatchObject({
+      code: status.OUT_OF_RANGE,
+      details: expect.stringContaining('The volume cannot become that large'),
+    });
     expect([csi.pool.leftBytes, csi.pool.list()[0]?.sizeBytes]).toEqual([left, 10 * mib]);
   });
 
@@ -178,5 +183,14 @@ describe('growing', () => {
       [elsewhere, { sizeBytes: 12 * mib, mostBytes: Number.MAX_SAFE_INTEGER }],
       [elsewhere, { sizeBytes: 12 * mib, mostBytes: 13 * mib, mode: 'Block' }],
     ]);
+  });
+
+  test('what another node has no room for is final too', async () => {
+    await using csi = await CsiFixture.start({
+      expandElsewhere: async () => {
+        throw new Fault('PoolFull', 'the pool has 5 bytes left');
+      },
+    });
+    await expect(expand(csi, `pvc-${randomUUID()}`, 12 * mib)).rejects.toMatchObject({ code: status.OUT_OF_RANGE });
   });
 });

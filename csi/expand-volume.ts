@@ -1,6 +1,7 @@
 // Makes a volume larger, whether it is used or not. The external-resizer asks the driver of any one node, so a volume of another is grown through the
 // controller: its pool says whether there is room before Kubernetes is told of a larger volume.
-import { Fault } from '../domain/fault.ts';
+import { Fault, toFault } from '../domain/fault.ts';
+import type { FaultCode } from '../domain/fault-catalogue.ts';
 import { isVolumeId, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import type { HeldVolume } from '../volumes/pools.ts';
 import { isInRange, sizeRangeOf } from './capacity-range.ts';
@@ -23,12 +24,34 @@ export interface ExpandOptions {
   expandElsewhere?: (volumeId: VolumeId, wish: GrowthWish, signal: AbortSignal) => Promise<number>;
 }
 
-/** @throws Fault InvalidRequest, NotFound, VolumeTooLarge, PoolFull, NoSpace, VolumeNotFilled; the volume keeps its size then */
+/** @throws Fault InvalidRequest, NotFound, CannotGrow, VolumeNotFilled; the volume keeps its size then */
 export async function expandVolume(
+  request: ControllerExpandRequest,
+  options: ExpandOptions,
+  signal: AbortSignal,
+): Promise<{ capacityBytes: number; nodeExpansionRequired: boolean }> {
+  try {
+    return { capacityBytes: await expandAnywhere(request, options, signal), nodeExpansionRequired: false };
+  } catch (error) {
+    throw asFinal(toFault(error, { signal }));
+  }
+}
+
+/**
+ * After a lack of resources the resizer does not know whether something is still under way, and asks for that size forever, also when the claim has come to ask for
+ * less. Out of range says that nothing has happened.
+ */
+function asFinal(fault: Fault): Fault {
+  return lacksOfRoom.includes(fault.code) ? new Fault('CannotGrow', fault.detail, { cause: fault }) : fault;
+}
+
+const lacksOfRoom: readonly FaultCode[] = ['VolumeTooLarge', 'PoolFull', 'NoSpace'];
+
+async function expandAnywhere(
   { volumeId, capacityRange, volumeCapability }: ControllerExpandRequest,
   { pools, expandElsewhere }: ExpandOptions,
   signal: AbortSignal,
-): Promise<{ capacityBytes: number; nodeExpansionRequired: boolean }> {
+): Promise<number> {
   if (volumeId === '') throw new Fault('InvalidRequest', 'volume_id is missing');
   if (capacityRange === null) throw new Fault('InvalidRequest', 'capacity_range is missing');
   const mode = volumeCapability === null ? undefined : planMount(volumeCapability).mode;
@@ -36,15 +59,14 @@ export async function expandVolume(
   if (held === undefined && expandElsewhere !== undefined && isVolumeId(volumeId)) {
     const { leastBytes, mostBytes } = sizeRangeOf(capacityRange);
     const wish = { sizeBytes: Math.max(1, leastBytes), mostBytes, ...(mode === undefined ? {} : { mode }) };
-    return { capacityBytes: await expandElsewhere(volumeId, wish, signal), nodeExpansionRequired: false };
+    return await expandElsewhere(volumeId, wish, signal);
   }
   const here = pools.need(volumeId);
   if (mode !== undefined) assertMode(here.record, mode);
-  const { sizeBytes } = await expandHeld(here, capacityRange);
-  return { capacityBytes: sizeBytes, nodeExpansionRequired: false };
+  return (await expandHeld(here, capacityRange)).sizeBytes;
 }
 
-/** @throws Fault InvalidRequest where it is larger than the limit, and those of expandVolume */
+/** @throws Fault InvalidRequest where it is larger than the limit, VolumeTooLarge, PoolFull, NoSpace, VolumeNotFilled; the volume keeps its size then */
 export async function expandHeld({ pool, record }: HeldVolume, asked: CapacityRange | null): Promise<VolumeRecord> {
   const range = sizeRangeOf(asked);
   const wanted = Math.max(range.leastBytes, record.sizeBytes);

@@ -113,6 +113,7 @@ export const faultCatalogue = {
   NoSpace: row('space', 507, 'RESOURCE_EXHAUSTED', true, 'The disk of the pool is full.', 'Free room on the pool; it is tried again by itself.'),
   PoolFull: row('space', 507, 'RESOURCE_EXHAUSTED', true, 'The pool cannot promise that much room.', 'Delete volumes to make room; it is tried again by itself.'),
   VolumeTooLarge: row('space', 422, 'RESOURCE_EXHAUSTED', false, 'The pool cannot hold a volume of that size.', 'Ask for at most the size that the detail names.'),
+  CannotGrow: row('space', 507, 'OUT_OF_RANGE', true, 'The volume cannot become that large.', 'Ask for no more than there is room for, or delete other volumes; it is tried again by itself.'),
   PoolMissing: row('machine', 503, 'UNAVAILABLE', true, 'The directory of the pool is missing or not the one it was.', 'Mount the disk of the pool; nothing was deleted and nothing is created in its place.'),
   PoolInUse: row('machine', 503, 'FAILED_PRECONDITION', false, 'Another process owns the pool.', 'Stop the other worker, or give this one a pool of its own.'),
   PoolReadOnly: row('machine', 503, 'FAILED_PRECONDITION', false, 'The pool or store was written by a newer version and is only read.', 'Start the newer version again.'),

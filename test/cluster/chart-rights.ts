@@ -115,8 +115,6 @@ const seldom: Readonly<Record<Process, readonly string[]>> = {
   worker: [
     // A claim that the node has no room for, a class or a worker that goes, an event that happens again.
     ...['persistentvolumeclaims: update', 'csistoragecapacities.storage.k8s.io here: delete', 'events: patch'],
-    // A claim that grows.
-    'persistentvolumeclaims/status: patch',
   ],
 };
 

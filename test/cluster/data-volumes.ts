@@ -10,6 +10,8 @@ export interface DataVolumeWish {
   source?: object;
   /** A quantity. Default: small. */
   size?: string;
+  /** Default: that of the class. */
+  volumeMode?: 'Filesystem' | 'Block';
   /** Default: immediate binding. */
   annotations?: object;
 }
@@ -19,9 +21,11 @@ export function dataVolumeOf({
   name,
   source = { blank: {} },
   size = '16Mi',
+  volumeMode,
   annotations = immediate,
 }: DataVolumeWish): object {
-  const storage = { storageClassName: 'longshore', resources: { requests: { storage: size } } };
+  const mode = volumeMode === undefined ? {} : { volumeMode };
+  const storage = { storageClassName: 'longshore', ...mode, resources: { requests: { storage: size } } };
   return {
     ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume', metadata: { namespace, name, annotations } },
     spec: { source, storage },

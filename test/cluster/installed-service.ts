@@ -121,21 +121,23 @@ export class InstalledService implements UploadApi {
     return last;
   }
 
-  /** Creates a pod that runs the command once, with the claim mounted at /disk. */
+  /** Creates a pod that runs the command once, with the claim mounted at /disk; one of mode Block is that device. */
   async createPod(
     namespace: string,
     name: string,
-    { claimName, command, securityContext }: { claimName: string; command: readonly string[]; securityContext: object },
+    { claimName, command, securityContext = {}, mode = 'Filesystem' }: PodWish,
   ): Promise<void> {
+    const place =
+      mode === 'Block'
+        ? { volumeDevices: [{ name: 'disk', devicePath: '/disk' }] }
+        : { volumeMounts: [{ name: 'disk', mountPath: '/disk' }] };
     await this.create({
       ...{ apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name } },
       spec: {
         restartPolicy: 'Never',
         terminationGracePeriodSeconds: 1,
         securityContext,
-        containers: [
-          { name: 'main', image: busyboxImage, command, volumeMounts: [{ name: 'disk', mountPath: '/disk' }] },
-        ],
+        containers: [{ name: 'main', image: busyboxImage, command, ...place }],
         volumes: [{ name: 'disk', persistentVolumeClaim: { claimName } }],
       },
     });
@@ -194,6 +196,14 @@ export class InstalledService implements UploadApi {
     const words = ['exec', '--namespace', releaseNamespace, 'longshore-redis-0', '--', 'redis-cli', 'keys', '*'];
     return (await this.cluster.kubectl.out(words)).split('\n').filter((line) => line !== '');
   }
+}
+
+interface PodWish {
+  claimName: string;
+  command: readonly string[];
+  securityContext?: object;
+  /** Of the claim. */
+  mode?: 'Filesystem' | 'Block';
 }
 
 export interface DataVolumeStatus {

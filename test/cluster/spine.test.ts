@@ -119,6 +119,14 @@ describe('on a cluster', () => {
     expect(printed).toEqual(['user-107\n', 'user-107\nuser-1000\n']);
   });
 
+  test('a claim that asks for more has more', async () => {
+    const { kubectl } = service.cluster;
+    const patch = JSON.stringify({ spec: { resources: { requests: { storage: '12Mi' } } } });
+    await kubectl.out(['patch', 'pvc', 'plain', '--namespace', source, '--type', 'merge', '--patch', patch]);
+    const capacity = ['get', 'pvc', 'plain', '--namespace', source, '--output', 'jsonpath={.status.capacity.storage}'];
+    await until('it has grown', 60_000, async () => (await kubectl.out(capacity)) === '12Mi');
+  });
+
   test('a bad source is told on the object, in conditions and events', async () => {
     await service.create(dataVolume('missing', { http: { url: web.urlOf('nothing.img') } }));
     const path = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${source}/datavolumes/missing`;
