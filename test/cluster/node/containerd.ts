@@ -1,4 +1,5 @@
 // Debian's containerd on the node: its settings, and how images come into it.
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Launch } from '../processes.ts';
@@ -35,11 +36,16 @@ export async function launchContainerd(machine: Machine, directory: string): Pro
 
 const ctr = ['ctr', '--namespace', 'k8s.io'];
 
-/** Puts the image of an OCI archive on the node under the reference that pods name it by, besides those that the archive itself tells. */
+/**
+ * Puts the image of an OCI archive on the node under the reference that pods name it by, besides those that the archive itself tells.
+ * The archive's index comes in under a name of its own: where the archive tells the very reference for its manifest, nothing would hold the index any more, and
+ * the garbage collector takes it away now and then before it is unpacked.
+ */
 export async function importImage(machine: Machine, archive: string, reference: string): Promise<void> {
-  // One that takes the place of another of that name loses its index to the garbage collector, now and then, before it is unpacked.
-  await machine.run([...ctr, 'images', 'rm', '--sync', reference]);
-  await machine.run([...ctr, 'images', 'import', '--index-name', reference, archive]);
+  const held = `localhost/imported/${randomUUID()}:index`;
+  await machine.run([...ctr, 'images', 'import', '--index-name', held, archive]);
+  await machine.run([...ctr, 'images', 'tag', '--force', held, reference]);
+  await machine.run([...ctr, 'images', 'rm', held]);
 }
 
 const podNetwork = {
