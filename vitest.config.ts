@@ -50,6 +50,8 @@ export default defineConfig({
           hookTimeout: 7_200_000,
           testTimeout: 600_000,
           fileParallelism: false,
+          // One worker, so it cannot run beside the others where a word names files of both.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -4,7 +4,7 @@
 # Promises: quick where nothing is missing; leaves no service of Debian running or enabled; ends with one sentence.
 #   --build   compile when the sources are newer than dist/
 #   --demo    also what scripts/demo.ts needs
-#   --test    also the servers that the tests of sources import from
+#   --test    also the servers that the tests import from, and upload through
 #   --bench   also what bench/bench.ts needs
 #   --cluster also what the test cluster in test/cluster needs, except Go
 #   --image   also what test/image needs to look at the container image; to build it takes nothing further
@@ -79,7 +79,7 @@ note_missing_packages() {
   [ -z "$want_image" ] || need binutils readelf
 }
 
-# A container registry with what pushes to it, and an S3 server that checks signatures.
+# A container registry with what pushes to it, an S3 server that checks signatures, and what an Ingress is made by.
 note_missing_servers() {
   need docker-registry docker-registry
   need skopeo skopeo
@@ -89,12 +89,12 @@ note_missing_servers() {
   need swift-container swift-container-server
   need swift-object swift-object-server
   need memcached memcached
+  need nginx-light nginx
 }
 
 # Servers to import from, and what the floors are made of beside the programs that the product runs itself.
 note_missing_packages_of_the_bench() {
   note_missing_servers
-  need nginx-light nginx
   need openssl openssl
   need bash bash
   need tar tar
