@@ -10,8 +10,12 @@ async function ensure<T extends KubeObject>(store: SqliteStore, resource: Resour
   await store.create(resource, object);
 }
 
+/** Cannot be deleted; a store without it is new. */
+export const firstNamespace = 'default';
+
 async function ensureNamespace(store: SqliteStore, name: string): Promise<void> {
-  const namespace = admitNamespace({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  const marks = name === firstNamespace ? { annotations: { [annotations.rebuild]: 'pending' } } : {};
+  const namespace = admitNamespace({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, ...marks } });
   await ensure<KubeObject>(store, resources.namespaces, namespace);
 }
 

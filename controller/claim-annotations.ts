@@ -5,9 +5,10 @@ import type { FaultRecord } from '../domain/fault.ts';
 import { exitCodes, faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import type { Operation } from '../domain/phases.ts';
+import { holdsFiles } from '../domain/volume-record.ts';
 import { type AttemptState, formatAttemptState } from './attempt-state.ts';
 import type { ClaimFacts, RunningNote } from './claim-actions.ts';
-import { isArchive } from './claim-content.ts';
+import { type ClaimContent, isArchive } from './claim-content.ts';
 import { obstacleOf } from './next-attempt-state.ts';
 
 const completeMessage: Record<Operation, string> = {
@@ -22,8 +23,12 @@ function pathOf(facts: ClaimFacts): string | undefined {
   if (directory === undefined || facts.volume === undefined) return undefined;
   if (facts.volume.mode === 'Block') return devicePathOf(facts.volumeId);
   const data = `${directory}/volumes/${facts.volumeId}/data`;
-  const isDirectory = facts.content.kind === 'none' || isArchive(facts.content);
+  const isDirectory = facts.volume.state === 'complete' ? holdsFiles(facts.volume) : !isDisk(facts.content);
   return isDirectory ? data : `${data}/disk.img`;
+}
+
+function isDisk(content: ClaimContent): boolean {
+  return content.kind !== 'none' && !isArchive(content);
 }
 
 /** One sentence for people and for KubeVirt; too small a volume in the words that CDI's users know. */

@@ -4,7 +4,9 @@ import { Fault, type FaultRecord, faultFromRecord, faultRecord, toFault } from '
 import { resources } from '../domain/resources.ts';
 import type { PoolUsage, SourceFacts } from '../jobs/channel-protocol.ts';
 import { type ControllerContext, cdiConfigOf, channelOf, nodeOfClaim, volumeOfClaim } from './controller-context.ts';
+import type { LostStore } from './lost-store.ts';
 import type { NodeConnections } from './node-connections.ts';
+import type { HeldVolume } from './node-views.ts';
 import { describeOrphan } from './orphans.ts';
 import { sourceContent, whyUnsupported } from './source-content.ts';
 import { sourceInputs } from './source-inputs.ts';
@@ -53,6 +55,8 @@ export interface ControllerOperations {
   doctor(): Promise<DoctorReport>;
   /** Removes what the doctor found there. @throws Fault NotFound, VolumeInUse, NodeLost */
   removeFinding(finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>): Promise<void>;
+  /** Makes the claim anew of a volume whose claim is not in the store. @throws Fault NotFound, AlreadyExists, VolumeNotFilled, VolumeCorrupt */
+  restoreFinding(finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>): Promise<void>;
   /**
    * Lets a worker look at the first bytes of what a source serves, until an abort.
    * @param namespace where the secrets and config maps lie that the source names
@@ -64,11 +68,16 @@ export interface ControllerOperations {
 const digestTimeoutMs = 24 * 3_600_000;
 const probeTimeoutMs = 300_000;
 
-export function controllerOperations(context: ControllerContext, connections: NodeConnections): ControllerOperations {
+export function controllerOperations(
+  context: ControllerContext,
+  connections: NodeConnections,
+  lost: LostStore,
+): ControllerOperations {
   return {
     digest: (namespace, name, sha256, signal) => digest(context, { namespace, name }, { sha256, signal }),
     doctor: () => doctor(context, connections),
     removeFinding: (finding) => removeFinding(context, connections, finding),
+    restoreFinding: (finding) => restoreFinding(connections, lost, finding),
     probe: (source, namespace, signal) => probe(context, source, namespace, signal),
   };
 }
@@ -138,12 +147,29 @@ async function removeFinding(
   { node, pool, path }: Pick<DoctorFinding, 'node' | 'pool' | 'path'>,
 ): Promise<void> {
   const channel = channelOf(context, node);
-  const kept = await connections.sweepOrphans({ onlyLook: true });
-  const orphan = kept.find(
-    ({ node: holder, volume }) => holder === node && volume.pool === pool && path === `volumes/${volume.volumeId}`,
-  );
+  const orphan = await orphanAt(connections, { node, pool, path });
   if (orphan === undefined) await channel.call('doctor.remove', { pool, path });
-  else await connections.removeOrphan(node, orphan.volume);
+  else await connections.removeOrphan(node, orphan);
+}
+
+async function restoreFinding(
+  connections: NodeConnections,
+  lost: LostStore,
+  finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>,
+): Promise<void> {
+  const orphan = await orphanAt(connections, finding);
+  if (orphan === undefined) throw new Fault('NotFound', `no volume without a claim is at ${finding.path}`);
+  await lost.restore(orphan);
+}
+
+async function orphanAt(
+  connections: NodeConnections,
+  { node, pool, path }: Pick<DoctorFinding, 'node' | 'pool' | 'path'>,
+): Promise<HeldVolume | undefined> {
+  const kept = await connections.sweepOrphans({ onlyLook: true });
+  return kept.find(
+    ({ node: holder, volume }) => holder === node && volume.pool === pool && path === `volumes/${volume.volumeId}`,
+  )?.volume;
 }
 
 async function lookAt(

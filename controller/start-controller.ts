@@ -14,6 +14,7 @@ import { type ControllerContext, placeOf } from './controller-context.ts';
 import { DataImportCronRounds } from './data-import-cron-rounds.ts';
 import { DataSourceRounds } from './data-source-rounds.ts';
 import { DataVolumeRounds } from './data-volume-rounds.ts';
+import { LostStore, type ObjectRestorer } from './lost-store.ts';
 import { isQuiet, NodeConnections } from './node-connections.ts';
 import { type ControllerOperations, controllerOperations } from './operations.ts';
 import { SourceLooks } from './source-looks.ts';
@@ -31,6 +32,8 @@ export interface ControllerOptions extends ContextOptions {
   /** Where workers dial. Default: LONGSHORE_CHANNEL, else a free port of the listening host. */
   channelListen?: ListenAddress;
   sweepMs?: number;
+  /** For volumes that outlived their store; left out where that is not ours. */
+  restorer?: ObjectRestorer;
   /** Without it no worker is asked or answered. Default: always held. */
   licence?: Pick<Licence, 'assertHeld'>;
 }
@@ -75,6 +78,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const dataSourceQueue = queueFor('datasource', (key) => dataSourceRounds.work(placeIn(key)), logger);
   const queues = [configurationQueue, claimQueue, dataVolumeQueue, dataImportCronQueue, dataSourceQueue];
   const connections = new NodeConnections(context);
+  const lost = new LostStore({ context, connections, restorer: options.restorer });
 
   const following = Promise.all([
     followAll(context, options.store, waits, ending.signal),
@@ -95,13 +99,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
         takePools: (of, pools) => connections.takePools(node, of, pools),
         runClaim: (place) => claimQueue.run(nameOf(place)),
       }),
-    onConnect: (node, channel) => connections.connected(node, channel),
+    onConnect: (node, channel) => {
+      connections.connected(node, channel);
+      // Why no inventory came is told there.
+      connections.inventoryOf(channel).then(
+        () => void lookOnce(context, lost),
+        () => undefined,
+      );
+    },
     onDisconnect: (node, channel) => connections.disconnected(node, channel),
   });
-  const sweep = setInterval(() => void sweepOnce(context, connections), options.sweepMs ?? 10_000);
+  const sweep = setInterval(() => void sweepOnce(context, connections, lost), options.sweepMs ?? 10_000);
   return {
     channelAddress: server.address,
-    operations: controllerOperations(context, connections),
+    operations: controllerOperations(context, connections, lost),
     async stop() {
       clearInterval(sweep);
       connections.stop();
@@ -140,8 +151,17 @@ function queueFor(kind: string, work: (key: string) => Promise<number | undefine
   });
 }
 
+async function lookOnce(context: ControllerContext, lost: LostStore): Promise<void> {
+  try {
+    await lost.look();
+  } catch (error) {
+    context.logger.warn({ err: toFault(error) }, 'what the pools hold could not be looked at');
+  }
+}
+
 /** Whatever is not at rest is looked at again, and every job that should be there is asked for again. */
-async function sweepOnce(context: ControllerContext, connections: NodeConnections): Promise<void> {
+async function sweepOnce(context: ControllerContext, connections: NodeConnections, lost: LostStore): Promise<void> {
+  await lookOnce(context, lost);
   try {
     context.enqueued.clear();
     for (const claim of context.caches.claims.values()) {

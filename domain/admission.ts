@@ -73,8 +73,9 @@ function checkClaim(dataVolume: DataVolume, claim: Claim | undefined, gate: bool
   return [{ type: 'FieldValueDuplicate', field: 'DataVolume.Name', message }];
 }
 
-/** The spec never changes, but for the checkpoints of an import in several stages. */
+/** The spec never changes, but for the checkpoints of an import in several stages; one that was lost with its store is told again. */
 function checkUnchanged(former: DataVolumeSpec, next: DataVolumeSpec): Cause[] {
+  if (Object.keys(former).length === 0) return [];
   const inStages =
     (next.checkpoints ?? []).length > 0 && (next.source?.vddk !== undefined || next.source?.imageio !== undefined);
   const compared = (spec: DataVolumeSpec): unknown => sameForm(inStages ? withoutCheckpoints(spec) : spec);

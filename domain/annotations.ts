@@ -79,6 +79,8 @@ export const annotations = {
   /** What a DataImportCron found when it looked last; see domain/source-look.ts. */
   sourceLook: 'longshore.dev/source-look',
   path: 'longshore.dev/path',
+  /** On a namespace that every store has: the store is new, and what its pools hold was not all looked at yet. */
+  rebuild: 'longshore.dev/rebuild',
   /** State of the attempt that fills a claim; see controller/attempt-state.ts. */
   attempt: 'longshore.dev/attempt',
 } as const;

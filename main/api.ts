@@ -1,4 +1,5 @@
 // The API process: object store, Kubernetes-style REST, and on one machine the controller with its channel. `longshore up` starts it.
+import { objectRestorer } from '../api/object-restorer.ts';
 import { startApi } from '../api/start-api.ts';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { Users } from '../api/users.ts';
@@ -28,7 +29,10 @@ async function start({ config, layout, logger, undo }: ServiceTools): Promise<Ru
   undo.defer(() => queues.close());
   const users = new Users(store);
 
-  const controller = await startController({ store, queues, channelTls, config, logger });
+  const controller = await startController({
+    ...{ store, queues, channelTls, config, logger },
+    restorer: objectRestorer(store),
+  });
   undo.defer(() => controller.stop());
   const host = dialHost(config.listenHost);
   const { operations } = controller;

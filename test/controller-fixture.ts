@@ -2,6 +2,7 @@
 // scripted, or left to the test.
 import { join } from 'node:path';
 import { startGarbageCollector } from '../api/garbage-collector.ts';
+import { objectRestorer } from '../api/object-restorer.ts';
 import { seed } from '../api/seed.ts';
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import { type Controller, startController } from '../controller/start-controller.ts';
@@ -30,6 +31,8 @@ export interface ControllerFixtureOptions {
   sweepMs?: number;
   provisioning?: Provisioning;
   licence?: Pick<Licence, 'assertHeld'>;
+  /** Volumes that are not in the store come back, as where it is new. */
+  restores?: boolean;
 }
 
 export class ControllerFixture {
@@ -93,12 +96,13 @@ export class ControllerFixture {
       ...{ name: 'controller', cn: 'system:longshore:controller', hosts: ['127.0.0.1'], usages: ['server'] },
     });
     const { store, queues, config, logger } = this;
-    const { sweepMs, provisioning, licence } = this.#options;
+    const { sweepMs, provisioning, licence, restores } = this.#options;
     this.controller = await startController({
       ...{ store, queues, channelTls, config, logger },
       ...(sweepMs === undefined ? {} : { sweepMs }),
       ...(provisioning === undefined ? {} : { provisioning }),
       ...(licence === undefined ? {} : { licence }),
+      ...(restores === true ? { restorer: objectRestorer(store) } : {}),
     });
   }
 
@@ -112,12 +116,14 @@ export class ControllerFixture {
   }
 
   /** A worker that is connected and takes jobs. */
-  async worker(node = 'local'): Promise<ScriptedWorker> {
+  /** @param prepare what its pools hold when it connects first */
+  async worker(node = 'local', prepare?: (worker: ScriptedWorker) => void): Promise<ScriptedWorker> {
     const worker = new ScriptedWorker({
       ...{ node, address: this.controller?.channelAddress ?? '', tls: await this.tlsOf(node) },
       ...{ redisUrl: this.redis.url, logger: this.logger },
     });
     this.#workers.push(worker);
+    prepare?.(worker);
     await worker.connect();
     await worker.takeJobs();
     return worker;

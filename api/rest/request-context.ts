@@ -16,6 +16,7 @@ export interface Operations {
   ): Promise<{ contentDigest: string; sha256?: string; path: string }>;
   doctor(): Promise<unknown>;
   removeFinding(finding: { node: string; pool: string; path: string }): Promise<void>;
+  restoreFinding(finding: { node: string; pool: string; path: string }): Promise<void>;
   /** What a source serves, from its first bytes, with the secrets and config maps of the namespace that it names. */
   probe(
     source: DataVolumeSource,

@@ -1,6 +1,6 @@
 // What Longshore does besides keeping objects: the digest of a volume as it is now, what a source serves, and what lies on the pools without an owner. And the
 // one thing it never has: pods, for which `kubectl describe pvc` looks.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { checkSource } from '../../domain/admission-source.ts';
@@ -18,6 +18,17 @@ const doctor: ResourceRef = { ...group, plural: 'doctor', kind: 'Doctor', namesp
 const ProbeRequest = Compile(Type.Object({ spec: Type.Object({ source: DataVolumeSource }) }));
 
 const pods: ResourceRef = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
+
+const done = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' };
+
+/** @throws Fault InvalidRequest */
+function findingOf(request: FastifyRequest): { node: string; pool: string; path: string } {
+  const { node, pool, path } = queryOf(request);
+  if (node === undefined || pool === undefined || path === undefined) {
+    throw new Fault('InvalidRequest', 'node, pool and path of the finding are asked for');
+  }
+  return { node, pool, path };
+}
 
 export function registerOperations(app: FastifyInstance, context: ApiContext): void {
   app.get('/apis/longshore.dev/v1alpha1/namespaces/:namespace/datavolumes/:name/digest', (request, reply) => {
@@ -49,12 +60,14 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
   });
   app.delete('/apis/longshore.dev/v1alpha1/doctor', async (request) => {
     requireAllowed(request, 'delete', { resource: doctor });
-    const { node, pool, path } = queryOf(request);
-    if (node === undefined || pool === undefined || path === undefined) {
-      throw new Fault('InvalidRequest', 'node, pool and path of the finding are asked for');
-    }
-    await context.operations.removeFinding({ node, pool, path });
-    return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' };
+    await context.operations.removeFinding(findingOf(request));
+    return done;
+  });
+  // A claim that comes back may be of any namespace.
+  app.post('/apis/longshore.dev/v1alpha1/doctor', async (request) => {
+    requireAllowed(request, 'create', { resource: doctor });
+    await context.operations.restoreFinding(findingOf(request));
+    return done;
   });
   app.get('/api/v1/namespaces/:namespace/pods', (request) => {
     requireAllowed(request, 'list', { resource: pods, namespace: paramOf(request, 'namespace') ?? '' });

@@ -42,15 +42,20 @@ export function nameFor(metadata: ObjectMeta): string {
   throw new Fault('InvalidRequest', 'name or generateName is required');
 }
 
-/** The first state of an object, without a version. */
-export function newObject<T extends KubeObject>(resource: ResourceRef<T>, asked: T, name: string): T {
+/** The first state of an object, without a version. @param uid that it had, where it comes back */
+export function newObject<T extends KubeObject>(
+  resource: ResourceRef<T>,
+  asked: T,
+  name: string,
+  uid: string = randomUUID(),
+): T {
   const { namespace: _namespace, resourceVersion: _version, deletionTimestamp: _deleted, ...kept } = asked.metadata;
   const { status, ...rest } = asked;
   const metadata: ObjectMeta = {
     ...kept,
     name,
     ...(resource.namespaced ? { namespace: asked.metadata.namespace ?? 'default' } : {}),
-    uid: randomUUID(),
+    uid,
     generation: 1,
     creationTimestamp: timestamp(),
   };

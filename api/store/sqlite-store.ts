@@ -136,7 +136,15 @@ export class SqliteStore implements ObjectStore {
   }
 
   async create<T extends KubeObject>(resource: ResourceRef<T>, asked: T): Promise<T> {
-    const object = newObject(resource, asked, nameFor(asked.metadata));
+    return this.#add(resource, newObject(resource, asked, nameFor(asked.metadata)));
+  }
+
+  /** As create, but the object has the uid that it had before: whoever chooses a uid is taken for who had it. */
+  async restore<T extends KubeObject>(resource: ResourceRef<T>, asked: T): Promise<T> {
+    return this.#add(resource, newObject(resource, asked, nameFor(asked.metadata), asked.metadata.uid));
+  }
+
+  #add<T extends KubeObject>(resource: ResourceRef<T>, object: T): Promise<T> {
     if (this.#current(resource, object.metadata) !== undefined) {
       throw new Fault('AlreadyExists', `${describeObject(resource, object.metadata.name)} already exists`);
     }

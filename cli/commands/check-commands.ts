@@ -1,5 +1,5 @@
 // digest and doctor: is the content what it should be, and does anything lie about.
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Fault, type FaultRecord, faultFromRecord } from '../../domain/fault.ts';
 import { describeBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
@@ -87,15 +87,20 @@ function addDoctor(program: Command, io: CommandIo): void {
     .summary('look for what is wrong')
     .description('Looks whether the service answers, and for what lies on the pools and belongs to nothing.');
   command.option('--remove <path>', 'remove what was found at this path, and nothing else');
+  command.addOption(
+    new Option('--restore <path>', 'make the claim of the volume that was found at this path anew').conflicts('remove'),
+  );
   command.option('--pool <name>', 'the pool of that path, where several have one such');
   addFormatOption(command).action(async () => {
-    const { remove, pool } = command.opts<{ remove?: string; pool?: string }>();
+    const { remove, restore, pool } = command.opts<{ remove?: string; restore?: string; pool?: string }>();
     const path = `${ownApi}/doctor`;
     const answer = await withService(io, command, (client) => client.call<Doctor>({ method: 'GET', path }));
-    if (remove !== undefined) {
-      const query = findingAt(answer, remove, pool);
-      await withService(io, command, (client) => client.call({ method: 'DELETE', path, query }));
-      io.stdout.write(`${query.path}: removed from pool ${query.pool} of node ${query.node}\n`);
+    const at = remove ?? restore;
+    if (at !== undefined) {
+      const query = findingAt(answer, at, pool);
+      const [method, done] = remove === undefined ? (['POST', 'restored'] as const) : (['DELETE', 'removed'] as const);
+      await withService(io, command, (client) => client.call({ method, path, query }));
+      io.stdout.write(`${query.path}: ${done} from pool ${query.pool} of node ${query.node}\n`);
       return;
     }
     const fault = answer.nodes?.find((node) => node.fault !== undefined)?.fault;
