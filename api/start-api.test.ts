@@ -176,12 +176,19 @@ describe('upload tokens and operations', () => {
     expect((await under.ask({ method: 'POST', path, body: asked('up'), token })).status).toBe(403);
   });
 
-  test('the OpenAPI of version 2 is JSON only, and whoever takes only protobuf is told so', async () => {
-    const accepting = async (accept: string) => (await under.ask({ path: '/openapi/v2', headers: { accept } })).status;
-    const protobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
-    expect(await accepting(protobuf)).toBe(406);
-    expect(await accepting(`${protobuf}, application/json`)).toBe(200);
-    expect(await accepting('*/*')).toBe(200);
+  test('the OpenAPI of version 2 is protobuf for who asks for that first, and JSON', async () => {
+    const accepting = async (accept: string) => {
+      const { status, headers } = await under.ask({ path: '/openapi/v2', headers: { accept } });
+      return [status, headers['content-type']];
+    };
+    const asked = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    const protobuf = [200, 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'];
+    expect(await accepting(asked)).toEqual(protobuf);
+    expect(await accepting(`${asked}, application/json`)).toEqual(protobuf);
+    const json = [200, expect.stringMatching(/^application\/json/)];
+    expect(await accepting('*/*')).toEqual(json);
+    expect(await accepting(`application/json, ${asked}`)).toEqual(json);
+    expect((await accepting('application/xml'))[0]).toBe(406);
   });
 
   test('digest and doctor are asked of the service', async () => {

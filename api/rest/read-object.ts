@@ -67,8 +67,9 @@ export function readObject(
   const checked = structuralCheck(kind.schema, { ...body, metadata });
   const name = key.name ?? (typeof metadata['name'] === 'string' ? metadata['name'] : '');
   const causes = checked.causes.filter(({ type }) => !(partial && type === 'FieldValueRequired'));
-  if (causes.length > 0) throw refusedShape(kind.ref, name, causes);
+  // First, as Kubernetes does: what is missing may be what was misspelt.
   tellUnknown(kind, checked.unknown, options);
+  if (causes.length > 0) throw refusedShape(kind.ref, name, causes);
   // Safe: checked against the kind's schema just now; apiVersion, kind and place are set here.
   const object = checked.value as KubeObject;
   const place = {
@@ -79,6 +80,18 @@ export function readObject(
     ...object,
     apiVersion: apiVersionOf(kind.ref),
     kind: kind.ref.kind,
-    metadata: { ...object.metadata, ...place },
+    metadata: { ...withoutEmpty(object.metadata), ...place },
+  };
+}
+
+/** Kubernetes keeps no empty lists and maps of these, so clients that compare expect none. */
+function withoutEmpty(metadata: KubeObject['metadata']): KubeObject['metadata'] {
+  const { labels = {}, annotations = {}, finalizers = [], ownerReferences = [], ...rest } = metadata;
+  return {
+    ...rest,
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    ...(finalizers.length === 0 ? {} : { finalizers }),
+    ...(ownerReferences.length === 0 ? {} : { ownerReferences }),
   };
 }

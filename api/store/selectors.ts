@@ -28,7 +28,7 @@ function requirementsOf(selector: string): string[] {
     }
   }
   parts.push(selector.slice(start));
-  return parts.map((part) => part.trim()).filter((part) => part !== '');
+  return parts.map((part) => part.trim());
 }
 
 function labelRequirement(text: string): LabelPredicate {
@@ -55,7 +55,14 @@ function labelRequirement(text: string): LabelPredicate {
 
 /** @throws Fault MalformedRequest */
 export function parseLabelSelector(selector: string): LabelPredicate {
-  const requirements = requirementsOf(selector).map(labelRequirement);
+  if (selector.trim() === '') return () => true;
+  const parts = requirementsOf(selector);
+  const empty = parts.indexOf('');
+  if (empty >= 0) {
+    const found = empty === parts.length - 1 ? '' : ',';
+    throw new Fault('MalformedRequest', `found '${found}', expected: identifier after ','`);
+  }
+  const requirements = parts.map(labelRequirement);
   return (labels) => requirements.every((holds) => holds(labels));
 }
 
@@ -67,7 +74,8 @@ export interface FieldRequirement {
 
 /** @throws Fault MalformedRequest */
 export function parseFieldSelector(selector: string): FieldRequirement[] {
-  return requirementsOf(selector).map((text) => {
+  const texts = requirementsOf(selector).filter((part) => part !== '');
+  return texts.map((text) => {
     const match = /^([A-Za-z][A-Za-z0-9_.]*)\s*(==|!=|=)\s*(.*)$/.exec(text);
     if (match === null) throw new Fault('MalformedRequest', `invalid field selector: ${text}`);
     const [, path = '', operator, value = ''] = match;

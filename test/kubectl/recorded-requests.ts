@@ -115,6 +115,14 @@ export const recordedRequests: readonly Recorded[] = [
     expects: { kind: 'Table', rows: [] },
   },
   {
+    command: 'kubectl create of a kind that is not there',
+    method: 'GET',
+    path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+    accept: json,
+    status: 200,
+    expects: { kind: 'CustomResourceDefinitionList', apiVersion: 'apiextensions.k8s.io/v1', items: [] },
+  },
+  {
     command: 'kubectl describe pvc: the pods that use it',
     method: 'GET',
     path: '/api/v1/namespaces/default/pods?limit=500',
