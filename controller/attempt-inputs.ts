@@ -2,6 +2,7 @@
 import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
+import { preallocateWish } from '../domain/preallocate-wish.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import type { AttemptInputs } from '../jobs/attempt-inputs.ts';
 import type { AttemptState } from './attempt-state.ts';
@@ -20,10 +21,10 @@ export interface InputsContext extends WayContext {
 /** @throws Fault SecretMissing, SourceNotReady, InvalidRequest (a header line without a colon) */
 export async function attemptInputs(context: InputsContext): Promise<AttemptInputs> {
   const { content, state, sizeBytes, claim } = context;
-  const preallocation = isPreallocated(claim);
+  const blocks = blocksOf(claim);
   const checksum = checksumOf(claim);
   const typed = isArchive(content) ? { contentType: 'archive' as const } : {};
-  const wish = { sizeBytes, preallocation, ...(checksum === undefined ? {} : { checksum }) };
+  const wish = { sizeBytes, ...blocks, ...(checksum === undefined ? {} : { checksum }) };
   if (state.stage === 'received') return { operation: 'convert', ...wish };
   switch (content.kind) {
     case 'image': {
@@ -36,15 +37,17 @@ export async function attemptInputs(context: InputsContext): Promise<AttemptInpu
       return { operation: 'import', source: { kind: 'blank' }, ...wish };
     case 'clone':
       if (context.cloneSource === undefined) throw new Fault('SourceNotReady', `${content.source.name} is gone`);
-      return { operation: 'clone', sourceVolumeId: context.cloneSource, ...typed, sizeBytes, preallocation };
+      return { operation: 'clone', sourceVolumeId: context.cloneSource, ...typed, sizeBytes, ...blocks };
     default:
       throw new Fault('StaleAttempt', `attempt ${state.attempt} of ${claim.metadata.name} takes no inputs`);
   }
 }
 
 /** Wishes that stand on the claim; those of its DataVolume were copied there when it was made. */
-export function isPreallocated(claim: Claim): boolean {
-  return claim.metadata.annotations?.[annotations.preallocationRequested] === 'true';
+export function blocksOf({ metadata }: Claim): { preallocation: boolean; writtenBlocks?: true } {
+  const asked = metadata.annotations?.[annotations.preallocationRequested] === 'true' ? 'falloc' : 'none';
+  const wish = preallocateWish(metadata) ?? asked;
+  return { preallocation: wish !== 'none', ...(wish === 'full' ? { writtenBlocks: true } : {}) };
 }
 
 export function checksumOf(claim: Claim): string | undefined {

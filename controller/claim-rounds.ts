@@ -6,7 +6,7 @@ import type { Claim } from '../domain/kube-shapes.ts';
 import { resources } from '../domain/resources.ts';
 import { isVolumeId, type VolumeId } from '../domain/volume-record.ts';
 import type { ResultOf, WorkerCalls } from '../jobs/channel-protocol.ts';
-import { checksumOf, isPreallocated } from './attempt-inputs.ts';
+import { blocksOf, checksumOf } from './attempt-inputs.ts';
 import type { ClaimAction, ClaimPatch } from './claim-actions.ts';
 import { claimFacts } from './claim-facts.ts';
 import { type ControllerContext, channelOf, placeOf, viewOf, volumeOfClaim } from './controller-context.ts';
@@ -183,8 +183,7 @@ export class ClaimRounds {
   async #openUpload(claim: Claim, volumeId: VolumeId, action: Extract<Command, { kind: 'openUpload' }>): Promise<void> {
     const { kind: _, node: _node, attempt, ...told } = action;
     const checksum = checksumOf(claim);
-    const preallocation = isPreallocated(claim);
-    const asked = { volumeId, attempt, ...told, preallocation, ...(checksum === undefined ? {} : { checksum }) };
+    const asked = { volumeId, attempt, ...told, ...blocksOf(claim), ...(checksum === undefined ? {} : { checksum }) };
     await channelOf(this.#context, action.node).call('upload.open', asked);
     const { live } = viewOf(this.#context, action.node);
     if (live.get(volumeId)?.attempt !== attempt) live.set(volumeId, { attempt, doing: 'waiting' });

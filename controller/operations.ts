@@ -55,6 +55,8 @@ export interface ControllerOperations {
   doctor(): Promise<DoctorReport>;
   /** Removes what the doctor found there. @throws Fault NotFound, VolumeInUse, NodeLost */
   removeFinding(finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>): Promise<void>;
+  /** How large a volume may be in the pools of that name, or in any; undefined where one that may be meant has not told, or there is none. */
+  largestVolumeBytes(pool: string | undefined): number | undefined;
   /** Makes the claim anew of a volume whose claim is not in the store. @throws Fault NotFound, AlreadyExists, VolumeNotFilled, VolumeCorrupt */
   restoreFinding(finding: Pick<DoctorFinding, 'node' | 'pool' | 'path'>): Promise<void>;
   /**
@@ -78,6 +80,7 @@ export function controllerOperations(
     doctor: () => doctor(context, connections),
     removeFinding: (finding) => removeFinding(context, connections, finding),
     restoreFinding: (finding) => restoreFinding(connections, lost, finding),
+    largestVolumeBytes: (pool) => largestVolumeBytes(context, pool),
     probe: (source, namespace, signal) => probe(context, source, namespace, signal),
   };
 }
@@ -170,6 +173,14 @@ async function orphanAt(
   return kept.find(
     ({ node: holder, volume }) => holder === node && volume.pool === pool && path === `volumes/${volume.volumeId}`,
   )?.volume;
+}
+
+function largestVolumeBytes({ nodes }: ControllerContext, name: string | undefined): number | undefined {
+  const views = [...nodes.all()];
+  const pools = views.flatMap((view) => view.pools.filter((pool) => name === undefined || pool.name === name));
+  if (pools.length === 0 || views.some(({ known }) => !known)) return undefined;
+  const sizes = pools.flatMap(({ usage, fault }) => (usage === undefined || fault !== undefined ? [] : [usage]));
+  return sizes.length < pools.length ? undefined : Math.max(...sizes.map(({ largestVolumeBytes: largest }) => largest));
 }
 
 async function lookAt(

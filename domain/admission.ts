@@ -10,6 +10,7 @@ import type { CdiConfig } from './custom-resources/cdi-config.ts';
 import type { DataVolume, DataVolumeSpec } from './data-volume.ts';
 import type { Claim } from './kube-shapes.ts';
 import { longestName } from './object-name.ts';
+import { checkPreallocateWish } from './preallocate-wish.ts';
 import { parseQuantity } from './quantity.ts';
 
 /** What is asked for, and what the caller found beside it. */
@@ -35,7 +36,8 @@ export function validateDataVolume(dataVolume: DataVolume, lookups: DataVolumeLo
   if (before.length > 0) return before;
   if (after.length > 0) return after;
   const spec = checkSpec(dataVolume.spec);
-  return spec.length > 0 ? spec : checkChecksumWish(dataVolume);
+  if (spec.length > 0) return spec;
+  return [...checkPreallocateWish(dataVolume.metadata), ...checkChecksumWish(dataVolume)];
 }
 
 /** Whether the feature gate DataVolumeClaimAdoption is on. */

@@ -68,6 +68,8 @@ export const annotations = {
   // Ours: wishes on a DataVolume or claim
   checksum: 'longshore.dev/checksum',
   cancel: 'longshore.dev/cancel',
+  /** How the volume gets its blocks: none, falloc or full; over `spec.preallocation`. See preallocate-wish.ts. */
+  preallocate: 'longshore.dev/preallocate',
   /** Of the device of a Block claim: 512 or 4096; over what the class says. */
   sectorSize: 'longshore.dev/sector-size',
   /** Name of the pool that the volume is to be in; a fact once it is made. */

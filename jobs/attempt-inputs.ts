@@ -5,6 +5,9 @@ import { SourceInputs } from './source-inputs.ts';
 /** Files of a tar in place of a disk, as CDI's contentType says it; absent for a disk. */
 export const ContentType = Type.Optional(Type.Literal('archive'));
 
+/** Every block is written, not only taken; with `preallocation`. */
+export const WrittenBlocks = Type.Optional(Type.Literal(true));
+
 export const BlankInputs = Type.Object({ kind: Type.Literal('blank') });
 
 export const ImportInputs = Type.Object({
@@ -16,6 +19,7 @@ export const ImportInputs = Type.Object({
   /** `algorithm:hex` of the bytes as served. */
   checksum: Type.Optional(Type.String()),
   preallocation: Type.Boolean(),
+  writtenBlocks: WrittenBlocks,
 });
 export type ImportInputs = Static<typeof ImportInputs>;
 
@@ -24,6 +28,7 @@ export const ConvertInputs = Type.Object({
   sizeBytes: Type.Integer({ minimum: 1 }),
   checksum: Type.Optional(Type.String()),
   preallocation: Type.Boolean(),
+  writtenBlocks: WrittenBlocks,
 });
 export type ConvertInputs = Static<typeof ConvertInputs>;
 
@@ -33,6 +38,7 @@ export const CloneInputs = Type.Object({
   contentType: ContentType,
   sizeBytes: Type.Integer({ minimum: 1 }),
   preallocation: Type.Boolean(),
+  writtenBlocks: WrittenBlocks,
 });
 export type CloneInputs = Static<typeof CloneInputs>;
 

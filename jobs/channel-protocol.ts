@@ -4,7 +4,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { SourceVersion } from '../domain/source-version.ts';
 import { TransferReport, TransferStep, VolumeOwner, VolumeRecord } from '../domain/volume-record.ts';
-import { AttemptInputs, ContentType } from './attempt-inputs.ts';
+import { AttemptInputs, ContentType, WrittenBlocks } from './attempt-inputs.ts';
 import { SourceInputs } from './source-inputs.ts';
 
 export const channelVersion = 2;
@@ -169,6 +169,7 @@ export const workerCalls = {
       ...Attempt,
       sizeBytes: Type.Integer({ minimum: 1 }),
       preallocation: Type.Boolean(),
+      writtenBlocks: WrittenBlocks,
       checksum: Type.Optional(Type.String()),
       contentType: ContentType,
     }),

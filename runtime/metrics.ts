@@ -95,6 +95,11 @@ const rows = {
     labels: ['pool', 'kind'],
     help: 'Bytes of the pool: capacity, reserved, used, free.',
   },
+  longshore_volume_bytes: {
+    type: 'gauge',
+    labels: ['pool', 'namespace', 'claim', 'kind'],
+    help: 'Bytes of one volume: reserved, which is its size, and allocated by its files.',
+  },
   longshore_pool_oversold_ratio: {
     type: 'gauge',
     labels: ['pool'],

@@ -187,11 +187,7 @@ function version(source: SourceInputs, options: AnswerOptions, asked: AbortSigna
   );
 }
 
-function openUpload(
-  asked: Attempt & Pick<UploadSlot, 'sizeBytes' | 'preallocation' | 'checksum' | 'contentType'>,
-  pools: Pools,
-  slots: UploadSlots,
-): void {
+function openUpload(asked: Attempt & Omit<UploadSlot, 'volumeId' | 'attempt'>, pools: Pools, slots: UploadSlots): void {
   const { volumeId, attempt } = asked;
   const pool = pools.holderOf(volumeId);
   const record = pool.get(volumeId);

@@ -28,6 +28,7 @@ import { explainByPool } from './pool-gone.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { recordTransfer } from './transfer-record.ts';
 import type { WorkerTools } from './worker-tools.ts';
+import { withWrittenBlocks } from './written-blocks.ts';
 
 export interface JobRunnerOptions extends WorkerTools {
   channel: ChannelClient;
@@ -98,8 +99,9 @@ export class JobRunner {
       const report = await this.#fill(inputs, record, staging, hooks);
       signal.throwIfAborted();
       this.#options.logger.debug({ ...key, step: 'commit' }, 'step begins');
-      await pool.commit(staging, report);
-      return report;
+      const written = await withWrittenBlocks(report, inputs, staging, held);
+      await pool.commit(staging, written);
+      return written;
     } catch (error) {
       const failed = toFault(error, { signal: AbortSignal.any([signal, staging.signal]) });
       const fault = await explainByPool(failed, pool);

@@ -7,6 +7,7 @@ import { metrics } from '../runtime/metrics.ts';
 import type { Pools } from '../volumes/pools.ts';
 import type { ChannelClient } from './channel-client.ts';
 import { tellPools } from './pool-reports.ts';
+import { VolumeMetrics } from './volume-metrics.ts';
 
 export interface PoolWatchOptions {
   pools: Pools;
@@ -21,6 +22,7 @@ export class PoolWatch {
   readonly #options: PoolWatchOptions;
   readonly #ending = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  readonly #volumes = new VolumeMetrics();
   #looks = 0;
   #looking: Promise<void> | undefined;
   #told = '';
@@ -52,6 +54,7 @@ export class PoolWatch {
       const isDue = this.#looks % measureEach === 0;
       this.#looks += 1;
       if (isDue || before !== faultsOf(pools)) await this.#tell(await tellPools(pools));
+      if (isDue) await this.#volumes.measure(pools);
     } catch (error) {
       logger.warn({ err: toFault(error) }, 'the pools could not be looked at');
     }

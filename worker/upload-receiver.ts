@@ -16,6 +16,7 @@ import { ProgressReporter } from './progress-reporter.ts';
 import { recordTransfer } from './transfer-record.ts';
 import type { UploadSlot, UploadSlots } from './upload-slots.ts';
 import type { WorkerTools } from './worker-tools.ts';
+import { withWrittenBlocks } from './written-blocks.ts';
 
 export interface UploadReceiverOptions extends WorkerTools {
   channel: ChannelClient;
@@ -113,7 +114,7 @@ export class UploadReceiver {
       const result = await this.#receive(slot, incoming, staging, held, progress);
       held.throwIfAborted();
       if (result.kind === 'staged') return await this.#staged(slot, staging, result.bytes);
-      const record = await pool.commit(staging, result.report);
+      const record = await pool.commit(staging, await withWrittenBlocks(result.report, slot, staging, held));
       this.#committed(slot, record, started, result.report.fetchedBytes);
       return 'committed';
     } catch (error) {

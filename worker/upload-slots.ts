@@ -8,6 +8,7 @@ export interface UploadSlot {
   attempt: number;
   sizeBytes: number;
   preallocation: boolean;
+  writtenBlocks?: true;
   checksum?: string | undefined;
   /** Files of a tar in place of a disk. */
   contentType?: 'archive' | undefined;

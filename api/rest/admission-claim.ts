@@ -5,8 +5,9 @@ import { annotations, provisionerName } from '../../domain/annotations.ts';
 import { type Cause, invalid } from '../../domain/cause.ts';
 import { withRequester } from '../../domain/clone-authorization.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { Claim, ClaimSpec } from '../../domain/kube-shapes.ts';
+import type { Claim, ClaimSpec, StorageClass } from '../../domain/kube-shapes.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
+import { checkPreallocateWish } from '../../domain/preallocate-wish.ts';
 import { byChannel } from '../../domain/provisioning.ts';
 import { quantityBytes } from '../../domain/quantity.ts';
 import { volumeNameProblem } from '../../domain/render-claim.ts';
@@ -17,6 +18,7 @@ import { authorizeClaimClone } from './clone-requester.ts';
 import { refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
 import { keepStated } from './stated-annotations.ts';
+import { refuseTooLarge } from './volume-limit.ts';
 
 const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
 const volumeModes = ['Block', 'Filesystem'];
@@ -88,8 +90,13 @@ export async function admitClaim(asked: KubeObject, context: ApiContext, options
   // Safe: checked against the schema of claims before.
   const claim = { ...asked, spec: asked['spec'] ?? {} } as Claim;
   const full = await withDefaults(keepStated(claim, undefined, options.identity), context);
-  const causes = [...claimCauses(full.spec), ...(await volumeNameCauses(full, context))];
+  const causes = [
+    ...claimCauses(full.spec),
+    ...(await volumeNameCauses(full, context)),
+    ...checkPreallocateWish(full.metadata),
+  ];
   if (causes.length > 0) throw refusedShape(resources.claims, asked.metadata.name, causes);
+  refuseTooLarge({ ...full, storageClass: classOf(full, context), sizeBytes: sizeOf(full.spec) }, context);
   const requester = authorizeClaimClone(full, { ...options, ...context });
   return withRequester(full, requester);
 }
@@ -110,18 +117,23 @@ function isShrunk(next: Claim, former: Claim): boolean {
   return wished < sizeOf(former.spec) && (former.status?.phase !== 'Bound' || wished <= has || has === 0);
 }
 
-/** As the admission plugin PersistentVolumeClaimResize has it. @throws Fault Forbidden */
-function refuseGrowth(next: Claim, former: Claim, { store }: ApiContext): void {
+function classOf({ spec }: Claim, { store }: ApiContext): StorageClass | undefined {
+  return store.latest(resources.storageClasses, { name: spec.storageClassName ?? '' });
+}
+
+/** As the admission plugin PersistentVolumeClaimResize has it. @throws Fault Forbidden, VolumeTooLarge */
+function refuseGrowth(next: Claim, former: Claim, context: ApiContext): void {
   if (sizeOf(next.spec) <= sizeOf(former.spec)) return;
   const refused = (why: string) =>
     new Fault('Forbidden', `persistentvolumeclaims "${former.metadata.name}" is forbidden: ${why}`);
   if (former.status?.phase !== 'Bound') throw refused('Only bound persistent volume claims can be expanded');
-  const storageClass = store.latest(resources.storageClasses, { name: former.spec.storageClassName ?? '' });
+  const storageClass = classOf(former, context);
   if (storageClass?.allowVolumeExpansion !== true) {
     throw refused(
       'only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize',
     );
   }
+  refuseTooLarge({ ...former, storageClass, sizeBytes: sizeOf(next.spec) }, context);
 }
 
 /** @throws Fault InvalidRequest where anything but resources changes, or the size shrinks; Forbidden where it grows and cannot */

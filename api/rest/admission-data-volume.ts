@@ -7,11 +7,14 @@ import type { DataVolume } from '../../domain/data-volume.ts';
 import { readDataVolume } from '../../domain/data-volume-shape.ts';
 import { formatNamedSource, lookUpSourceRef, withSource } from '../../domain/named-source.ts';
 import type { KubeObject } from '../../domain/object-store.ts';
+import { quantityBytes } from '../../domain/quantity.ts';
 import { resources } from '../../domain/resources.ts';
+import { chooseStorageClass } from '../../domain/storage-defaults.ts';
 import { authorizeClone } from './clone-requester.ts';
 import { refusedAdmission, refusedShape } from './kube-status.ts';
 import type { ApiContext, WriteOptions } from './request-context.ts';
 import { keepStated } from './stated-annotations.ts';
+import { refuseTooLarge } from './volume-limit.ts';
 
 function read(asked: KubeObject): DataVolume {
   const result = readDataVolume(asked);
@@ -19,7 +22,7 @@ function read(asked: KubeObject): DataVolume {
   return result.dataVolume;
 }
 
-/** @throws Fault InvalidRequest */
+/** @throws Fault InvalidRequest, VolumeTooLarge */
 export async function admitDataVolume(
   given: KubeObject,
   context: ApiContext,
@@ -37,7 +40,17 @@ export async function admitDataVolume(
   if (named !== undefined && 'causes' in named) throw refusedAdmission(named.causes);
   const asked = named === undefined ? dataVolume : withSource(dataVolume, named.source);
   const requester = authorizeClone(asked, { ...options, ...context });
+  await refuseTooLargeOf(dataVolume, context);
   return withCloneSource(withRequester(dataVolume, requester), named && formatNamedSource(named.source));
+}
+
+/** @throws Fault VolumeTooLarge */
+async function refuseTooLargeOf({ metadata, spec }: DataVolume, context: ApiContext): Promise<void> {
+  const wish = spec.storage ?? spec.pvc;
+  const sizeBytes = quantityBytes(wish?.resources?.requests?.['storage'] ?? 0) ?? 0;
+  const { items } = await context.store.list(resources.storageClasses);
+  const storageClass = chooseStorageClass(items, wish?.storageClassName, spec.contentType ?? '');
+  refuseTooLarge({ metadata, storageClass, sizeBytes }, context);
 }
 
 /** @throws Fault InvalidRequest */

@@ -17,6 +17,8 @@ export interface Operations {
   doctor(): Promise<unknown>;
   removeFinding(finding: { node: string; pool: string; path: string }): Promise<void>;
   restoreFinding(finding: { node: string; pool: string; path: string }): Promise<void>;
+  /** How large a volume of that pool, or of any, may be; undefined where a pool that may be meant has not told. */
+  largestVolumeBytes(pool: string | undefined): number | undefined;
   /** What a source serves, from its first bytes, with the secrets and config maps of the namespace that it names. */
   probe(
     source: DataVolumeSource,

@@ -23,6 +23,8 @@ afterAll(async () => {
   await rm(work, { recursive: true });
 });
 
+const MiB = 1_048_576;
+const blankOf = (storage: string) => ({ source: { blank: {} }, storage: { resources: { requests: { storage } } } });
 const poolOf = async (name: string) => (await user.volume(name)).status?.longshore?.pool;
 
 test('a volume comes to the pool that it asks for, its clone beside it, and both are told', async () => {
@@ -34,6 +36,45 @@ test('a volume comes to the pool that it asks for, its clone beside it, and both
   expect(await readdir(join(work, 'slow', 'volumes'))).toEqual([]);
   expect((await user.run('get', '-o', 'wide')).stdout).toMatch(/NODE +POOL[\s\S]*origin .* local +fast /);
   expect((await user.run('doctor')).stdout).toMatch(/local +slow .*Ready[\s\S]*local +fast .*Ready/);
+});
+
+test('a volume gets its blocks as it wishes, and the metrics tell how many', async () => {
+  const wishes = { none: 0, falloc: 4 * MiB, full: 4 * MiB };
+  for (const wish of Object.keys(wishes)) {
+    await user.create(wish, { blank: {} }, '4Mi', { [annotations.preallocate]: wish, [annotations.pool]: 'slow' });
+  }
+  for (const [wish, leastBytes] of Object.entries(wishes)) {
+    const { status } = await user.untilPhase(wish, 'Succeeded');
+    expect(status?.longshore?.allocatedBytes).toBeGreaterThanOrEqual(leastBytes);
+    expect(status?.longshore?.allocatedBytes).toBeLessThan(leastBytes + MiB);
+  }
+  const bad = { ...{ apiVersion: 'cdi.kubevirt.io/v1beta1', kind: 'DataVolume' }, spec: blankOf('4Mi') };
+  const metadata = { name: 'bad', annotations: { [annotations.preallocate]: 'some' } };
+  const refused = await service.call<{ message: string }>('POST', user.volumesPath, { ...bad, metadata });
+  expect(refused.status).toBe(422);
+  expect(refused.body.message).toContain('"none", "falloc", "full"');
+});
+
+test('a volume that no pool can hold is refused when it is asked for, with both numbers', async () => {
+  const [dataVolume, claim] = [
+    await service.call<{ message: string }>('POST', user.volumesPath, {
+      ...{
+        apiVersion: 'cdi.kubevirt.io/v1beta1',
+        kind: 'DataVolume',
+        metadata: { name: 'huge' },
+        spec: blankOf('4Pi'),
+      },
+    }),
+    await service.call<{ message: string }>('POST', '/api/v1/namespaces/default/persistentvolumeclaims', {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'huge' } },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '4Pi' } } },
+    }),
+  ];
+  for (const { status, body } of [dataVolume, claim]) {
+    expect(status).toBe(422);
+    expect(body.message).toMatch(/4503599627370496 bytes .* were asked; the largest volume has \d+ bytes/);
+  }
+  expect((await service.call('GET', `${user.volumesPath}/huge`)).status).toBe(404);
 });
 
 test('the doctor removes what nobody owns, and only what it was asked for', async () => {
@@ -62,6 +103,14 @@ test('while a disk is not mounted the other pool serves, nothing of it is lost o
   expect(doctor.code).not.toBe(0);
   await user.run('delete', 'default/copy');
   expect((await user.volume('origin')).status?.phase).toBe('Succeeded');
+  // It measures when it starts.
+  const { text } = await service.probe('worker', 'metrics');
+  expect(text).toMatch(
+    /longshore_volume_bytes\{pool="slow",namespace="default",claim="full",kind="allocated"\} 4\d{6}/,
+  );
+  expect(text).toContain(
+    'longshore_volume_bytes{pool="slow",namespace="default",claim="none",kind="reserved"} 4194304',
+  );
   expect(await readdir(join(work, 'fast'))).toEqual([]);
   expect(await readdir(join(work, 'away', 'volumes'))).toHaveLength(2);
 

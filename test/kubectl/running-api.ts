@@ -82,6 +82,7 @@ export class ApiUnderTest {
         doctor: async () => ({ findings: [] }),
         removeFinding: async () => undefined,
         restoreFinding: async () => undefined,
+        largestVolumeBytes: () => undefined,
         probe: async () => ({ format: 'qcow2', virtualSizeBytes: 1 << 30 }),
         ...other.operations,
       },
