@@ -106,8 +106,9 @@ async function untilQuiet(directory: string): Promise<AuditEvent[]> {
 async function tellMemory(): Promise<void> {
   const { kubectl } = service.cluster;
   const here = ['--namespace', releaseNamespace];
-  for (const container of [...processes, 'provisioner', 'redis']) {
-    const component = container === 'provisioner' ? 'worker' : container;
+  const sidecars = ['provisioner', 'resizer'];
+  for (const container of [...processes, ...sidecars, 'redis']) {
+    const component = sidecars.includes(container) ? 'worker' : container;
     const names = await kubectl.out([
       ...['get', 'pods', ...here, '--selector', `app.kubernetes.io/component=${component}`],
       ...['--output', 'jsonpath={.items[*].metadata.name}'],
