@@ -96,6 +96,8 @@ export const VolumeRecord = Type.Object({
   sectorBytes: Type.Optional(Type.Union([Type.Literal(512), Type.Literal(4096)])),
   /** What the guest sees, and what the ledger promises; of a Block claim whole sectors. */
   sizeBytes: Type.Integer({ minimum: 0 }),
+  /** Of a Filesystem claim that has a file system of its own: how long its file is, and what the ledger promises. */
+  boundedBytes: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Generation of the content that was asked; a job for a generation that is committed already returns the stored report. */
   generation: Type.Integer({ minimum: 0 }),
   state: VolumeState,
@@ -124,6 +126,11 @@ export function isHandedOut(state: VolumeState): boolean {
 /** Whether the content is a directory of files (contentType archive) and not a disk. */
 export function holdsFiles({ report }: Pick<VolumeRecord, 'report'>): boolean {
   return report?.files !== undefined;
+}
+
+/** What the ledger promises to the volume. */
+export function promisedBytes({ boundedBytes, sizeBytes }: Pick<VolumeRecord, 'boundedBytes' | 'sizeBytes'>): number {
+  return boundedBytes ?? sizeBytes;
 }
 
 export function canMove(from: VolumeState, to: VolumeState): boolean {

@@ -21,12 +21,13 @@ import { startSupervisor } from '../runtime/supervisor.ts';
 import { tell } from '../runtime/tell.ts';
 import { UploadTokens } from '../runtime/upload-tokens.ts';
 
-const usage = `Usage: longshore up [--data DIR] [--pool [NAME=]DIR]... [--listen ADDR]
+const usage = `Usage: longshore up [--data DIR] [--pool [NAME[:loop]=]DIR]... [--listen ADDR]
 
 Serves until stopped: API, upload proxy, worker and a private Redis.
 
   --data DIR     where everything is kept (LONGSHORE_DATA; for root /var/lib/longshore, else ~/.local/share/longshore)
-  --pool DIR     where the volumes are (LONGSHORE_POOL; pools/default in the data directory); NAME=DIR, again and again, for several
+  --pool DIR     where the volumes are (LONGSHORE_POOL; pools/default in the data directory); NAME=DIR, again and again, for several;
+                 NAME:loop=DIR holds Filesystem claims to their size
   --listen ADDR  host or host:port, the upload proxy takes the next port (LONGSHORE_LISTEN; 127.0.0.1:7440)
 `;
 

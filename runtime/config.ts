@@ -60,7 +60,7 @@ export const settings = {
   pool: text(
     'LONGSHORE_POOL',
     '',
-    'Directory of the pool, or NAME=DIRECTORY of several, with commas. Default: pools/default in the data directory.',
+    'Directory of the pool, or NAME=DIRECTORY of several, with commas; NAME:loop=DIRECTORY gives each Filesystem claim a file system of its own. Default: pools/default in the data directory.',
   ),
   node: text('LONGSHORE_NODE', 'local', 'Name of the node whose pools the worker owns.'),
   listenHost: text('LONGSHORE_LISTEN', '127.0.0.1', 'Address on which api and uploadproxy listen.'),

@@ -1,4 +1,5 @@
 // Which pools a node has, as --pool and LONGSHORE_POOL say: `DIR`, or `NAME=DIR`, several with commas between. Storage classes mean a pool by its name.
+// `NAME:loop=DIR` holds the Filesystem claims of the pool to their size.
 import { resolve } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { commaSeparated } from './networks.ts';
@@ -7,13 +8,19 @@ export interface PoolSetting {
   readonly name: string;
   /** Absolute. */
   readonly directory: string;
+  /** Default: `none`. */
+  readonly enforcement?: Enforcement;
 }
+
+const enforcements = ['none', 'loop'] as const;
+/** `loop`: a Filesystem claim has a file system of its own, in a file of fixed size behind a loop device. */
+export type Enforcement = (typeof enforcements)[number];
 
 /** Name of a pool that is given without one. */
 export const defaultPoolName = 'default';
 
 const poolName = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-const named = /^([^/=]*)=(.*)$/;
+const named = /^([^/=:]*)(?::([^/=:]*))?=(.*)$/;
 
 /**
  * @param fallback directory of the one pool where none is given
@@ -34,13 +41,20 @@ export function parsePoolSettings(text: string, fallback: string): [PoolSetting,
 export function formatPoolSettings(settings: readonly PoolSetting[]): string {
   const comma = settings.find(({ directory }) => directory.includes(','));
   if (comma !== undefined) throw invalid(`${comma.directory} has a comma in its name`);
-  return settings.map(({ name, directory }) => `${name}=${directory}`).join(',');
+  return settings.map(formatOne).join(',');
+}
+
+function formatOne({ name, directory, enforcement }: PoolSetting): string {
+  return `${name}${enforcement === undefined ? '' : `:${enforcement}`}=${directory}`;
 }
 
 function parseOne(text: string): PoolSetting {
-  const [, name = defaultPoolName, directory = text] = named.exec(text) ?? [];
+  const [, name = defaultPoolName, given, directory = text] = named.exec(text) ?? [];
   if (directory === '') throw invalid(`pool ${name} has no directory`);
-  if (poolName.test(name)) return { name, directory: resolve(directory) };
+  const enforcement = enforcements.find((known) => known === given);
+  if (given !== enforcement) throw invalid(`pool ${name}: ${given} is no enforcement: ${enforcements.join(' or ')}`);
+  const place = { name, directory: resolve(directory) };
+  if (poolName.test(name)) return enforcement === undefined ? place : { ...place, enforcement };
   throw invalid(`${name} is no name of a pool: lower-case letters, digits and hyphens, 63 at most`);
 }
 

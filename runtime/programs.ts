@@ -24,6 +24,7 @@ const debianPackages = {
   prlimit: 'util-linux',
   'qemu-img': 'qemu-utils',
   'redis-server': 'redis-server',
+  resize2fs: 'e2fsprogs',
   rm: 'coreutils',
   setpriv: 'util-linux',
   stat: 'coreutils',

@@ -1,4 +1,5 @@
 // Loop devices that a test may have left, whatever came between: those whose file lies below its directory, with their links.
+import { execFileSync } from 'node:child_process';
 import { readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deviceDirectory } from '../domain/block-device.ts';
@@ -37,7 +38,17 @@ export async function detachDevice(device: string): Promise<void> {
   if (found !== undefined) await loops?.detach(found);
 }
 
+/** File systems of volumes that are mounted there. */
+export async function mountsBelow(directory: string): Promise<string[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  return text.split('\n').flatMap((line) => {
+    const [, , , , mountPoint = ''] = line.split(' ');
+    return mountPoint.startsWith(`${directory}/`) ? [mountPoint] : [];
+  });
+}
+
 export async function leaveNoDevice(directory: string): Promise<void> {
+  for (const mountPoint of await mountsBelow(directory)) execFileSync('umount', ['--lazy', mountPoint]);
   const devices = await devicesBelow(directory);
   if (devices.length === 0) return;
   const links = await deviceLinks();

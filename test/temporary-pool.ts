@@ -5,6 +5,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TransferReport, type VolumeId, type VolumeRecord, volumeIdOf } from '../domain/volume-record.ts';
 import { identityOf, type ProcessIdentity } from '../runtime/process-identity.ts';
+import { findPrograms } from '../runtime/programs.ts';
 import type { ReserveRequest } from '../volumes/new-volume.ts';
 import { Pool } from '../volumes/pool.ts';
 import type { OpenPoolOptions } from '../volumes/pool-opening.ts';
@@ -40,7 +41,13 @@ export class TemporaryPool {
 
   async open(options: Partial<OpenPoolOptions> = {}): Promise<Pool> {
     const { directory, marker } = this;
-    const usual = { create: true, overcommit: 1, logger: silentLogger, loops: loopsOfTest() };
+    const usual = {
+      create: true,
+      overcommit: 1,
+      logger: silentLogger,
+      loops: loopsOfTest(),
+      programs: findPrograms([]),
+    };
     const pool = await Pool.open({ directory, marker, ...usual, ...options });
     this.#undo.defer(() => pool.close());
     return pool;

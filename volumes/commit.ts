@@ -1,12 +1,13 @@
 // The middle of a commit: from a staged disk.img, or a directory of files, to one in its place, every step durable before the next. The pool has checked the fence before and
 // writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, which the next open empties.
 import type { Stats } from 'node:fs';
-import { lstat, open, rename, rm, truncate } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { holdsFiles, type TransferReport, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import { emptyInPlace } from './bounded-volumes.ts';
 import { emptyData } from './empty-data.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import type { PoolLayout } from './pool-layout.ts';
@@ -63,9 +64,19 @@ async function commitFiles(staging: Staging, record: VolumeRecord, place: Commit
   await place.at('owned');
   await syncFileSystem(staging.dataPath);
   await place.at('synced');
-  await rename(staging.dataPath, target);
+  if (staging.inner === undefined) await rename(staging.dataPath, target);
+  else await moveEntries(staging.dataPath, target);
   await syncDirectory(dirname(target));
   await place.at('renamed');
+}
+
+/** What is mounted gives no way. Until the record says that all is there, the next open takes it back. */
+async function moveEntries(from: string, target: string): Promise<void> {
+  for (const name of await readdir(from, { encoding: 'buffer' })) {
+    const below = Buffer.concat([Buffer.from('/'), name]);
+    await rename(Buffer.concat([Buffer.from(from), below]), Buffer.concat([Buffer.from(target), below]));
+  }
+  await syncDirectory(target);
 }
 
 /**
@@ -90,6 +101,7 @@ export async function undoneOnFailure<T>(
 
 async function takeBack(record: VolumeRecord, { layout, ownership, blocks }: CommitPlace): Promise<void> {
   if (record.mode === 'Block') return blocks.unmake(record);
+  if (record.boundedBytes !== undefined) return emptyInPlace(layout.data(record.volumeId), () => true, removeTree);
   await rm(layout.disk(record.volumeId, record.mode), { force: true });
   const files = await emptyData(layout, ownership, record.volumeId);
   if (files !== undefined) await removeTree(files);

@@ -12,8 +12,11 @@ import {
   volumeRecordVersion,
 } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
-import type { FileOwnership } from './file-ownership.ts';
+import type { Enforcement } from '../runtime/pool-settings.ts';
+import { fileSystemBytesFor } from './bounded-size.ts';
+import type { BoundedVolumes } from './bounded-volumes.ts';
 import type { PoolLayout } from './pool-layout.ts';
+import type { OpenedPool } from './pool-opening.ts';
 import { unlessAbsent } from './pool-space.ts';
 import { writeRecordIn } from './volume-records.ts';
 
@@ -26,6 +29,13 @@ export interface ReserveRequest {
   generation: number;
   /** Of a Block volume's device. */
   sectorBytes?: SectorBytes | undefined;
+  /** Of a Filesystem volume that is to have a file system of its own. */
+  boundedBytes?: number;
+}
+
+export function boundedRequest(request: ReserveRequest, enforcement: Enforcement): ReserveRequest {
+  if (enforcement === 'none' || request.mode === 'Block') return request;
+  return { ...request, boundedBytes: fileSystemBytesFor(request.sizeBytes) };
 }
 
 /** What the volume is to have, with the size that it can have. Pure. */
@@ -85,13 +95,13 @@ async function hasNoData(path: string): Promise<boolean> {
 /** Leaves nothing when it fails. */
 export async function makeVolume(
   request: ReserveRequest,
-  layout: PoolLayout,
-  ownership: FileOwnership,
+  { layout, ownership, bounded }: Pick<OpenedPool, 'layout' | 'ownership' | 'bounded'>,
 ): Promise<VolumeRecord> {
-  const { volumeId, owner, mode, sizeBytes, generation, sectorBytes } = request;
+  const { volumeId, owner, mode, sizeBytes, generation, sectorBytes, boundedBytes } = request;
   const record: VolumeRecord = {
     ...{ schemaVersion: volumeRecordVersion, volumeId, owner, mode, sizeBytes, generation },
     ...(sectorBytes === undefined ? {} : { sectorBytes }),
+    ...(boundedBytes === undefined ? {} : { boundedBytes }),
     state: 'empty',
     fence: 0,
     createdAt: new Date().toISOString(),
@@ -104,6 +114,7 @@ export async function makeVolume(
       await mkdir(join(building, 'data'), { mode: 0o755 });
       await ownership.giveDirectory(join(building, 'data'));
     }
+    if (boundedBytes !== undefined) await bounded.format(join(building, 'fs.img'), boundedBytes);
     await writeRecordIn(building, record);
     await rename(building, layout.volume(volumeId));
   } catch (error) {
@@ -111,5 +122,17 @@ export async function makeVolume(
     throw error;
   }
   await syncDirectory(layout.volumes);
+  if (boundedBytes !== undefined) await mountNew(record, layout, bounded);
   return record;
+}
+
+/** A volume without its file system would be filled in the one of the pool. */
+async function mountNew(record: VolumeRecord, layout: PoolLayout, bounded: BoundedVolumes): Promise<void> {
+  try {
+    await bounded.mount(record);
+  } catch (error) {
+    await bounded.unmount(record.volumeId);
+    await rm(layout.volume(record.volumeId), { recursive: true, force: true });
+    throw error;
+  }
 }

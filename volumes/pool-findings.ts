@@ -73,7 +73,8 @@ function whyUnread(pool: PoolKnowledge, name: string): { kind: string; detail: s
 }
 
 async function strayFilesOf(directory: string, record: VolumeRecord): Promise<Stray[]> {
-  const known = new Set(['volume.json', record.mode === 'Block' ? 'block.img' : 'data']);
+  const bounds = record.boundedBytes === undefined ? [] : ['fs.img'];
+  const known = new Set(['volume.json', record.mode === 'Block' ? 'block.img' : 'data', ...bounds]);
   const names = (await readdir(directory)).filter((name) => !known.has(name));
   return names.map((name) => ({
     kind: 'foreign-file',

@@ -4,6 +4,7 @@
 //   <pool>/ledger.sqlite                      lock and reservations; owner.json says which process holds it
 //   <pool>/volumes/<volume id>/volume.json    what the volume says about itself
 //   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts; of contentType archive the files lie there
+//   <pool>/volumes/<volume id>/fs.img         Filesystem claim with a file system of its own, which is mounted at `data`
 //   <pool>/volumes/<volume id>/block.img      Block claim
 //   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img or data/, source, children.json, received.json
 //   <pool>/images/<digest>.<n>.img            an image fetched once, for all that asked for it; removed at the next open
@@ -18,6 +19,7 @@ export interface StagingName {
 
 const stagingPattern = /^(pvc-[0-9a-f-]{36})\.([1-9][0-9]{0,14})$/;
 const temporaryPrefix = 'temporary-';
+const innerPrefix = '.staging-';
 
 export class PoolLayout {
   readonly directory: string;
@@ -58,6 +60,13 @@ export class PoolLayout {
   data(id: VolumeId): string {
     return join(this.volume(id), 'data');
   }
+  fileSystem(id: VolumeId): string {
+    return join(this.volume(id), 'fs.img');
+  }
+  /** Where an attempt stages what is to be committed into a volume with a file system of its own: what is renamed stays in one. */
+  inner(id: VolumeId, attempt: number): string {
+    return join(this.data(id), innerPrefix + attempt);
+  }
   disk(id: VolumeId, mode: VolumeRecord['mode']): string {
     return mode === 'Block' ? join(this.volume(id), 'block.img') : join(this.data(id), 'disk.img');
   }
@@ -83,6 +92,11 @@ export function parseStagingName(name: string): StagingName | undefined {
 /** Whether a file of images/ is one that this service made. */
 export function isImageName(name: string): boolean {
   return /^[0-9a-f]{64}\.[0-9]+\.img$/.test(name);
+}
+
+/** Whether a name in `data` is the staging of an attempt; see PoolLayout.inner. */
+export function isInnerName(name: string): boolean {
+  return name.startsWith(innerPrefix) && /^[0-9]+$/.test(name.slice(innerPrefix.length));
 }
 
 export function isTemporaryName(name: string): boolean {

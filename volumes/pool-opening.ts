@@ -2,10 +2,12 @@
 // nothing is cleaned up before the lock is held, and nothing is promised before the records were read.
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { Fault } from '../domain/fault.ts';
-import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
-import { defaultPoolName } from '../runtime/pool-settings.ts';
+import { Fault, toFault } from '../domain/fault.ts';
+import { promisedBytes, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
+import { defaultPoolName, type Enforcement } from '../runtime/pool-settings.ts';
+import type { Programs } from '../runtime/programs.ts';
 import { BlockVolumes } from './block-volumes.ts';
+import { BoundedVolumes } from './bounded-volumes.ts';
 import { ClosingDevices } from './closing-devices.ts';
 import type { CommitStep } from './commit.ts';
 import { FileOwnership } from './file-ownership.ts';
@@ -44,6 +46,10 @@ export interface OpenPoolOptions {
   owner?: { uid: number; gid: number };
   /** For Block volumes; left out where the service may not attach devices. */
   loops?: LoopDevices | undefined;
+  /** How new Filesystem volumes are held to their size, where it can be proved. Default: `none`. */
+  enforcement?: Enforcement;
+  /** For file systems of volumes; left out where the service may not mount. */
+  programs?: Programs | undefined;
   /** Called at the named steps of a change; for tests that stop there. */
   at?: (step: PoolStep) => Promise<void>;
 }
@@ -59,6 +65,8 @@ export interface OpenedPool {
   ownership: FileOwnership;
   blocks: BlockVolumes;
   closing: ClosingDevices;
+  bounded: BoundedVolumes;
+  enforcement: Enforcement;
   records: Map<VolumeId, VolumeRecord>;
   /** What lies in volumes/ and is no readable record. */
   unread: RecordReading[];
@@ -103,12 +111,22 @@ async function openHeld(
   const unreadable = new Map(unread.flatMap(whyUnreadable));
   const readOnly = [...unreadable.values()].find(({ code }) => code === 'PoolReadOnly');
   const ownership = new FileOwnership(options.owner);
-  ledger.rebuild([...records.values()].map(({ volumeId, sizeBytes }) => ({ key: volumeId, bytes: sizeBytes })));
+  ledger.rebuild([...records.values()].map((record) => ({ key: record.volumeId, bytes: promisedBytes(record) })));
   const closing = new ClosingDevices({ loops: options.loops, ledger });
   const blocks = new BlockVolumes({ layout, ownership, loops: options.loops, closing });
   if (readOnly === undefined) {
     await blocks.settle(records, (volumeId, fault) => {
       options.logger.warn({ volumeId, fault: fault.message }, 'a Block volume has no device');
+    });
+  }
+  const bounded = new BoundedVolumes({ layout, ownership, loops: options.loops, programs: options.programs });
+  if (readOnly === undefined) {
+    await bounded.settle(records, (volumeId, fault) => {
+      options.logger.warn({ volumeId, fault: fault.message }, 'the file system of a volume is not mounted');
+      // What would be read and written there is not the volume's.
+      records.delete(volumeId);
+      unread.push({ kind: 'corrupt', volumeId, fault });
+      unreadable.set(volumeId, fault);
     });
   }
   const recovery =
@@ -124,7 +142,8 @@ async function openHeld(
   return {
     name: options.name ?? defaultPoolName,
     ...{ layout, identity, ledger, records, unread, unreadable, readOnly },
-    ...{ ownership, blocks, closing },
+    ...{ ownership, blocks, closing, bounded },
+    enforcement: await provedEnforcement(options, bounded),
     received: recovery?.received ?? [],
     doomed: recovery?.doomed ?? [],
     logger: options.logger,
@@ -133,6 +152,21 @@ async function openHeld(
     overcommit: options.overcommit,
     at: options.at ?? (async () => undefined),
   };
+}
+
+/** What cannot be proved is not told. */
+async function provedEnforcement(
+  { enforcement = 'none', logger }: OpenPoolOptions,
+  bounded: BoundedVolumes,
+): Promise<Enforcement> {
+  if (enforcement === 'none') return 'none';
+  try {
+    await bounded.prove();
+    return enforcement;
+  } catch (error) {
+    logger.warn({ enforcement, fault: toFault(error).message }, 'the pool cannot hold volumes to their size');
+    return 'none';
+  }
 }
 
 function whyUnreadable(reading: RecordReading): [VolumeId, Fault][] {

@@ -5,9 +5,11 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
+import { emptyInPlace } from './bounded-volumes.ts';
 import { emptyData } from './empty-data.ts';
 import type { FileOwnership } from './file-ownership.ts';
-import { isImageName, isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import { isImageName, isInnerName, isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import { removeTree } from './remove-tree.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
 export interface ReceivedAttempt extends ReceivedUpload {
@@ -79,6 +81,12 @@ async function removeImages({ images }: PoolLayout, recovery: Recovery): Promise
   }
 }
 
+/** What was committed has left its staging behind; of what was not, all is. */
+async function recoverBounded(data: string, { state }: VolumeRecord): Promise<void> {
+  if (state === 'populating') return emptyInPlace(data, () => true, removeTree);
+  await emptyInPlace(data, isInnerName, removeTree);
+}
+
 async function recoverVolume(
   layout: PoolLayout,
   record: VolumeRecord,
@@ -89,6 +97,7 @@ async function recoverVolume(
   for (const name of await readdir(directory)) {
     if (isLeftoverName(name)) await rm(join(directory, name), { force: true });
   }
+  if (record.boundedBytes !== undefined) return recoverBounded(layout.data(record.volumeId), record);
   const isHalfPlain = record.mode === 'Block' && record.state === 'empty';
   if (record.state !== 'populating' && !isHalfPlain) return;
   // Renamed, but the record never said complete: the commit did not happen. Or made for a user whom the record does not know yet.

@@ -65,6 +65,7 @@ export interface TreeMeasure {
  */
 export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeMeasure> {
   const own = await unlessAbsent(lstat(path));
+  const device = own?.dev;
   const sum: TreeMeasure = { allocatedBytes: 0, entries: own === undefined ? 0 : 1 };
   if (own !== undefined && !own.isDirectory()) sum.allocatedBytes = own.blocks * blockUnit;
   const above = own?.isDirectory() === true ? await unlessAbsent(realpath(dirname(path))) : undefined;
@@ -72,13 +73,16 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
   while (pending.length > 0) {
     signal?.throwIfAborted();
     const some = pending.splice(-lookedAtOnce);
-    await Promise.all(some.map((directory) => measureDirectory(directory, sum, pending)));
+    await Promise.all(some.map((directory) => measureDirectory(directory, { sum, pending, device })));
   }
   return sum;
 }
 
 /** Adds the files of one directory to the sum, and its directories to what is pending. */
-async function measureDirectory(directory: Buffer, sum: TreeMeasure, pending: Buffer[]): Promise<void> {
+async function measureDirectory(
+  directory: Buffer,
+  { sum, pending, device }: { sum: TreeMeasure; pending: Buffer[]; device: number | undefined },
+): Promise<void> {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
   const handle = await unlessAbsent(open(directory, flags));
   if (handle === undefined) return;
@@ -86,6 +90,8 @@ async function measureDirectory(directory: Buffer, sum: TreeMeasure, pending: Bu
     const itself = `/proc/self/fd/${handle.fd}`;
     // Opened through a link, it is not what it was.
     if ((await unlessAbsent(readlink(itself, { encoding: 'buffer' })))?.equals(directory) !== true) return;
+    // What is mounted in it takes no room of this file system.
+    if ((await handle.stat()).dev !== device) return;
     // A part at a time: a pod may have made millions of files. Names as bytes: it may have made such as are no text.
     const encoding = 'buffer' as BufferEncoding; // Node takes it here as for readdir, and its types do not know
     for await (const entry of await opendir(itself, { bufferSize: 1024, encoding })) {

@@ -5,10 +5,9 @@ import { capacityOf, measureSpace, type PoolUsage } from './pool-space.ts';
 
 export async function usageOf(
   opened: OpenedPool,
-  enforcement: string,
-  images: Pick<KeptImages, 'idleBytes'>,
+  { enforcement, reflink, images }: { enforcement: string; reflink: boolean; images: Pick<KeptImages, 'idleBytes'> },
 ): Promise<PoolUsage> {
-  const { layout, ledger, closing, overcommit, reflink, longestFileBytes } = opened;
+  const { layout, ledger, closing, overcommit, longestFileBytes } = opened;
   await closing.look();
   const measured = await measureSpace([layout.volumes, layout.staging], layout.directory);
   const { totalBytes: _, ...space } = measured;

@@ -4,13 +4,22 @@ import { Fault } from '../domain/fault.ts';
 import {
   canMove,
   isHandedOut,
+  promisedBytes,
   type TransferReport,
   type VolumeId,
   type VolumeRecord,
 } from '../domain/volume-record.ts';
+import type { Enforcement } from '../runtime/pool-settings.ts';
 import { KeptImages } from './kept-images.ts';
 import { type ChangeListener, KeptRecords } from './kept-records.ts';
-import { checkSize, makeVolume, type ReserveRequest, sameVolume, settledRequest } from './new-volume.ts';
+import {
+  boundedRequest,
+  checkSize,
+  makeVolume,
+  type ReserveRequest,
+  sameVolume,
+  settledRequest,
+} from './new-volume.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
 import { makePlainDevice } from './plain-device.ts';
 import { type Finding, findStrays } from './pool-findings.ts';
@@ -36,8 +45,8 @@ export class Pool {
   readonly readOnly: Fault | undefined;
   /** Volumes that are there, but whose records cannot be read, and why; nothing is done to them. */
   readonly unreadable: ReadonlyMap<VolumeId, Fault>;
-  /** What holds a volume to its size: nothing but that this service writes no byte beyond it. What a machine adds to `data` is not limited. */
-  readonly enforcement = 'none';
+  /** What holds a new Filesystem volume to its size. `none`: this service writes no byte beyond it, but what a machine adds to `data` is not limited. */
+  readonly enforcement: Enforcement;
   readonly images: KeptImages;
   readonly #opened: OpenedPool;
   readonly #layout: PoolLayout;
@@ -57,7 +66,9 @@ export class Pool {
     this.images = new KeptImages(opened);
     this.directory = opened.layout.directory;
     this.poolId = opened.identity.poolId;
-    this.reflink = opened.reflink;
+    this.enforcement = opened.enforcement;
+    // Volumes that have file systems of their own share nothing.
+    this.reflink = opened.reflink && opened.enforcement === 'none';
     this.readOnly = opened.readOnly;
     this.unreadable = opened.unreadable;
     this.#area = new StagingArea(opened, this.images, opened.received);
@@ -167,16 +178,14 @@ export class Pool {
    */
   async openStaging(id: VolumeId, attempt: number): Promise<Staging> {
     return await this.#change(id, async () => {
-      this.#records.needOwned(id, attempt);
-      return await this.#area.open(id, attempt);
+      return await this.#area.open(this.#records.needOwned(id, attempt), attempt);
     });
   }
 
   /** The staging of an upload whose bytes are durable; only `source` is in it. @throws Fault NotFound, StaleAttempt */
   async resumeStaging(id: VolumeId, attempt: number): Promise<Staging> {
     return await this.#change(id, async () => {
-      this.#records.needOwned(id, attempt);
-      return await this.#area.resume(id, attempt);
+      return await this.#area.resume(this.#records.needOwned(id, attempt), attempt);
     });
   }
 
@@ -244,7 +253,8 @@ export class Pool {
   }
 
   async usage(): Promise<PoolUsage> {
-    return await usageOf(this.#opened, this.enforcement, this.images);
+    const { enforcement, reflink, images } = this;
+    return await usageOf(this.#opened, { enforcement, reflink, images });
   }
 
   async findings(): Promise<Finding[]> {
@@ -276,10 +286,11 @@ export class Pool {
     });
   }
 
-  async #makeVolume(request: ReserveRequest): Promise<VolumeRecord> {
-    await this.images.promise(request.volumeId, request.sizeBytes);
+  async #makeVolume(asked: ReserveRequest): Promise<VolumeRecord> {
+    const request = boundedRequest(asked, this.enforcement);
+    await this.images.promise(request.volumeId, promisedBytes(request));
     try {
-      return this.#records.written(await makeVolume(request, this.#layout, this.#opened.ownership));
+      return this.#records.written(await makeVolume(request, this.#opened));
     } catch (error) {
       this.#opened.ledger.release(request.volumeId);
       throw error;

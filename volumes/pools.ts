@@ -3,6 +3,7 @@
 import { Fault, toFault } from '../domain/fault.ts';
 import { isHandedOut, type VolumeId, type VolumeRecord } from '../domain/volume-record.ts';
 import type { PoolSetting } from '../runtime/pool-settings.ts';
+import type { Programs } from '../runtime/programs.ts';
 import type { ChangeListener } from './kept-records.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { ReserveRequest } from './new-volume.ts';
@@ -18,6 +19,8 @@ export interface PoolsOptions {
   logger: PoolLogger;
   /** For Block volumes; left out where the service may not attach devices. */
   loops?: LoopDevices | undefined;
+  /** For file systems of volumes. */
+  programs?: Programs | undefined;
 }
 
 export interface HeldVolume {
@@ -202,9 +205,10 @@ export class Pools {
     else this.#options.logger.info({ pool, directory }, 'the pool is there again');
   }
 
-  async #open({ name, directory }: PoolSetting): Promise<Pool> {
-    const { overcommit, logger, loops } = this.#options;
-    const pool = await Pool.open({ name, directory, create: true, overcommit, logger, loops, room: this.#room });
+  async #open({ name, directory, enforcement = 'none' }: PoolSetting): Promise<Pool> {
+    const { overcommit, logger, loops, programs } = this.#options;
+    const asked = { name, directory, enforcement, overcommit, logger, loops, programs };
+    const pool = await Pool.open({ ...asked, create: true, room: this.#room });
     if (this.#listener !== undefined) pool.onChange(this.#listener);
     // Closed meanwhile: nobody else would give it back.
     if (this.#closed) await pool.close();

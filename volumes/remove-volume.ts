@@ -1,7 +1,7 @@
 // Takes a volume out of its pool, whatever its state: its device first, then its directory in one durable rename, then its files.
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
-import { isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
+import { isHandedOut, promisedBytes, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
 import type { KeptRecords } from './kept-records.ts';
 import type { OpenedPool } from './pool-opening.ts';
@@ -15,17 +15,30 @@ export type RemovalStep = 'detached' | 'moved';
  */
 export async function removeVolume(
   record: VolumeRecord,
-  { layout, ledger, blocks, closing, at }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'closing' | 'at'>,
+  {
+    layout,
+    ledger,
+    blocks,
+    bounded,
+    closing,
+    at,
+  }: Pick<OpenedPool, 'layout' | 'ledger' | 'blocks' | 'bounded' | 'closing' | 'at'>,
   records: KeptRecords,
 ): Promise<void> {
-  const { volumeId, mode, state } = record;
+  const { volumeId, mode, state, boundedBytes } = record;
   const doomed = layout.temporary(randomBytes(8).toString('hex'));
-  const open = mode === 'Block' ? await blocks.detach(volumeId) : undefined;
+  const open =
+    boundedBytes !== undefined
+      ? await bounded.unmount(volumeId)
+      : mode === 'Block'
+        ? await blocks.detach(volumeId)
+        : undefined;
   try {
     await at('detached');
     await rename(layout.volume(volumeId), doomed);
   } catch (error) {
     if (mode === 'Block' && isHandedOut(state)) await blocks.attach(record);
+    if (boundedBytes !== undefined) await bounded.mount(record);
     throw error;
   }
   records.forget(volumeId);
@@ -36,7 +49,7 @@ export async function removeVolume(
     await at('moved');
     await removeTree(doomed);
   } finally {
-    if (open !== undefined) closing.add(open, record.sizeBytes);
+    if (open !== undefined) closing.add(open, promisedBytes(record));
     ledger.release(volumeId);
   }
 }

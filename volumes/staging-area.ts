@@ -3,7 +3,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
-import type { VolumeId } from '../domain/volume-record.ts';
+import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import type { KeptImages } from './kept-images.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { parseStagingName } from './pool-layout.ts';
@@ -31,7 +31,7 @@ export class StagingArea {
   }
 
   /** @throws Fault UploadFinished */
-  async open(volumeId: VolumeId, attempt: number): Promise<Staging> {
+  async open({ volumeId, boundedBytes }: VolumeRecord, attempt: number): Promise<Staging> {
     const directory = this.#layout.attempt(volumeId, attempt);
     if ((await readReceived(directory)) !== undefined) {
       throw new Fault('UploadFinished', `attempt ${attempt} of ${volumeId} has received its upload`);
@@ -39,11 +39,12 @@ export class StagingArea {
     await this.#end(volumeId, attempt, new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} began anew`));
     // Others may pass through, to a socket or a file that is theirs, but neither look around nor write.
     await mkdir(directory, { mode: 0o711 });
-    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory }));
+    const inner = await this.#makeInner(boundedBytes, volumeId, attempt);
+    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, inner }));
   }
 
   /** @throws Fault NotFound */
-  async resume(volumeId: VolumeId, attempt: number): Promise<Staging> {
+  async resume({ volumeId, boundedBytes }: VolumeRecord, attempt: number): Promise<Staging> {
     const directory = this.#layout.attempt(volumeId, attempt);
     const received = await readReceived(directory);
     if (received === undefined) {
@@ -53,7 +54,17 @@ export class StagingArea {
     await this.#open.get(key)?.end(new Fault('StaleAttempt', `attempt ${attempt} of ${volumeId} was resumed`));
     await clearForResume(directory);
     this.#waiting.delete(key);
-    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, received }));
+    const inner = await this.#makeInner(boundedBytes, volumeId, attempt);
+    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, inner, received }));
+  }
+
+  /** Fresh. Undefined where the volume lies on the file system of the pool. */
+  async #makeInner(boundedBytes: number | undefined, id: VolumeId, attempt: number): Promise<string | undefined> {
+    if (boundedBytes === undefined) return undefined;
+    const inner = this.#layout.inner(id, attempt);
+    await removeStaging(inner);
+    await mkdir(inner, { mode: 0o711 });
+    return inner;
   }
 
   received(): ReceivedAttempt[] {
@@ -78,7 +89,11 @@ export class StagingArea {
 
   async #end(volumeId: VolumeId, attempt: number, reason: Fault): Promise<void> {
     const key = keyOf(volumeId, attempt);
-    await this.#open.get(key)?.end(reason);
+    const open = this.#open.get(key);
+    await open?.end(reason);
+    // After its children have ended, which are noted there.
+    await endChildren(this.#layout.attempt(volumeId, attempt));
+    if (open?.inner !== undefined) await removeStaging(open.inner);
     await removeStaging(this.#layout.attempt(volumeId, attempt));
     this.#open.delete(key);
     this.#waiting.delete(key);

@@ -42,6 +42,8 @@ export class Staging {
   readonly volumeId: VolumeId;
   readonly attempt: number;
   readonly directory: string;
+  /** Where disk.img or data/ lie in place of `directory`: in the file system of the volume itself. */
+  readonly inner: string | undefined;
   readonly #keeper: StagingKeeper;
   readonly #ending = new AbortController();
   #children: ProcessIdentity[] = [];
@@ -50,20 +52,21 @@ export class Staging {
 
   constructor(
     keeper: StagingKeeper,
-    place: { volumeId: VolumeId; attempt: number; directory: string; received?: ReceivedUpload },
+    place: Pick<Staging, 'volumeId' | 'attempt' | 'directory' | 'inner'> & { received?: ReceivedUpload },
   ) {
     this.#keeper = keeper;
     this.volumeId = place.volumeId;
     this.attempt = place.attempt;
     this.directory = place.directory;
+    this.inner = place.inner;
     this.#received = place.received;
   }
 
   get diskPath(): string {
-    return join(this.directory, 'disk.img');
+    return join(this.inner ?? this.directory, 'disk.img');
   }
   get dataPath(): string {
-    return join(this.directory, 'data');
+    return join(this.inner ?? this.directory, 'data');
   }
   get sourcePath(): string {
     return join(this.directory, 'source');

@@ -4,8 +4,10 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { defaultSectorBytes, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
-import { holdsFiles, isHandedOut, type VolumeRecord } from '../domain/volume-record.ts';
+import { holdsFiles, isHandedOut, promisedBytes, type VolumeRecord } from '../domain/volume-record.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import { fileSystemBytesFor } from './bounded-size.ts';
+import type { BoundedVolumes } from './bounded-volumes.ts';
 import type { KeptImages } from './kept-images.ts';
 import type { KeptRecords } from './kept-records.ts';
 import { checkSize } from './new-volume.ts';
@@ -21,6 +23,7 @@ export interface GrowthPlace {
   images: Pick<KeptImages, 'makeRoom'>;
   records: KeptRecords;
   blocks: BlockVolumes;
+  bounded: BoundedVolumes;
   largestVolumeBytes: number;
   at(step: GrowthStep): Promise<void>;
 }
@@ -41,16 +44,26 @@ export async function growVolume(record: VolumeRecord, askedBytes: number, place
   }
   if (state === 'populating') throw new Fault('VolumeNotFilled', `${volumeId} is filled first, and grows then`);
   checkSize({ volumeId, sizeBytes }, place.largestVolumeBytes);
-  await place.images.makeRoom(sizeBytes - record.sizeBytes);
-  place.ledger.promise(volumeId, sizeBytes);
+  const bounds = record.boundedBytes === undefined ? {} : { boundedBytes: fileSystemBytesFor(sizeBytes) };
+  const promised = promisedBytes({ sizeBytes, ...bounds });
+  await place.images.makeRoom(promised - promisedBytes(record));
+  place.ledger.promise(volumeId, promised);
   try {
-    const grown = await growFile(record, sizeBytes, place);
+    const wider = bounds.boundedBytes === undefined ? record : await growBounds({ ...record, ...bounds }, place);
+    const grown = await growFile(wider, sizeBytes, place);
     if (isDevice) await place.blocks.takeLength(grown);
     return grown;
   } catch (error) {
-    place.ledger.promise(volumeId, place.records.need(volumeId).sizeBytes);
+    place.ledger.hold(volumeId, promisedBytes(place.records.need(volumeId)));
     throw error;
   }
+}
+
+/** What is promised is told first: a file system that is larger than that could take what is another's. */
+async function growBounds(record: VolumeRecord, { records, bounded }: GrowthPlace): Promise<VolumeRecord> {
+  const wider = await records.write(record);
+  await bounded.grow(wider.volumeId, promisedBytes(wider));
+  return wider;
 }
 
 async function growFile(record: VolumeRecord, sizeBytes: number, place: GrowthPlace): Promise<VolumeRecord> {

@@ -95,7 +95,8 @@ export class JobRunner {
     const staging = await this.#openStaging(job, inputs, pool);
     try {
       const held = AbortSignal.any([signal, staging.signal]);
-      const hooks = { ...this.#hooks(job, held, progress), shared: this.#options.shared.of(pool) };
+      const shared = this.#options.shared.of(pool);
+      const hooks = { ...this.#hooks(job, held, progress), ...(shared === undefined ? {} : { shared }) };
       const report = await this.#fill(inputs, record, staging, hooks);
       signal.throwIfAborted();
       this.#options.logger.debug({ ...key, step: 'commit' }, 'step begins');

@@ -10,7 +10,9 @@ export class SharedByPool {
     this.#options = options;
   }
 
-  of(pool: Pool): SharedImages {
+  /** Undefined where no volume shares anything with another, since each has a file system of its own. */
+  of(pool: Pool): SharedImages | undefined {
+    if (pool.enforcement !== 'none') return undefined;
     const there = this.#made.get(pool) ?? new SharedImages({ ...this.#options, images: pool.images });
     this.#made.set(pool, there);
     return there;

@@ -82,7 +82,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 async function buildWorker(options: WorkerOptions, undo: AsyncDisposableStack): Promise<RunningWorker> {
   const { config, logger, tls, programs } = options;
   const loops = process.geteuid?.() === 0 ? new LoopDevices(programs) : undefined;
-  const pools = await Pools.open({ settings: options.pools, overcommit: config.overcommit, logger, loops });
+  const pools = await Pools.open({ settings: options.pools, overcommit: config.overcommit, logger, loops, programs });
   undo.defer(() => pools.close());
   const redis = await openRedis(config.redisUrl, { logger });
   undo.defer(() => redis.disconnect());
