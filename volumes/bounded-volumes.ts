@@ -23,6 +23,7 @@ export interface BoundedVolumesOptions {
 
 const limits = { addressSpaceMiB: 1024, cpuSeconds: 600 };
 const withinMs = 600_000;
+const mountedAtOnce = 8;
 const sectorBytes = 512;
 /** What the claims of a user may hold: one inode for so many bytes, as for a root file system of small files. */
 const bytesPerInode = 32_768;
@@ -110,12 +111,12 @@ export class BoundedVolumes {
     records: ReadonlyMap<VolumeId, VolumeRecord>,
     onTrouble: (id: VolumeId, fault: Fault) => void,
   ): Promise<void> {
-    for (const record of [...records.values()].filter(({ boundedBytes }) => boundedBytes !== undefined)) {
-      try {
-        await this.mount(record);
-      } catch (error) {
-        onTrouble(record.volumeId, toFault(error));
-      }
+    const bounded = [...records.values()].filter(({ boundedBytes }) => boundedBytes !== undefined);
+    for (let first = 0; first < bounded.length; first += mountedAtOnce) {
+      const some = bounded.slice(first, first + mountedAtOnce);
+      await Promise.all(
+        some.map((record) => this.mount(record).catch((error: unknown) => onTrouble(record.volumeId, toFault(error)))),
+      );
     }
   }
 
