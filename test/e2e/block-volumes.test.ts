@@ -151,16 +151,29 @@ describe.skipIf(!isRoot)('block claims', () => {
   });
 
   test('more than the pool can promise is told on the claim, and may be taken back', async () => {
-    expect((await grow('cloned', '1Pi')).status).toBe(200);
+    const tooLarge = await grow('cloned', '1Pi');
+    expect(tooLarge).toMatchObject({
+      status: 422,
+      body: { message: expect.stringContaining('the largest volume has') },
+    });
+    const { body } = await service.call<{ nodes: { pools: { usage: { capacityBytes: number } }[] }[] }>(
+      'GET',
+      '/apis/longshore.dev/v1alpha1/doctor',
+    );
+    const quarter = Math.floor((body.nodes[0]?.pools[0]?.usage.capacityBytes ?? 0) / 4);
+    // It takes no room but what is promised.
+    expect((await user.run('blank', 'half', '--size', String(2 * quarter), '--wait')).code).toBe(0);
+    expect((await grow('cloned', String(3 * quarter))).status).toBe(200);
     await until('it is told', async () => (await reasonsOf('cloned')).includes('VolumeResizeFailed'));
     const claim = await claimOf('cloned');
     expect(claim.status).toMatchObject({
       capacity: { storage: '6Mi' },
-      conditions: [{ type: 'ControllerResizeError', status: 'True', message: expect.stringContaining('Too') }],
+      conditions: [{ type: 'ControllerResizeError', status: 'True', message: expect.stringContaining('PoolFull') }],
     });
     expect((await grow('cloned', '7Mi')).status).toBe(200);
     await until('it has grown', async () => (await claimOf('cloned')).status?.capacity?.['storage'] === '7Mi');
     await until('nothing is amiss', async () => ((await claimOf('cloned')).status?.conditions ?? []).length === 0);
+    await user.run('delete', 'half');
   });
 
   test('it outlives a restart of the service and of the machine', async () => {
