@@ -18,6 +18,8 @@ export interface ImageSource extends ByteStream {
   readonly version?: SourceVersion;
   /** Of a source that has a digest of its own: true once every byte has passed and was proved by it, without a checksum being asked. */
   readonly isProven?: boolean;
+  /** Undefined where nothing proves in the middle that the content is still the one whose beginning another attempt has. */
+  readonly continuation?: SourceContinuation | undefined;
   /** For the claim: what the environment of a container image says. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Bytes of content that came over the network so far. */
@@ -28,6 +30,16 @@ export interface ImageSource extends ByteStream {
   assertLength(bytes: number): void;
   /** Ends all connections. */
   close(): Promise<void>;
+}
+
+/** How a source goes on in the middle. */
+export interface SourceContinuation {
+  /** Where the content lies, after redirects. */
+  readonly place: string;
+  /** Differs wherever the content does. */
+  readonly validator: string;
+  /** In place of `pieces`: those from there on. Faults: those of `SourceRanges`. */
+  piecesFrom(offset: number): AsyncGenerator<Buffer, void, undefined>;
 }
 
 /** Faults of both: SourceChanged, SourceTruncated, SourceInterrupted and those of opening. */

@@ -3,6 +3,7 @@
 import { toFault } from '../domain/fault.ts';
 import type { TransferReport } from '../domain/volume-record.ts';
 import type { Staging } from '../volumes/staging.ts';
+import { DurableStart } from './durable-start.ts';
 import { probeImage } from './image/probe-image.ts';
 import { firstRequestBytes, type ImageSource } from './image-source.ts';
 import { openSource, type SourceLocation } from './open-source.ts';
@@ -77,10 +78,11 @@ async function importFrom(base: Base): Promise<TransferReport> {
     const { source, plan } = opened;
     const told = { identity: source.identity, head: await source.head(firstRequestBytes) };
     const key = lost < mostLost ? shareKeyOf(base.location, told, plan, base.checksum) : undefined;
-    if (shared === undefined || key === undefined) return (await bring(opened)).report;
+    if (shared === undefined || key === undefined) return (await bring(opened, base.location)).report;
     const turn = shared.turn(key);
-    if (turn.role === 'lead') return await bringForAll(opened, turn.lead, shared, key);
+    if (turn.role === 'lead') return await bringForAll(opened, base.location, { lead: turn.lead, shared, key });
     await source.close();
+    await base.staging.forgetKept();
     const { totalBytes } = source;
     const taken = await takeShared(turn, { ...base, shared, key, totalBytes });
     if (typeof taken !== 'string') return { ...taken, ...ownFacts(opened) };
@@ -90,12 +92,16 @@ async function importFrom(base: Base): Promise<TransferReport> {
 }
 
 /** Whatever happens, those that wait are told. */
-async function bringForAll(opened: Opened, lead: Lead, shared: SharedImages, key: string): Promise<TransferReport> {
+async function bringForAll(
+  opened: Opened,
+  location: SourceLocation,
+  { lead, shared, key }: { lead: Lead; shared: SharedImages; key: string },
+): Promise<TransferReport> {
   const { timer, target, signal } = opened.transfer;
   let end: LeadEnd = 'failed';
   timer.onTold = (progress) => lead.tell(progress);
   try {
-    const { report, image } = await bring(opened);
+    const { report, image } = await bring(opened, location);
     end = (await shared.publish(key, target.path, image)) ?? 'unshared';
     return report;
   } catch (error) {
@@ -106,10 +112,14 @@ async function bringForAll(opened: Opened, lead: Lead, shared: SharedImages, key
   }
 }
 
-async function bring(opened: Opened): Promise<{ report: TransferReport; image: Omit<SharedImage, 'kept'> }> {
+async function bring(
+  opened: Opened,
+  location: SourceLocation,
+): Promise<{ report: TransferReport; image: Omit<SharedImage, 'kept'> }> {
   const { source, plan, digest, transfer } = opened;
   const { probe, timer, target, signal } = transfer;
-  await using brought = await bringBytes(plan, source, digest, transfer);
+  const start = await DurableStart.of(source, location, plan, transfer);
+  await using brought = await bringBytes(plan, { source, start }, digest, transfer);
   const verified = await timer.run('verify', () => verifySource(plan, source, digest));
   const { allocatedBytes, contentDigest, contentBytes } = await timer.run('resize', () => brought.settle());
   signal.throwIfAborted();
@@ -173,32 +183,36 @@ function abilitiesOf({ totalBytes, ranges, validator, isProven }: ImageSource): 
 
 function bringBytes(
   plan: ImportPlan,
-  source: ImageSource,
+  { source, start }: { source: ImageSource; start: DurableStart },
   digest: SourceDigest,
   transfer: Transfer,
 ): Promise<BroughtDisk> {
   const { timer } = transfer;
+  const { keptBytes, marks } = start;
   switch (plan.strategy) {
     case 'stream':
-      return timer.run('transfer', () => streamToDisk(source, digest, transfer));
+      return timer.run('transfer', () => streamToDisk(start, digest, transfer, start));
     case 'nbd':
       return timer.run('convert', () => convertByRanges(source, transfer));
     case 'staged':
-      if (plan.steps.includes('transfer')) return bringWhole(plan, source, digest, transfer);
-      return timer.run('convert', () => convertStaged(source, digest, plan.scratchBytes, transfer));
+      if (plan.steps.includes('transfer')) return bringWhole(plan, start, digest, transfer);
+      return timer.run('convert', () =>
+        convertStaged(start, digest, { keptBytes, marks, scratchBytes: plan.scratchBytes }, transfer),
+      );
   }
 }
 
 /** All of the image comes first, and is right; then all of it can be looked at. */
 async function bringWhole(
   { scratchBytes }: ImportPlan,
-  source: ImageSource,
+  start: DurableStart,
   digest: SourceDigest,
   transfer: Transfer,
 ): Promise<BroughtDisk> {
   const { timer, staging, target, hooks, signal, probe } = transfer;
-  const scratch = { scratchBytes, durable: false };
-  const fileBytes = await timer.run('transfer', () => bringToScratch(source, digest, scratch, transfer));
+  const { keptBytes, marks } = start;
+  const scratch = { scratchBytes, durable: false, keptBytes, marks };
+  const fileBytes = await timer.run('transfer', () => bringToScratch(start, digest, scratch, transfer));
   digest.verify();
   return timer.run('convert', async () => {
     const { shown } = await probeStagedFile(staging.sourcePath, fileBytes, target.sizeBytes, { ...hooks, signal });

@@ -4,6 +4,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { Fault, toFault } from '../domain/fault.ts';
+import { DurableMarks, type DurableMarksOptions } from '../volumes/durable-marks.ts';
 
 const blockBytes = 1_048_576;
 
@@ -14,11 +15,17 @@ export interface ScratchWriterOptions {
   durable: boolean;
   /** Told how many bytes the file has now. */
   onGrown?: (bytes: number) => void;
+  /** The file is there, and these bytes of it are right, in whole blocks: they are to come once more. What follows them is cut off. */
+  keptBytes?: number;
+  marks?: DurableMarksOptions | undefined;
 }
 
 export class ScratchWriter extends Writable {
   readonly #file: FileHandle;
   readonly #options: ScratchWriterOptions;
+  readonly #keptBytes: number;
+  readonly #marks: DurableMarks | undefined;
+  #failure: unknown;
   /** One is filled while the other is written. */
   #block = Buffer.allocUnsafeSlow(blockBytes);
   #other = Buffer.allocUnsafeSlow(blockBytes);
@@ -32,12 +39,17 @@ export class ScratchWriter extends Writable {
     super({ highWaterMark: 1 });
     this.#file = file;
     this.#options = options;
+    const { keptBytes = 0, marks } = options;
+    this.#keptBytes = keptBytes;
+    this.#marks = marks === undefined ? undefined : new DurableMarks(file, keptBytes, marks);
   }
 
   static async open(path: string, options: ScratchWriterOptions): Promise<ScratchWriter> {
-    const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+    const { keptBytes = 0 } = options;
+    const file = await open(path, keptBytes === 0 ? 'wx' : 'r+', 0o600).catch((error: unknown) => {
       throw toFault(error);
     });
+    if (keptBytes > 0) await file.truncate(keptBytes);
     return new ScratchWriter(file, options);
   }
 
@@ -55,10 +67,15 @@ export class ScratchWriter extends Writable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#file.close().then(
+    this.#close().then(
       () => done(error),
       () => done(error),
     );
+  }
+
+  async #close(): Promise<void> {
+    await this.#marks?.settled();
+    await this.#file.close();
   }
 
   async #take(piece: Buffer): Promise<void> {
@@ -85,8 +102,10 @@ export class ScratchWriter extends Writable {
   }
 
   async #append(bytes: Buffer): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
     try {
-      for (let done = 0; done < bytes.byteLength; ) {
+      const isThere = this.#bytesWritten < this.#keptBytes;
+      for (let done = isThere ? bytes.byteLength : 0; done < bytes.byteLength; ) {
         const left = bytes.byteLength - done;
         done += (await this.#file.write(bytes, done, left, this.#bytesWritten + done)).bytesWritten;
       }
@@ -95,11 +114,17 @@ export class ScratchWriter extends Writable {
     }
     this.#bytesWritten += bytes.byteLength;
     this.#options.onGrown?.(this.#bytesWritten);
+    const isWhole = bytes.byteLength === blockBytes;
+    const mark = isWhole ? this.#marks?.reached(this.#bytesWritten, async () => undefined) : undefined;
+    mark?.catch((error: unknown) => {
+      this.#failure ??= toFault(error);
+    });
   }
 
   async #finish(): Promise<void> {
     await this.#passOn();
     await this.#writing;
+    await this.#marks?.settled();
     if (!this.#options.durable) return;
     await this.#file.datasync().catch((error: unknown) => {
       throw toFault(error);

@@ -2,6 +2,7 @@
 // the staging; a failure or abort leaves no child, socket or open file, and whatever lies in the staging is discarded with it.
 import { Fault } from '../domain/fault.ts';
 import { DiskWriter, type DiskWriterOptions } from '../volumes/disk-writer.ts';
+import type { DurableMarksOptions } from '../volumes/durable-marks.ts';
 import type { FollowingDigest } from '../volumes/following-digest.ts';
 import type { ImageFormat } from '../volumes/qemu-img.ts';
 import type { Staging } from '../volumes/staging.ts';
@@ -34,6 +35,13 @@ export interface Transfer {
   timer: StepTimer;
 }
 
+/** What of the file that is written is there already, and how far it is to be marked. */
+export interface KeptFile {
+  /** The stream brings them all the same. */
+  keptBytes: number;
+  marks?: DurableMarksOptions | undefined;
+}
+
 /** A disk whose bytes are all there. Disposing gives up what was not settled: its file is closed. */
 export interface BroughtDisk extends AsyncDisposable {
   /** What only the bytes told. */
@@ -49,7 +57,12 @@ export interface FoundDisk {
 }
 
 /** Content in order: decompressed by native children, zeros and the footer of a VHD left out, digests made on the way. */
-export async function streamToDisk(source: ByteStream, digest: SourceDigest, transfer: Transfer): Promise<BroughtDisk> {
+export async function streamToDisk(
+  source: ByteStream,
+  digest: SourceDigest,
+  transfer: Transfer,
+  kept: KeptFile = { keptBytes: 0 },
+): Promise<BroughtDisk> {
   const { target, signal, hooks, timer, probe } = transfer;
   // Whoever takes the pieces, the writer or the pipe to a child, has taken one before it asks for the next.
   const passing = digest.through(source.pieces(), (done) => timer.advance({ bytesDone: done }));
@@ -59,7 +72,7 @@ export async function streamToDisk(source: ByteStream, digest: SourceDigest, tra
     found.format = format;
     return diskBytes;
   };
-  return writeDisk({ ...target, withoutTrailer }, found, async (writer) => {
+  return writeDisk({ ...target, ...kept, withoutTrailer }, found, async (writer) => {
     await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
     const warning = partitionWarning(probe.partitions, writer.bytesWritten);
     if (warning !== undefined) found.warnings.push(warning);
@@ -109,7 +122,7 @@ async function copyPlainly(
 export async function convertStaged(
   source: ByteStream,
   digest: SourceDigest,
-  scratchBytes: number,
+  { scratchBytes, keptBytes, marks }: KeptFile & { scratchBytes: number },
   transfer: Transfer,
 ): Promise<BroughtDisk> {
   const { staging, hooks, timer, probe } = transfer;
@@ -118,7 +131,8 @@ export async function convertStaged(
   const signal = AbortSignal.any([transfer.signal, stop.signal]);
   let reader: GrowingFile | undefined;
   const onGrown = (bytes: number): void => reader?.grow(bytes);
-  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable: false, onGrown });
+  const kept = { keptBytes, marks, onGrown };
+  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable: false, ...kept });
   const growing = await GrowingFile.open(staging.sourcePath, false).catch((error: unknown) => {
     writer.destroy();
     throw error;
@@ -149,11 +163,11 @@ export async function convertStaged(
 export async function bringToScratch(
   source: ByteStream,
   digest: SourceDigest,
-  { scratchBytes, durable }: { scratchBytes: number; durable: boolean },
+  { scratchBytes, durable, ...kept }: { scratchBytes: number; durable: boolean } & Partial<KeptFile>,
   { staging, hooks, timer, probe, signal }: Transfer,
 ): Promise<number> {
   await staging.reserveScratch(scratchBytes);
-  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable });
+  const writer = await ScratchWriter.open(staging.sourcePath, { capBytes: scratchBytes, durable, ...kept });
   const passing = digest.through(source.pieces(), (bytes) => timer.advance({ bytesDone: bytes }));
   await decompressInto(passing, probe.compressions, writer, { ...hooks, signal });
   return writer.bytesWritten;
@@ -186,7 +200,7 @@ function shownBy(reader: RandomReader, { shown }: ImageProbe, fileBytes: number)
 
 /** A new disk, to which `write` gives all that it has. Where that fails, its file is closed when this rejects. */
 async function writeDisk(
-  target: DiskTarget & Pick<DiskWriterOptions, 'withoutTrailer'>,
+  target: DiskTarget & Pick<DiskWriterOptions, 'withoutTrailer' | 'keptBytes' | 'marks'>,
   found: FoundDisk,
   write: (writer: DiskWriter) => Promise<void>,
 ): Promise<BroughtDisk> {

@@ -106,6 +106,12 @@ export const settings = {
     60,
     'How long a worker keeps an image that it imported for others that ask for the same, after the last one took it. 0: only while they wait for it.',
   ),
+  checkpointMiB: whole(
+    'LONGSHORE_CHECKPOINT_MIB',
+    64,
+    'Bytes of an import that are worth a mark from which the next worker goes on if this one is killed: one at most every two seconds, or after four times as many.',
+    1,
+  ),
   sourceAllow: networks(
     'LONGSHORE_SOURCE_ALLOW',
     'Networks, with commas, that a source may lie in although they are refused by default: loopback, link-local, multicast, metadata services. `longshore up` allows loopback (127.0.0.0/8,::1) where this is not set.',

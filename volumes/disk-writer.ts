@@ -7,8 +7,10 @@ import { blockBytes } from '../domain/digest.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { BlockHasher, isZero } from './block-hasher.ts';
-import { createDirect } from './direct-file.ts';
-import { allocate } from './preallocation.ts';
+import { dataRuns } from './data-runs.ts';
+import type { DirectFile } from './direct-file.ts';
+import { DurableMarks, type DurableMarksOptions } from './durable-marks.ts';
+import { openTarget } from './target-file.ts';
 
 export interface DiskWriterOptions {
   /** One byte more is ImageTooLarge. */
@@ -17,6 +19,9 @@ export interface DiskWriterOptions {
   preallocation: boolean;
   /** Told the last sector and the length when all has come, says how many of the bytes are the disk's: a trailer may follow. What it throws is the failure. */
   withoutTrailer?: (lastSector: Buffer, totalBytes: number) => number;
+  /** The file is there, and these bytes of it are right, in whole blocks: they are to come once more, and are only hashed. What follows them is cut off. */
+  keptBytes?: number;
+  marks?: DurableMarksOptions | undefined;
 }
 
 export interface WrittenDisk {
@@ -29,8 +34,6 @@ export interface WrittenDisk {
 const blocksInFlight = 8;
 /** Longest trailer. */
 const sectorBytes = 512;
-/** Zeros are left out in pieces of this size. */
-const pieceBytes = 65_536;
 /** Without direct I/O: bytes after which the file is synced in the background. */
 const syncEveryBytes = 64 * blockBytes;
 
@@ -39,6 +42,8 @@ export class DiskWriter extends Writable {
   readonly #direct: boolean;
   readonly #capBytes: number;
   readonly #withoutTrailer: DiskWriterOptions['withoutTrailer'];
+  readonly #keptBytes: number;
+  readonly #marks: DurableMarks | undefined;
   readonly #memory = AlignedMemory.take(blocksInFlight);
   readonly #free: Buffer[];
   readonly #hasher = new BlockHasher();
@@ -51,7 +56,8 @@ export class DiskWriter extends Writable {
   #syncing: Promise<void> | undefined;
   #failure: Fault | undefined;
 
-  private constructor(file: FileHandle, direct: boolean, { capBytes, withoutTrailer }: DiskWriterOptions) {
+  private constructor({ file, direct }: DirectFile, options: DiskWriterOptions) {
+    const { capBytes, withoutTrailer, keptBytes = 0, marks } = options;
     // The file stays open until finish(), which the caller owes after the stream has ended well.
     // With a mark of 1 each chunk has been copied before a pipeline asks for the next, so that a source may use its memory again.
     super({ autoDestroy: false, highWaterMark: 1 });
@@ -59,19 +65,14 @@ export class DiskWriter extends Writable {
     this.#direct = direct;
     this.#capBytes = capBytes;
     this.#withoutTrailer = withoutTrailer;
+    this.#keptBytes = keptBytes;
+    this.#marks = marks === undefined ? undefined : new DurableMarks(file, keptBytes, marks);
     this.#free = [...this.#memory.blocks];
   }
 
   /** @throws Fault NoSpace where preallocation does not fit, or the file is there already */
   static async open(path: string, options: DiskWriterOptions): Promise<DiskWriter> {
-    const { file, direct } = await createDirect(path);
-    try {
-      if (options.preallocation) await allocate(path, options.capBytes);
-      return new DiskWriter(file, direct, options);
-    } catch (error) {
-      await file.close();
-      throw toFault(error);
-    }
+    return new DiskWriter(await openTarget(path, options), options);
   }
 
   /** Bytes taken so far, zeros included. */
@@ -207,9 +208,11 @@ export class DiskWriter extends Writable {
     if (isZero(block)) {
       this.#hasher.addZeroBlocks(1);
       this.#free.push(block);
+      this.#markInTime();
       return;
     }
-    const work = Promise.all([this.#hasher.addBlock(block), this.#writePieces(block, position)])
+    const writing = position < this.#keptBytes ? undefined : this.#writePieces(block, position);
+    const work = Promise.all([this.#hasher.addBlock(block), writing])
       .then(() => undefined)
       .catch((error: unknown) => {
         this.#failure ??= toFault(error);
@@ -219,6 +222,18 @@ export class DiskWriter extends Writable {
         this.#free.push(block);
       });
     this.#running.add(work);
+    this.#markInTime();
+  }
+
+  #markInTime(): void {
+    if (this.writableEnded) return; // the last block may be filled up
+    const written = async (): Promise<void> => {
+      await Promise.all(this.#running);
+      if (this.#failure !== undefined) throw this.#failure;
+    };
+    this.#marks?.reached(this.#position, written)?.catch((error: unknown) => {
+      this.#failure ??= toFault(error);
+    });
   }
 
   async #writePieces(block: Buffer, position: number): Promise<void> {
@@ -262,6 +277,7 @@ export class DiskWriter extends Writable {
     }
     await Promise.all(this.#running);
     await this.#syncing;
+    await this.#marks?.settled();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -271,25 +287,13 @@ export class DiskWriter extends Writable {
   async #close(): Promise<void> {
     this.#closing ??= (async () => {
       await Promise.all(this.#running);
+      await this.#marks?.settled();
       await this.#syncing?.catch(() => undefined); // told by #drain, or the writer was given up
       this.#memory.giveBack();
       await this.#file.close();
     })();
     await this.#closing;
   }
-}
-
-/** Stretches of a block that hold data, in whole pieces. */
-function dataRuns(block: Buffer): { start: number; end: number }[] {
-  const runs: { start: number; end: number }[] = [];
-  for (let start = 0; start < block.byteLength; start += pieceBytes) {
-    const end = start + pieceBytes;
-    if (isZero(block.subarray(start, end))) continue;
-    const last = runs.at(-1);
-    if (last !== undefined && last.end === start) last.end = end;
-    else runs.push({ start, end });
-  }
-  return runs;
 }
 
 function tooLarge(bytes: number, capBytes: number): Fault {

@@ -6,7 +6,7 @@
 //   <pool>/volumes/<volume id>/data/disk.img  Filesystem claim: `data` is what a pod mounts; of contentType archive the files lie there
 //   <pool>/volumes/<volume id>/fs.img         Filesystem claim with a file system of its own, which is mounted at `data`
 //   <pool>/volumes/<volume id>/block.img      Block claim
-//   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img or data/, source, children.json, received.json
+//   <pool>/staging/<volume id>.<attempt>/     one attempt's private bytes: disk.img or data/, source, children.json, received.json, checkpoint.json
 //   <pool>/images/<digest>.<n>.img            an image fetched once, for all that asked for it; removed at the next open
 //   <pool>/staging/temporary-<random>/        a volume being made or deleted; removed at the next open
 import { join } from 'node:path';
@@ -65,7 +65,7 @@ export class PoolLayout {
   }
   /** Where an attempt stages what is to be committed into a volume with a file system of its own: what is renamed stays in one. */
   inner(id: VolumeId, attempt: number): string {
-    return join(this.data(id), innerPrefix + attempt);
+    return join(this.data(id), innerName(attempt));
   }
   disk(id: VolumeId, mode: VolumeRecord['mode']): string {
     return mode === 'Block' ? join(this.volume(id), 'block.img') : join(this.data(id), 'disk.img');
@@ -92,6 +92,11 @@ export function parseStagingName(name: string): StagingName | undefined {
 /** Whether a file of images/ is one that this service made. */
 export function isImageName(name: string): boolean {
   return /^[0-9a-f]{64}\.[0-9]+\.img$/.test(name);
+}
+
+/** Of the staging of an attempt in `data`. */
+export function innerName(attempt: number): string {
+  return innerPrefix + attempt;
 }
 
 /** Whether a name in `data` is the staging of an attempt; see PoolLayout.inner. */

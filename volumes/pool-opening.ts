@@ -14,7 +14,7 @@ import { FileOwnership } from './file-ownership.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { PlainStep } from './plain-device.ts';
 import { markerBeside, openIdentity, type PoolIdentity } from './pool-identity.ts';
-import { PoolLayout } from './pool-layout.ts';
+import { PoolLayout, type StagingName } from './pool-layout.ts';
 import { PoolLedger } from './pool-ledger.ts';
 import { type ReceivedAttempt, recoverPool } from './pool-recovery.ts';
 import { canReflink, capacityOf, longestFile, measureSpace } from './pool-space.ts';
@@ -73,6 +73,8 @@ export interface OpenedPool {
   /** Of these the volumes, and why their records cannot be read. */
   unreadable: ReadonlyMap<VolumeId, Fault>;
   received: ReceivedAttempt[];
+  /** Attempts that have marked how far they had come. */
+  kept: StagingName[];
   /** Directories in staging/ that nobody wants any more. */
   doomed: string[];
   logger: PoolLogger;
@@ -145,6 +147,7 @@ async function openHeld(
     ...{ ownership, blocks, closing, bounded },
     enforcement: await provedEnforcement(options, bounded),
     received: recovery?.received ?? [],
+    kept: recovery?.kept ?? [],
     doomed: recovery?.doomed ?? [],
     logger: options.logger,
     reflink: await canReflink(layout.staging),

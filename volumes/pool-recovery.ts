@@ -6,9 +6,18 @@ import { join } from 'node:path';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { isLeftoverName, syncDirectory } from '../runtime/durable-file.ts';
 import { emptyInPlace } from './bounded-volumes.ts';
+import { leaveOnlyKept, readCheckpoint } from './checkpoint.ts';
 import { emptyData } from './empty-data.ts';
 import type { FileOwnership } from './file-ownership.ts';
-import { isImageName, isInnerName, isTemporaryName, type PoolLayout, parseStagingName } from './pool-layout.ts';
+import {
+  innerName,
+  isImageName,
+  isInnerName,
+  isTemporaryName,
+  type PoolLayout,
+  parseStagingName,
+  type StagingName,
+} from './pool-layout.ts';
 import { removeTree } from './remove-tree.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
@@ -20,6 +29,8 @@ export interface ReceivedAttempt extends ReceivedUpload {
 export interface Recovery {
   /** Uploads that were durable and whose attempt still holds the volume. */
   received: ReceivedAttempt[];
+  /** Attempts that still hold their volume and have marked how far they had come. */
+  kept: StagingName[];
   /** Names in staging/ and images/ that were removed. */
   removed: string[];
   /** Volumes that were being made or deleted: to be removed while the pool serves already, since a pod may have filled one with files. */
@@ -33,7 +44,7 @@ export async function recoverPool(
   unread: ReadonlySet<VolumeId>,
   ownership: FileOwnership,
 ): Promise<Recovery> {
-  const recovery: Recovery = { received: [], removed: [], doomed: [] };
+  const recovery: Recovery = { received: [], kept: [], removed: [], doomed: [] };
   for (const name of await readdir(layout.staging)) await recoverStaging(layout, name, records, unread, recovery);
   for (const record of records.values()) await recoverVolume(layout, record, ownership, recovery);
   await removeImages(layout, recovery);
@@ -58,15 +69,25 @@ async function recoverStaging(
   const record = records.get(owner.volumeId);
   const holds = record?.state === 'populating' && record.fence === owner.attempt;
   // A link is removed as such: what it leads to is not ours.
-  const upload = holds && (await lstat(directory)).isDirectory() ? await readReceived(directory) : undefined;
-  if (upload === undefined) {
-    await removeStaging(directory);
-    recovery.removed.push(name);
+  const isOwned = holds && (await lstat(directory)).isDirectory();
+  const upload = isOwned ? await readReceived(directory) : undefined;
+  if (upload !== undefined) {
+    await endChildren(directory);
+    await rm(join(directory, 'disk.img'), { force: true });
+    recovery.received.push({ ...owner, ...upload });
     return;
   }
-  await endChildren(directory);
-  await rm(join(directory, 'disk.img'), { force: true });
-  recovery.received.push({ ...owner, ...upload });
+  const isBounded = record?.boundedBytes !== undefined;
+  const disks = isBounded ? layout.inner(owner.volumeId, owner.attempt) : directory;
+  const checkpoint = isOwned ? await readCheckpoint(directory, disks) : undefined;
+  if (checkpoint !== undefined) {
+    await endChildren(directory);
+    await leaveOnlyKept(directory, checkpoint);
+    recovery.kept.push(owner);
+    return;
+  }
+  await removeStaging(directory);
+  recovery.removed.push(name);
 }
 
 /** Nobody waits for them any more. */
@@ -82,8 +103,9 @@ async function removeImages({ images }: PoolLayout, recovery: Recovery): Promise
 }
 
 /** What was committed has left its staging behind; of what was not, all is. */
-async function recoverBounded(data: string, { state }: VolumeRecord): Promise<void> {
-  if (state === 'populating') return emptyInPlace(data, () => true, removeTree);
+async function recoverBounded(data: string, { state, volumeId }: VolumeRecord, { kept }: Recovery): Promise<void> {
+  const keptHere = new Set(kept.filter((one) => one.volumeId === volumeId).map(({ attempt }) => innerName(attempt)));
+  if (state === 'populating') return emptyInPlace(data, (name) => !keptHere.has(name), removeTree);
   await emptyInPlace(data, isInnerName, removeTree);
 }
 
@@ -97,7 +119,7 @@ async function recoverVolume(
   for (const name of await readdir(directory)) {
     if (isLeftoverName(name)) await rm(join(directory, name), { force: true });
   }
-  if (record.boundedBytes !== undefined) return recoverBounded(layout.data(record.volumeId), record);
+  if (record.boundedBytes !== undefined) return recoverBounded(layout.data(record.volumeId), record, recovery);
   const isHalfPlain = record.mode === 'Block' && record.state === 'empty';
   if (record.state !== 'populating' && !isHalfPlain) return;
   // Renamed, but the record never said complete: the commit did not happen. Or made for a user whom the record does not know yet.

@@ -71,7 +71,7 @@ export class Pool {
     this.reflink = opened.reflink && opened.enforcement === 'none';
     this.readOnly = opened.readOnly;
     this.unreadable = opened.unreadable;
-    this.#area = new StagingArea(opened, this.images, opened.received);
+    this.#area = new StagingArea(opened, this.images);
     this.#filling = { opened, records: this.#records, area: this.#area };
     this.#tidying = removeTrees(opened.doomed, {
       signal: this.#closing.signal,
@@ -179,6 +179,13 @@ export class Pool {
   async openStaging(id: VolumeId, attempt: number): Promise<Staging> {
     return await this.#change(id, async () => {
       return await this.#area.open(this.#records.needOwned(id, attempt), attempt);
+    });
+  }
+
+  /** As `openStaging`, but what an attempt of a service that was killed has marked is still there; see `Staging.kept`. */
+  async goOnStaging(id: VolumeId, attempt: number): Promise<Staging> {
+    return await this.#change(id, async () => {
+      return await this.#area.goOn(this.#records.needOwned(id, attempt), attempt);
     });
   }
 

@@ -1,13 +1,17 @@
 // All stagings of a pool: which are open in this process, which received uploads wait for their conversion, what room they were promised.
 // The pool calls it under the lock of the volume.
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
+import { syncDirectory } from '../runtime/durable-file.ts';
+import { readCheckpoint } from './checkpoint.ts';
 import type { KeptImages } from './kept-images.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { parseStagingName } from './pool-layout.ts';
 import type { PoolLedger } from './pool-ledger.ts';
+import type { OpenedPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
 import { endChildren, readReceived, removeStaging, Staging } from './staging.ts';
 
@@ -18,12 +22,14 @@ export class StagingArea {
   readonly #open = new Map<string, Staging>();
   /** Received before this process; an attempt that is resumed moves to #open. */
   readonly #waiting = new Map<string, ReceivedAttempt>();
+  /** Checkpoints of a service that has ended, which held the pool as this one does now: nobody writes there. Never one of this process. */
+  readonly #kept: Map<VolumeId, number>;
 
   constructor(
-    { layout, ledger }: { layout: PoolLayout; ledger: PoolLedger },
+    { layout, ledger, received, kept }: Pick<OpenedPool, 'layout' | 'ledger' | 'received' | 'kept'>,
     images: Pick<KeptImages, 'makeRoom'>,
-    received: readonly ReceivedAttempt[],
   ) {
+    this.#kept = new Map(kept.map(({ volumeId, attempt }) => [volumeId, attempt]));
     this.#layout = layout;
     this.#ledger = ledger;
     this.#images = images;
@@ -41,6 +47,30 @@ export class StagingArea {
     await mkdir(directory, { mode: 0o711 });
     const inner = await this.#makeInner(boundedBytes, volumeId, attempt);
     return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, inner }));
+  }
+
+  /** As `open`, but what a killed attempt has marked is there: `kept` of the staging. */
+  async goOn(record: VolumeRecord, attempt: number): Promise<Staging> {
+    const { volumeId, boundedBytes } = record;
+    const directory = this.#layout.attempt(volumeId, attempt);
+    const inner = boundedBytes === undefined ? undefined : this.#layout.inner(volumeId, attempt);
+    const isThere = this.#kept.get(volumeId) === attempt && !this.#open.has(keyOf(volumeId, attempt));
+    const kept = isThere ? await readCheckpoint(directory, inner ?? directory) : undefined;
+    if (kept === undefined) return await this.open(record, attempt);
+    this.#kept.delete(volumeId);
+    if (kept.file !== 'disk.img') await this.#makeInner(boundedBytes, volumeId, attempt);
+    return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, inner, kept }));
+  }
+
+  /** The attempt that takes the volume over gets what the one before has marked. */
+  async handOn({ volumeId, boundedBytes }: VolumeRecord, attempt: number): Promise<void> {
+    const former = this.#kept.get(volumeId);
+    if (former === undefined || former >= attempt) return;
+    this.#kept.delete(volumeId);
+    await rename(this.#layout.attempt(volumeId, former), this.#layout.attempt(volumeId, attempt));
+    await syncDirectory(this.#layout.staging);
+    if (boundedBytes !== undefined) await this.#renameInner(volumeId, former, attempt);
+    this.#kept.set(volumeId, attempt);
   }
 
   /** @throws Fault NotFound */
@@ -65,6 +95,12 @@ export class StagingArea {
     await removeStaging(inner);
     await mkdir(inner, { mode: 0o711 });
     return inner;
+  }
+
+  async #renameInner(id: VolumeId, former: number, attempt: number): Promise<void> {
+    const inner = this.#layout.inner(id, former);
+    if (existsSync(inner)) await rename(inner, this.#layout.inner(id, attempt));
+    await syncDirectory(this.#layout.data(id));
   }
 
   received(): ReceivedAttempt[] {
@@ -97,6 +133,7 @@ export class StagingArea {
     await removeStaging(this.#layout.attempt(volumeId, attempt));
     this.#open.delete(key);
     this.#waiting.delete(key);
+    if (this.#kept.get(volumeId) === attempt) this.#kept.delete(volumeId);
     this.#ledger.release(scratchKeyOf(key));
   }
 
@@ -116,6 +153,15 @@ export class StagingArea {
         // One that was ended was removed by who ended it; the directory may be its successor's by now.
         if (this.#open.get(key) !== staging) return;
         await this.#end(staging.volumeId, staging.attempt, new Fault('StaleAttempt', 'the staging was discarded'));
+      },
+      leave: async (staging: Staging): Promise<void> => {
+        const key = keyOf(staging.volumeId, staging.attempt);
+        if (this.#open.get(key) !== staging) return;
+        if ((await readCheckpoint(staging.directory, dirname(staging.diskPath))) === undefined) return await staging.discard();
+        await staging.end(new Fault('Interrupted', 'the staging was left to the next service'));
+        await endChildren(staging.directory);
+        this.#open.delete(key);
+        this.#ledger.release(scratchKeyOf(key));
       },
     };
   }

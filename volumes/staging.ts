@@ -6,6 +6,7 @@
 //                                 source         an upload that needs random access, as it came
 //                                 children.json  pid and start time of every program that writes here
 //                                 received.json  the upload in `source` is complete and durable
+//                                 checkpoint.json  how much of disk.img or source is durable; see checkpoint.ts
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
@@ -14,6 +15,7 @@ import { Fault } from '../domain/fault.ts';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { syncDirectory, writeDurably } from '../runtime/durable-file.ts';
 import { identityOf, killIfSame, ProcessIdentity } from '../runtime/process-identity.ts';
+import { type Checkpoint, checkpointPath, checkpointText } from './checkpoint.ts';
 import { removeTree } from './remove-tree.ts';
 
 const stagingVersion = 1;
@@ -36,6 +38,17 @@ export interface StagingKeeper {
   makeRoom(bytes: number): Promise<void>;
   promiseScratch(staging: Staging, bytes: number): void;
   discard(staging: Staging): Promise<void>;
+  /** As `discard`, but the directory stays for the next service. */
+  leave(staging: Staging): Promise<void>;
+}
+
+export interface StagingPlace {
+  volumeId: VolumeId;
+  attempt: number;
+  directory: string;
+  inner: string | undefined;
+  received?: ReceivedUpload;
+  kept?: Checkpoint;
 }
 
 export class Staging {
@@ -48,18 +61,17 @@ export class Staging {
   readonly #ending = new AbortController();
   #children: ProcessIdentity[] = [];
   #received: ReceivedUpload | undefined;
+  #kept: Checkpoint | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(
-    keeper: StagingKeeper,
-    place: Pick<Staging, 'volumeId' | 'attempt' | 'directory' | 'inner'> & { received?: ReceivedUpload },
-  ) {
+  constructor(keeper: StagingKeeper, place: StagingPlace) {
     this.#keeper = keeper;
     this.volumeId = place.volumeId;
     this.attempt = place.attempt;
     this.directory = place.directory;
     this.inner = place.inner;
     this.#received = place.received;
+    this.#kept = place.kept;
   }
 
   get diskPath(): string {
@@ -98,6 +110,25 @@ export class Staging {
     return this.#received;
   }
 
+  /** What a killed attempt left here: who does not go on from it owes `forgetKept` before anything is written. */
+  get kept(): Checkpoint | undefined {
+    return this.#kept;
+  }
+
+  async forgetKept(): Promise<void> {
+    this.assertHeld();
+    if (this.#kept === undefined) return;
+    await rm(checkpointPath(this.directory), { force: true });
+    await rm(this.#kept.file === 'disk.img' ? this.diskPath : this.sourcePath, { force: true });
+    this.#kept = undefined;
+  }
+
+  /** From now on the next attempt may go on from there if this process is killed. Who calls has fsynced the file. */
+  async mark(checkpoint: Checkpoint): Promise<void> {
+    this.assertHeld();
+    await this.#write(checkpointPath(this.directory), checkpointText(checkpoint));
+  }
+
   /**
    * Promises room beside the volume's own for an uploaded source or scratch, until the staging is gone.
    * @throws Fault PoolFull
@@ -120,6 +151,11 @@ export class Staging {
   /** Ends the children and removes everything. Doing it twice is no error. */
   async discard(): Promise<void> {
     await this.#keeper.discard(this);
+  }
+
+  /** The service stops, and the next one may go on from the last mark; without a mark all is removed. Nobody writes here any more. */
+  async leave(): Promise<void> {
+    await this.#keeper.leave(this);
   }
 
   /** The pool's own: no later call goes through, and what was being recorded is when this returns. */

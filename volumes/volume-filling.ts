@@ -30,6 +30,8 @@ export async function takeOver(
   if (record.mode === 'Block' && record.state === 'plain') await opened.blocks.takeBack(record);
   // First the fence, durably: should the rest fail, the former attempt cannot commit any more, and the next claim ends it.
   const next = held ? record : await records.write({ ...record, state: 'populating', fence: attempt, generation });
+  // What a former service has marked is of this very content only where the generation is the same.
+  if (record.generation === generation) await area.handOn(record, attempt);
   await area.endFormer(id, attempt, new Fault('StaleAttempt', `attempt ${attempt} took over ${id}`));
   return next;
 }

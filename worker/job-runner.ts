@@ -106,7 +106,8 @@ export class JobRunner {
     } catch (error) {
       const failed = toFault(error, { signal: AbortSignal.any([signal, staging.signal]) });
       const fault = await explainByPool(failed, pool);
-      if (!this.#keepsUpload(job, fault)) await staging.discard();
+      if (fault.code === 'Interrupted' && job.operation !== 'convert') await staging.leave();
+      else if (!this.#keepsUpload(job, fault)) await staging.discard();
       throw fault;
     }
   }
@@ -115,9 +116,11 @@ export class JobRunner {
     if (inputs.operation !== job.operation) {
       throw new Fault('StaleAttempt', `the job says ${job.operation}, the controller ${inputs.operation}`);
     }
-    return inputs.operation === 'convert'
-      ? pool.resumeStaging(job.volumeId, job.attempt)
-      : pool.openStaging(job.volumeId, job.attempt);
+    const { volumeId, attempt } = job;
+    if (inputs.operation === 'convert') return pool.resumeStaging(volumeId, attempt);
+    const isOfDisk =
+      inputs.operation === 'import' && inputs.contentType !== 'archive' && inputs.source.kind !== 'blank';
+    return isOfDisk ? pool.goOnStaging(volumeId, attempt) : pool.openStaging(volumeId, attempt);
   }
 
   #fill(inputs: AttemptInputs, record: VolumeRecord, staging: Staging, hooks: TransferHooks): Promise<TransferReport> {

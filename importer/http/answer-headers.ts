@@ -52,8 +52,19 @@ const settledAfterMs = 60_000;
 export function versionOf(answer: HttpAnswer): Validator {
   const { etag, lastModified } = validatorOf(answer);
   if (etag === undefined || lastModified === undefined) return validatorOf(answer);
+  return isSettled(answer, lastModified) ? { etag, lastModified } : { etag };
+}
+
+/** What proves later that the content is the same to the byte: a strong ETag, or a date that was settled when it was told. */
+export function strongValidatorOf(answer: HttpAnswer): string | undefined {
+  const validator = ifRangeOf(validatorOf(answer));
+  const isDate = validator !== undefined && validator === headerOf(answer, 'last-modified');
+  return isDate && !isSettled(answer, validator) ? undefined : validator;
+}
+
+function isSettled(answer: HttpAnswer, lastModified: string): boolean {
   const ageMs = Date.parse(headerOf(answer, 'date') ?? new Date().toUTCString()) - Date.parse(lastModified);
-  return ageMs >= settledAfterMs ? { etag, lastModified } : { etag };
+  return ageMs >= settledAfterMs;
 }
 
 /** Value for If-Range: a strong ETag, else the date; undefined where nothing proves that the content is still the same. */

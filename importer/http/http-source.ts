@@ -5,15 +5,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, retryAfterOf } from '../../domain/fault.ts';
 import type { SourceVersion } from '../../domain/source-version.ts';
-import { firstRequestBytes, type ImageSource, type SourceRanges } from '../image-source.ts';
+import { firstRequestBytes, type ImageSource, type SourceContinuation, type SourceRanges } from '../image-source.ts';
 import { PeekedStream } from '../peeked-stream.ts';
 import { chunksOf, type Pace } from './answer-chunks.ts';
 import {
-  agree,
   contentLengthOf,
   contentRangeOf,
   identityOf,
   ifRangeOf,
+  strongValidatorOf,
   type Validator,
   validatorOf,
   versionOf,
@@ -21,7 +21,8 @@ import {
 import type { ContentPlace, ContentServer } from './content-server.ts';
 import { accept, firstAnswer } from './first-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
-import { faultOfAnswer, faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
+import { faultOfHttpError, isPassingFault, placeOf } from './http-faults.ts';
+import { faultOfRange } from './range-answer.ts';
 import { type RangedContent, restOfContent } from './rest-of-content.ts';
 
 const resumeLimit = 6;
@@ -94,6 +95,15 @@ export class HttpSource implements ImageSource, SourceRanges {
 
   get version(): SourceVersion {
     return { ...versionOf(this.#first), ...(this.totalBytes === undefined ? {} : { bytes: this.totalBytes }) };
+  }
+
+  get continuation(): SourceContinuation | undefined {
+    const validator = strongValidatorOf(this.#first);
+    const { totalBytes } = this;
+    if (this.ranges === undefined || totalBytes === undefined || validator === undefined) return undefined;
+    const { origin, pathname } = new URL(this.#first.url);
+    const piecesFrom = (offset: number) => restOfContent(this.#content, offset, totalBytes);
+    return { place: `${origin}${pathname}`, validator, piecesFrom };
   }
 
   head(bytes: number): Promise<Buffer> {
@@ -259,29 +269,11 @@ export class HttpSource implements ImageSource, SourceRanges {
     const askedAt = performance.now();
     const answer = await this.#server.getRange({ range: `bytes=${start}-${end - 1}`, ...condition });
     this.#answerMs = Math.min(this.#answerMs, performance.now() - askedAt);
-    const fault = this.#faultOfRange(answer, start);
+    const begun = { url: this.#url, totalBytes: this.totalBytes, validator: this.#validator };
+    const fault = faultOfRange(answer, start, begun);
     if (fault === undefined) return answer;
     answer.body.destroy();
     throw fault;
-  }
-
-  #faultOfRange(answer: HttpAnswer, start: number): Fault | undefined {
-    const place = placeOf(this.#url);
-    if (answer.status === 416) {
-      return new Fault('SourceTruncated', `${place} no longer has byte ${start} of ${this.totalBytes ?? 0}`);
-    }
-    if (answer.status === 200) return new Fault('SourceChanged', `${place} no longer serves what was begun`);
-    const range = contentRangeOf(answer);
-    if (answer.status === 206 && range?.start !== start) {
-      return new Fault('SourceRefused', `${place} answers with another range than was asked`);
-    }
-    if (answer.status === 206 && range?.total !== undefined && range.total !== this.totalBytes) {
-      return new Fault('SourceChanged', `${place} had ${this.totalBytes ?? 0} bytes and now has ${range.total}`);
-    }
-    if (answer.status === 206 && !agree(this.#validator, validatorOf(answer))) {
-      return new Fault('SourceChanged', `${place} changed while it was read`);
-    }
-    return faultOfAnswer(answer);
   }
 
   /** Waits a little where going on may help, else throws what happened. */

@@ -12,6 +12,8 @@ export class PacedServer {
   /** Bytes a second and connection. */
   bytesPerSecond: number;
   sentBytes = 0;
+  /** Part of every validator: another one says that all contents changed. */
+  edition = 1;
   readonly #directory: string;
   readonly #server: Server;
 
@@ -49,7 +51,7 @@ export class PacedServer {
       response.writeHead(range === null ? 200 : 206, {
         'content-length': end - start,
         'accept-ranges': 'bytes',
-        etag: `"${basename(request.url ?? '')}-${size}"`,
+        etag: `"${basename(request.url ?? '')}-${size}-${this.edition}"`,
         ...(range === null ? {} : { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
       });
       await pipeline(this.#paced(file, start, end), response);
