@@ -94,13 +94,16 @@ test.each([
 }, 120_000);
 
 test('killed twice, what is fetched stays near the size of the image', async () => {
+  server.bytesPerSecond = 2 * MiB; // slow enough to be seen: the first 8 MiB of each attempt come by one connection
   server.sentBytes = 0;
   await user.create('twice', { http: { url: server.urlOf('raw') } }, '64Mi');
   let fetched = 0;
-  for (const bytes of [8 * MiB, 24 * MiB]) {
-    await until('enough is marked', () => markedBytes() >= bytes, 60_000);
+  let marked = 0;
+  for (const thenPerSecond of [2 * MiB, 400 * MiB]) {
+    const beyond = marked + 4 * MiB;
+    await until('more is marked', () => markedBytes() >= beyond, 60_000);
     fetched += server.sentBytes;
-    await killBeyond(bytes, 4 * MiB);
+    marked = await killBeyond(beyond, thenPerSecond);
   }
   await expectWhole('twice');
   expect(fetched + server.sentBytes).toBeLessThan(disk.length + 2 * slackBytes);
