@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { VolumeId } from '../domain/volume-record.ts';
 import { identityOf } from '../runtime/process-identity.ts';
+import { isRoot } from '../test/leave-no-device.ts';
 import { populatingVolume, sleepingChild, TemporaryPool } from '../test/temporary-pool.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { OpenPoolOptions } from './pool-opening.ts';
 
 const MiB = 1_048_576;
 const checkpoint: Checkpoint = {
@@ -15,13 +17,13 @@ const checkpoint: Checkpoint = {
 };
 
 /** An attempt of a service that ends without a word. @returns the volume */
-async function killedAttempt(home: TemporaryPool, marked: Checkpoint = checkpoint): Promise<VolumeId> {
-  const pool = await home.open();
+async function killedAttempt(home: TemporaryPool, how: Partial<OpenPoolOptions> = {}): Promise<VolumeId> {
+  const pool = await home.open(how);
   const id = await populatingVolume(pool, 8 * MiB);
   const staging = await pool.openStaging(id, 1);
   await writeFile(staging.diskPath, Buffer.alloc(3 * MiB, 7));
   await writeFile(join(staging.directory, 'other'), 'x');
-  await staging.mark(marked);
+  await staging.mark(checkpoint);
   await pool.close();
   return id;
 }
@@ -41,6 +43,21 @@ test('the next attempt of the next service has what was marked, and nothing else
   expect(await readdir(join(home.directory, 'staging'))).toEqual([]);
 });
 
+// A file system is mounted.
+test.skipIf(!isRoot)('so it is where the volume has a file system of its own', async () => {
+  await using home = await TemporaryPool.make();
+  const bounded = { enforcement: 'loop' as const };
+  const id = await killedAttempt(home, bounded);
+  const pool = await home.open(bounded);
+  await pool.claimFence(id, { attempt: 2, generation: 1 });
+  const staging = await pool.goOnStaging(id, 2);
+  expect(staging.kept).toEqual(checkpoint);
+  expect(staging.diskPath).toContain(pool.dataPath(id));
+  expect((await readFile(staging.diskPath)).length).toBe(3 * MiB);
+  await staging.discard();
+  expect((await readdir(pool.dataPath(id))).filter((name) => name !== 'lost+found')).toEqual([]);
+});
+
 test('the same attempt goes on, too; one that does not ask for it begins anew', async () => {
   await using home = await TemporaryPool.make();
   const id = await killedAttempt(home);
@@ -56,9 +73,15 @@ test('the same attempt goes on, too; one that does not ask for it begins anew', 
 
 test.each([
   ['torn', (path: string) => truncate(path, 40)],
-  ['of another version', async (path: string) => writeFile(path, (await readFile(path, 'utf8')).replace(/n":1/, 'n":2'))],
+  [
+    'of another version',
+    async (path: string) => writeFile(path, (await readFile(path, 'utf8')).replace(/n":1/, 'n":2')),
+  ],
   ['no file', (path: string) => writeFile(path, '')],
-  ['not of whole blocks', async (path: string) => writeFile(path, (await readFile(path, 'utf8')).replace('2097152', '9'))],
+  [
+    'not of whole blocks',
+    async (path: string) => writeFile(path, (await readFile(path, 'utf8')).replace('2097152', '9')),
+  ],
   ['of a longer file than there is', (path: string) => truncate(join(path, '../disk.img'), 2 * MiB - 1)],
 ])('a checkpoint that is %s counts as none, and the staging is removed', async (_what, spoil) => {
   await using home = await TemporaryPool.make();

@@ -157,7 +157,8 @@ export class StagingArea {
       leave: async (staging: Staging): Promise<void> => {
         const key = keyOf(staging.volumeId, staging.attempt);
         if (this.#open.get(key) !== staging) return;
-        if ((await readCheckpoint(staging.directory, dirname(staging.diskPath))) === undefined) return await staging.discard();
+        if ((await readCheckpoint(staging.directory, dirname(staging.diskPath))) === undefined)
+          return await staging.discard();
         await staging.end(new Fault('Interrupted', 'the staging was left to the next service'));
         await endChildren(staging.directory);
         this.#open.delete(key);

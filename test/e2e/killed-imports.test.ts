@@ -26,7 +26,11 @@ beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'ls-killed-'));
   await writeFile(join(work, 'raw'), disk);
   execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', join(work, 'raw'), join(work, 'qcow2')]);
-  const environment = { LONGSHORE_CHECKPOINT_MIB: '1', LONGSHORE_BACKOFF_BASE_MS: '100', LONGSHORE_SHARED_IMAGE_S: '0' };
+  const environment = {
+    LONGSHORE_CHECKPOINT_MIB: '1',
+    LONGSHORE_BACKOFF_BASE_MS: '100',
+    LONGSHORE_SHARED_IMAGE_S: '0',
+  };
   server = await PacedServer.start(work, 1);
   service = await Service.start({ directory: join(work, 'data'), environment });
   user = new ServiceUser(service);
@@ -82,16 +86,20 @@ test.each([
   ['raw', undefined],
   ['raw', 'checksum'],
   ['qcow2', 'checksum'],
-])('%s (%s) goes on from the last mark', async (image, asked) => {
-  const name = `killed-${image}-${asked ?? 'plain'}`;
-  const checksum = asked === undefined ? {} : { [annotations.checksum]: sha256Of(image) };
-  await user.create(name, { http: { url: server.urlOf(image) } }, '64Mi', checksum);
-  const marked = await killBeyond(16 * MiB);
-  await expectWhole(name);
-  expect((await user.volume(name)).status?.longshore?.sourceDigest).toBe(sha256Of(image));
-  expect(server.sentBytes).toBeLessThan(disk.length - marked + slackBytes);
-  expect(log()).toContain('the import goes on where it was');
-}, 120_000);
+])(
+  '%s (%s) goes on from the last mark',
+  async (image, asked) => {
+    const name = `killed-${image}-${asked ?? 'plain'}`;
+    const checksum = asked === undefined ? {} : { [annotations.checksum]: sha256Of(image) };
+    await user.create(name, { http: { url: server.urlOf(image) } }, '64Mi', checksum);
+    const marked = await killBeyond(16 * MiB);
+    await expectWhole(name);
+    expect((await user.volume(name)).status?.longshore?.sourceDigest).toBe(sha256Of(image));
+    expect(server.sentBytes).toBeLessThan(disk.length - marked + slackBytes);
+    expect(log()).toContain('the import goes on where it was');
+  },
+  120_000,
+);
 
 test('killed twice, what is fetched stays near the size of the image', async () => {
   server.bytesPerSecond = 2 * MiB; // slow enough to be seen: the first 8 MiB of each attempt come by one connection
