@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { annotations } from '../../domain/annotations.ts';
 import { contentDigestOfFile } from '../../volumes/content-digest.ts';
-import { PacedServer } from '../kill/paced-server.ts';
+import { ServiceUser } from '../e2e/service-user.ts';
 import { Service, until } from '../service-fixture.ts';
-import { ServiceUser } from './service-user.ts';
+import { PacedServer } from './paced-server.ts';
 
 const MiB = 1_048_576;
 /** What is fetched ahead of the writing, the probe and the news since the last mark. */
