@@ -4,10 +4,13 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { importArchive } from '../../importer/archive/import-archive.ts';
 import type { GcsLocation } from '../../importer/gcs/gcs-server.ts';
 import { versionOfSource } from '../../importer/version-of-source.ts';
 import { type Ending, ImportBench } from '../hostile/import-bench.ts';
+import { tarArchive } from '../tar-archive.ts';
 import { CuttingRelay } from './cutting-relay.ts';
 import { GcsTestServer } from './gcs-test-server.ts';
 
@@ -93,6 +96,20 @@ describe('an import from GCS', () => {
     expect(good).toMatchObject({ code: 'complete', sha256: expected, report: { verified: 'digest' } });
     const other = await importFrom('gs://images/raw.gz', undefined, bench, `${name}:${hex}`);
     expect(other).toMatchObject({ code: 'ChecksumMismatch', sha256: undefined });
+  });
+
+  test('of an archive unpacks its files', async () => {
+    const files = gzipSync(tarArchive([{ name: 'etc/data', body: raw.subarray(0, mib) }]));
+    gcs.put('images/files.tar.gz', files);
+    const staging = await bench.staging(sizeBytes);
+    const report = await importArchive(
+      { source: sourceOf('gs://images/files.tar.gz', { serviceAccount: gcs.keyFile() }), sizeBytes },
+      staging,
+      bench.hooks(),
+    );
+    expect(report).toMatchObject({ files: { bytes: mib }, sourceDigest: `sha256:${sha256(files)}` });
+    expect((await readFile(join(staging.dataPath, 'etc/data'))).equals(raw.subarray(0, mib))).toBe(true);
+    await staging.discard();
   });
 
   test('of what is stored with Content-Encoding takes the stored bytes, by ranges', async () => {

@@ -4,11 +4,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { importArchive } from '../../importer/archive/import-archive.ts';
 import type { S3Location } from '../../importer/s3/s3-server.ts';
 import type { Config } from '../../runtime/config.ts';
 import { type Ending, ImportBench } from '../hostile/import-bench.ts';
+import { tarArchive } from '../tar-archive.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { CuttingRelay } from './cutting-relay.ts';
 import { LeadingProxy } from './leading-proxy.ts';
@@ -80,6 +83,20 @@ describe('an import from S3', () => {
     expect(ending).toMatchObject({ code: 'complete', sha256: expected, report: { strategy, format } });
     const bytes = images[decodeURIComponent(key)]?.byteLength ?? 0;
     expect(ending.report?.fetchedBytes).toBeLessThanOrEqual(bytes + 131_072);
+  });
+
+  test('of an archive unpacks its files', async () => {
+    const files = gzipSync(tarArchive([{ name: 'etc/data', body: raw.subarray(0, mib) }]));
+    await swift.put('files.tar.gz', files);
+    const staging = await bench.staging(sizeBytes);
+    const report = await importArchive(
+      { source: sourceOf({ url: swift.url('files.tar.gz') }), sizeBytes },
+      staging,
+      bench.hooks(),
+    );
+    expect(report).toMatchObject({ files: { bytes: mib }, sourceDigest: `sha256:${sha256(files)}` });
+    expect((await readFile(join(staging.dataPath, 'etc/data'))).equals(raw.subarray(0, mib))).toBe(true);
+    await staging.discard();
   });
 
   test.each(['sha256', 'md5'])('with a %s checksum reads all of it in order, and says that it agrees', async (name) => {
