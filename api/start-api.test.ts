@@ -219,7 +219,8 @@ describe('clones', () => {
     expect([status, body]).toEqual([
       422,
       expect.objectContaining({
-        message: ' User carl has insufficient permissions in clone source namespace longshore',
+        message:
+          ' User carl has insufficient permissions in clone source namespace longshore: no right to create datavolumes.cdi.kubevirt.io/source "src" in namespace longshore',
         details: expect.objectContaining({
           causes: [expect.objectContaining({ field: 'spec.source.PVC.namespace' })],
         }),

@@ -120,7 +120,7 @@ function buildApp(options: StartApiOptions, context: ApiContext): FastifyInstanc
   registerIdentity(app, options.users);
   registerDiscovery(app, options.isReady ?? (() => true));
   registerOpenApi(app);
-  registerReviews(app);
+  registerReviews(app, options.users);
   registerUploadTokens(app, context);
   registerOperations(app, context);
   registerObjects(app, context);

@@ -126,7 +126,14 @@ export class Users {
     if (userEntry === undefined || tokenEntry === undefined) return undefined;
     const { userUid, sha256: current } = objectOf<UserToken>(tokenEntry).spec;
     if (userUid !== userEntry.uid || current !== sha256) return undefined;
-    const { role, namespaces = [] } = objectOf<User>(userEntry).spec;
-    return { name, uid: userEntry.uid, role, namespaces, groups: [`longshore:${role}`, 'system:authenticated'] };
+    return this.named(name);
+  }
+
+  /** @returns undefined where there is no such user */
+  named(name: string): Identity | undefined {
+    const entry = this.#store.entry(usersResource, { name });
+    if (entry === undefined) return undefined;
+    const { role, namespaces = [] } = objectOf<User>(entry).spec;
+    return { name, uid: entry.uid, role, namespaces, groups: [`longshore:${role}`, 'system:authenticated'] };
   }
 }

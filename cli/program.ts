@@ -4,6 +4,7 @@ import { Fault, toFault } from '../domain/fault.ts';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
 import type { CommandIo } from './command-io.ts';
 import { addAccessCommands } from './commands/access-commands.ts';
+import { addAuthCommands } from './commands/auth-commands.ts';
 import { addChangeCommands } from './commands/change-commands.ts';
 import { addCheckCommands } from './commands/check-commands.ts';
 import { addCredentialsCommands } from './commands/credentials-commands.ts';
@@ -34,6 +35,7 @@ export function buildProgram(io: CommandIo): Command {
   addInspectCommands(program, io);
   addChangeCommands(program, io);
   addAccessCommands(program, io);
+  addAuthCommands(program, io);
   addCredentialsCommands(program, io);
   addCheckCommands(program, io);
   addCompletion(program, io);

@@ -1,6 +1,7 @@
 // Questions to kube-apiserver about what a user may do: SubjectAccessReview.
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { askCanClone, type CloneVerdict } from '../domain/can-clone.ts';
 import type { AccessReview, CloneAuthorization } from '../domain/clone-authorization.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KubeClient } from './kube-client.ts';
@@ -39,26 +40,11 @@ export async function reviewAccess(
   return { allowed: answer.status.allowed, reason: answer.status.reason ?? '' };
 }
 
-/** Whether the user holds all rights of one of the sets that would let them clone. Asks no more than it needs. */
-export async function mayClone(
+/** Whether the user may clone, and which right is missing if not. @throws Fault ServiceUnreachable */
+export function userCanClone(
   client: Pick<KubeClient, 'json'>,
   user: ClusterUser,
-  { anyOf }: CloneAuthorization,
-): Promise<boolean> {
-  if (anyOf.length === 0) return true;
-  for (const rights of anyOf) {
-    if (await holdsAll(client, user, rights)) return true;
-  }
-  return false;
-}
-
-async function holdsAll(
-  client: Pick<KubeClient, 'json'>,
-  user: ClusterUser,
-  rights: readonly AccessReview[],
-): Promise<boolean> {
-  for (const right of rights) {
-    if (!(await reviewAccess(client, user, right)).allowed) return false;
-  }
-  return true;
+  needed: CloneAuthorization,
+): Promise<CloneVerdict> {
+  return askCanClone(needed, async (right) => (await reviewAccess(client, user, right)).allowed);
 }

@@ -17,7 +17,7 @@ import { formatNamedSource, lookUpSourceRef, type Place, withSource } from '../d
 import type { ObjectStore } from '../domain/object-store.ts';
 import type { Provisioning } from '../domain/provisioning.ts';
 import { resources } from '../domain/resources.ts';
-import { type ClusterUser, mayClone } from './access-reviews.ts';
+import { type ClusterUser, userCanClone } from './access-reviews.ts';
 import { type Asked, refusal, type Verdict, withAnnotationsOf } from './admission-review.ts';
 import { completeAsked } from './claim-webhook.ts';
 import { authorizeDataImportCron, reviewDataImportCron } from './data-import-cron-webhooks.ts';
@@ -90,9 +90,12 @@ async function authorize(
   if (named !== undefined && 'causes' in named) return refusal(named.causes);
   const needed = cloneAuthorization(named === undefined ? dataVolume : withSource(dataVolume, named.source));
   const told = named === undefined ? source : formatNamedSource(named.source);
-  if (kept === undefined && needed !== undefined && !(await mayClone(tools.client, user, needed))) {
-    if (!needsNoClone(dataVolume)) return refusal([cloneRefusal(needed, user.username)]);
-    return withPatch(dataVolume, { source: told });
+  if (kept === undefined && needed !== undefined) {
+    const verdict = await userCanClone(tools.client, user, needed);
+    if (!verdict.allowed && !needsNoClone(dataVolume)) {
+      return refusal([cloneRefusal(needed, user.username, verdict.missing)]);
+    }
+    if (!verdict.allowed) return withPatch(dataVolume, { source: told });
   }
   return withPatch(dataVolume, { requester: kept ?? (needed === undefined ? undefined : user.username), source: told });
 }

@@ -8,7 +8,7 @@ import { annotations } from '../domain/annotations.ts';
 import { cloneAuthorization, cloneRefusal, withRequester } from '../domain/clone-authorization.ts';
 import { type DataImportCron, DataImportCronSpec } from '../domain/custom-resources/data-import-cron.ts';
 import { Fault } from '../domain/fault.ts';
-import { mayClone } from './access-reviews.ts';
+import { userCanClone } from './access-reviews.ts';
 import { type Asked, refusal, type Verdict, withAnnotationsOf } from './admission-review.ts';
 import type { KubeClient } from './kube-client.ts';
 
@@ -44,6 +44,7 @@ export async function authorizeDataImportCron(
   }
   const needed = cloneAuthorization(templateOf(cron));
   if (needed === undefined) return withAnnotationsOf(withRequester(cron, undefined), cron);
-  if (!(await mayClone(client, user, needed))) return refusal([cloneRefusal(needed, user.username)]);
+  const verdict = await userCanClone(client, user, needed);
+  if (!verdict.allowed) return refusal([cloneRefusal(needed, user.username, verdict.missing)]);
   return withAnnotationsOf(withRequester(cron, user.username), cron);
 }

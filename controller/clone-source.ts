@@ -1,6 +1,8 @@
 // Whether a clone can begin: its source is there, complete, on the same node, not larger, and its requester may read it. It waits for what may
 // still come; a source that has failed stays so, and the clone fails with it. Pure.
 import { annotations } from '../domain/annotations.ts';
+import { couldClone } from '../domain/can-clone.ts';
+import { cloneNeeds } from '../domain/clone-authorization.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
 import { Fault, isFaultCode } from '../domain/fault.ts';
 import { faultCatalogue } from '../domain/fault-catalogue.ts';
@@ -33,8 +35,13 @@ function waits(detail: string): CloneSource {
 export function cloneSource(facts: CloneFacts): CloneSource {
   const { claim, source, sourceClaim, sourceVolume } = facts;
   const name = `${source.namespace}/${source.name}`;
-  if (!isAllowed(facts)) {
-    return { ready: false, fault: new Fault('CloneForbidden', `nobody was found entitled to clone ${name}`) };
+  const verdict = couldClone(
+    cloneNeeds('claim', source, claim.metadata.namespace ?? ''),
+    facts.dataVolume?.metadata.annotations?.[annotations.requester],
+  );
+  if (!verdict.allowed) {
+    const detail = `nobody was found entitled to clone ${name}, by the right to ${verdict.missing}`;
+    return { ready: false, fault: new Fault('CloneForbidden', detail) };
   }
   if (sourceClaim?.metadata.uid === undefined || sourceClaim.metadata.deletionTimestamp !== undefined) {
     return waits(`The source pvc ${source.name} doesn't exist`);
@@ -52,12 +59,6 @@ export function cloneSource(facts: CloneFacts): CloneSource {
     return { ready: false, fault: new Fault('ImageTooLarge', `target is smaller than the source ${name}: ${sizes}`) };
   }
   return { ready: true, volumeId: volumeIdOf(sourceClaim.metadata.uid), node, pool: sourceVolume.pool };
-}
-
-/** Between namespaces only with the name of the requester, which the API writes when it has found the right and which nobody else can write. */
-function isAllowed({ claim, dataVolume, source }: CloneFacts): boolean {
-  if (source.namespace === claim.metadata.namespace) return true;
-  return dataVolume?.metadata.annotations?.[annotations.requester] !== undefined;
 }
 
 /** Why the source will never be filled, without the detail: who may clone it may not read all of its namespace. */

@@ -6,7 +6,10 @@
 //
 // The last good import is never deleted, whatever happens to those after it.
 import { isDeepStrictEqual } from 'node:util';
+import { templateOf } from '../domain/admission-data-import-cron.ts';
 import { annotations, labels } from '../domain/annotations.ts';
+import { couldClone } from '../domain/can-clone.ts';
+import { cloneAuthorization } from '../domain/clone-authorization.ts';
 import type { DataImportCron, DataImportCronStatus } from '../domain/custom-resources/data-import-cron.ts';
 import type { DataSource } from '../domain/custom-resources/data-source.ts';
 import type { DataVolume } from '../domain/data-volume.ts';
@@ -161,7 +164,12 @@ function begin(cron: DataImportCron, digest: string, facts: DataImportCronFacts)
   const stays = currentOf(cron, facts);
   const name = importNameOf(cron.spec.managedDataSource, digest);
   if (name === undefined) return hindered(stays, 'NoDigest', `The digest ${digest} cannot be read`);
-  if (!mayClone(cron)) return hindered(stays, 'NotAuthorized', 'Not authorized to create DataVolume');
+  const needed = cloneAuthorization(templateOf(cron));
+  const verdict = needed && couldClone(needed, cron.metadata.annotations?.[annotations.requester]);
+  if (verdict?.allowed === false) {
+    const message = `Not authorized to create DataVolume: no right to ${verdict.missing}`;
+    return hindered(stays, 'NotAuthorized', message);
+  }
   const { refusal, now, storageClass } = facts;
   if (refusal !== undefined) return hindered(stays, refusal.code, `${refusal.detail}. ${refusal.row.nextStep}`);
   const found = facts.importOf(name);
@@ -180,13 +188,6 @@ function begin(cron: DataImportCron, digest: string, facts: DataImportCronFacts)
 
 function hindered(current: CurrentImport, reason: string, message: string): Step {
   return { actions: [], current, hindrance: { reason, message } };
-}
-
-/** Between namespaces only for whom the API found the right, which nobody else can write. */
-function mayClone({ metadata, spec }: DataImportCron): boolean {
-  const { pvc } = spec.template.spec.source ?? {};
-  if (pvc === undefined || pvc.namespace === '' || pvc.namespace === metadata.namespace) return true;
-  return metadata.annotations?.[annotations.requester] !== undefined;
 }
 
 /** A version that is used anew is the last one used; and what the cron keeps says so. */

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { annotations } from './annotations.ts';
+import { canClone } from './can-clone.ts';
 import {
   type AccessReview,
   type CloneAuthorization,
   cloneAuthorization,
   cloneRefusal,
-  isCloneAllowed,
   needsNoClone,
 } from './clone-authorization.ts';
 import type { DataVolume, DataVolumeSource } from './data-volume.ts';
@@ -30,6 +30,9 @@ function holder(...rights: string[]): (review: AccessReview) => boolean {
   return ({ group, resource, subresource = '', namespace, name = '' }) =>
     rights.includes(`${group}/${resource}/${subresource}@${namespace}:${name}`);
 }
+
+const isCloneAllowed = (needed: CloneAuthorization, holds: (review: AccessReview) => boolean): boolean =>
+  canClone(needed, holds).allowed;
 
 const claim = { pvc: { namespace: 'theirs', name: 'golden' } };
 const snapshot = { snapshot: { namespace: 'theirs', name: 'golden' } };
@@ -59,10 +62,10 @@ describe('a clone', () => {
   });
 
   test("that is refused names user and namespace in CDI's words", () => {
-    expect(cloneRefusal(authorize(claim), 'eve')).toEqual({
+    expect(cloneRefusal(authorize(claim), 'eve', 'see it')).toEqual({
       type: 'FieldValueInvalid',
       field: 'spec.source.PVC.namespace',
-      message: 'User eve has insufficient permissions in clone source namespace theirs',
+      message: 'User eve has insufficient permissions in clone source namespace theirs: no right to see it',
     });
   });
 

@@ -30,10 +30,18 @@ export function cloneAuthorization(dataVolume: DataVolume): CloneAuthorization |
   const named = source?.pvc ?? source?.snapshot;
   if (named === undefined || dataVolume.metadata.deletionTimestamp !== undefined) return undefined;
   const kind = source?.pvc === undefined ? 'snapshot' : 'claim';
-  const targetNamespace = dataVolume.metadata.namespace ?? '';
-  const namespace = named.namespace === '' ? targetNamespace : named.namespace;
-  const anyOf = namespace === targetNamespace ? [] : rightsFor(kind, namespace, named.name);
-  return { kind, sourceNamespace: namespace, sourceName: named.name, anyOf };
+  return cloneNeeds(kind, named, dataVolume.metadata.namespace ?? '');
+}
+
+/** What a clone of that source needs. @param source without a namespace it is in that of the target */
+export function cloneNeeds(
+  kind: CloneAuthorization['kind'],
+  source: { readonly namespace: string; readonly name: string },
+  targetNamespace: string,
+): CloneAuthorization {
+  const namespace = source.namespace === '' ? targetNamespace : source.namespace;
+  const anyOf = namespace === targetNamespace ? [] : rightsFor(kind, namespace, source.name);
+  return { kind, sourceNamespace: namespace, sourceName: source.name, anyOf };
 }
 
 function rightsFor(kind: CloneAuthorization['kind'], namespace: string, name: string): AccessReview[][] {
@@ -51,15 +59,10 @@ function rightsFor(kind: CloneAuthorization['kind'], namespace: string, name: st
   return [[source], kind === 'claim' ? [pods] : [pods, claims]];
 }
 
-/** @param holds whether the requester holds that right */
-export function isCloneAllowed(authorization: CloneAuthorization, holds: (review: AccessReview) => boolean): boolean {
-  return authorization.anyOf.length === 0 || authorization.anyOf.some((rights) => rights.every(holds));
-}
-
-/** The cause that a refused clone is answered with. */
-export function cloneRefusal(authorization: CloneAuthorization, user: string): Cause {
+/** The cause that a refused clone is answered with: CDI's words, and then the right that is missing. */
+export function cloneRefusal(authorization: CloneAuthorization, user: string, missing: string): Cause {
   const where = authorization.sourceNamespace;
-  const message = `User ${user} has insufficient permissions in clone source namespace ${where}`;
+  const message = `User ${user} has insufficient permissions in clone source namespace ${where}: no right to ${missing}`;
   return invalid('spec.source.PVC.namespace', message);
 }
 

@@ -1,12 +1,7 @@
 // Clones are authorised when they are asked for, with this service's own roles; who asked is kept on the object, in an annotation that
 // users cannot set themselves.
-import {
-  cloneAuthorization,
-  cloneOfClaim,
-  cloneRefusal,
-  isCloneAllowed,
-  needsNoClone,
-} from '../../domain/clone-authorization.ts';
+import { canClone } from '../../domain/can-clone.ts';
+import { cloneAuthorization, cloneOfClaim, cloneRefusal, needsNoClone } from '../../domain/clone-authorization.ts';
 import type { DataVolume } from '../../domain/data-volume.ts';
 import type { Claim } from '../../domain/kube-shapes.ts';
 import { resources } from '../../domain/resources.ts';
@@ -26,12 +21,12 @@ interface Asker {
 export function authorizeClone(dataVolume: DataVolume, { identity, store }: Asker): string | undefined {
   const needed = cloneAuthorization(dataVolume);
   if (needed === undefined) return undefined;
-  const allowed = isCloneAllowed(needed, (review) => isAllowed(identity, review));
+  const verdict = canClone(needed, (right) => isAllowed(identity, right));
   const exists = store.entry(resources.namespaces, { name: needed.sourceNamespace }) !== undefined;
-  if (allowed && exists) return identity.name;
+  if (verdict.allowed && exists) return identity.name;
   if (needsNoClone(dataVolume)) return undefined;
-  if (allowed) throw badRequest(`namespaces "${needed.sourceNamespace}" not found`);
-  throw refusedAdmission([cloneRefusal(needed, identity.name)]);
+  if (verdict.allowed) throw badRequest(`namespaces "${needed.sourceNamespace}" not found`);
+  throw refusedAdmission([cloneRefusal(needed, identity.name, verdict.missing)]);
 }
 
 /** A claim that asks for a clone needs the same rights. */

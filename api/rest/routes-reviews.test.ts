@@ -37,3 +37,24 @@ test.each<[string, object, boolean]>([
   expect(await ask(editor, 'longshore')).toMatchObject({ status: { allowed: false } });
   expect(await ask(under.adminToken, 'longshore')).toMatchObject({ status: { allowed: true } });
 });
+
+test('an administrator asks about others, and nobody else does', async () => {
+  const ask = (token: string, user: string, namespace: string) => {
+    const spec = { user, resourceAttributes: { namespace, verb: 'create', ...cdi, subresource: 'source' } };
+    const kind = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview' };
+    const path = reviews.replace('selfsubject', 'subject');
+    return under.ask({ method: 'POST', path, token, body: { ...kind, spec } });
+  };
+  expect(await ask(under.adminToken, 'eve', 'default')).toMatchObject({
+    status: 201,
+    body: { status: { allowed: true } },
+  });
+  for (const [user, namespace] of [
+    ['eve', 'longshore'],
+    ['nobody', 'default'],
+  ] as const) {
+    expect((await ask(under.adminToken, user, namespace)).body).toMatchObject({ status: { allowed: false } });
+  }
+  expect((await ask(editor, 'eve', 'default')).status).toBe(403);
+  expect((await ask(under.adminToken, '', 'default')).status).toBe(400);
+});

@@ -14,7 +14,7 @@ interface User extends KubeObject {
   status?: { token?: string };
 }
 
-const users: ResourceRef<User> = {
+export const users: ResourceRef<User> = {
   group: 'longshore.dev',
   version: 'v1alpha1',
   plural: 'users',

@@ -126,11 +126,21 @@ describe('a clone', () => {
     expect(status).toBe(422);
     expect(text).toContain('User mallory has insufficient permissions in clone source namespace default');
     expect((await new ServiceUser(service, 'other').volume('stolen')).kind).toBe('Status');
+    const asked = await user.run('auth', 'can-clone', 'default/raw', 'other/stolen', '--user', 'mallory');
+    expectTold(asked, 'CloneForbidden');
+    expect(asked.stderr).toContain('create datavolumes.cdi.kubevirt.io/source "raw" in namespace default');
+    expect(await user.run('auth', 'can-clone', 'default/raw', 'other/mine')).toMatchObject({
+      code: 0,
+      stdout: 'yes\n',
+    });
+    expectTold(await user.run('auth', 'can-clone', 'default/raw', 'other/x', '--user', 'molly'), 'NotFound');
   });
 
   test('by somebody with the right in both namespaces', async () => {
     const { stdout } = await user.run('user', 'add', 'alice', '--role', 'edit', '-n', 'other', 'default');
     expect(await createAs(stdout.trim(), 'taken')).toMatchObject({ status: 201 });
+    const asked = await user.run('auth', 'can-clone', 'default/raw', 'other/taken', '--user', 'alice');
+    expect(asked).toMatchObject({ code: 0, stdout: 'yes\n' });
     await expectDisk('taken', new ServiceUser(service, 'other'));
   });
 });
