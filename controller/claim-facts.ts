@@ -1,6 +1,6 @@
 // Gathers what a round of reconciling a claim has to know, from watches, nodes and, where an attempt is about to begin, the store.
 import { annotations } from '../domain/annotations.ts';
-import { type SectorBytes, sectorBytesOf } from '../domain/block-device.ts';
+import { type SectorBytes, sectorBytesOf, wholeSectors } from '../domain/block-device.ts';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { Claim, StorageClass } from '../domain/kube-shapes.ts';
 import { isOwnClass } from '../domain/provisioning.ts';
@@ -147,13 +147,20 @@ export function cloneSourceOf(
   return cloneSource({
     claim,
     dataVolume: dataVolumeOfClaim(context, claim),
-    sizeBytes: quantityBytes(claim.spec.resources?.requests?.['storage'] ?? 0) ?? 0,
+    sizeBytes: volumeBytesOf(context, claim),
     source,
     sourceClaim,
     sourceDataVolume: sourceClaim === undefined ? undefined : dataVolumeOfClaim(context, sourceClaim),
     sourceVolume:
       sourceVolumeId === undefined ? undefined : context.nodes.holderOf(sourceVolumeId)?.volumes.get(sourceVolumeId),
   });
+}
+
+/** What the claim will have: of a device whole sectors. */
+function volumeBytesOf(context: ControllerContext, claim: Claim): number {
+  const sizeBytes = quantityBytes(claim.spec.resources?.requests?.['storage'] ?? 0) ?? 0;
+  const sectors = sectorsOf(claim, storageClassOf(context, claim));
+  return sectors === undefined || sectors instanceof Fault ? sizeBytes : wholeSectors(sizeBytes, sectors);
 }
 
 async function readinessOf(

@@ -48,6 +48,24 @@ describe('a claim through storage', () => {
     expect(problemOf(spec)).toBe("CloneWithoutSource: The source pvc golden doesn't exist");
   });
 
+  test.each([
+    ['Filesystem', 'Filesystem', '1048577'],
+    ['Filesystem', 'Block', '1048577'],
+    ['Block', 'Filesystem', '1028Ki'],
+    ['Block', 'Block', '1028Ki'],
+  ] as const)('takes what a clone of a %s source into a %s claim needs', (from, volumeMode, expected) => {
+    const cloneSource: Claim = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'golden' },
+      spec: { ...size('1048577'), volumeMode: from },
+      status: { phase: 'Bound', capacity: { storage: from === 'Block' ? '1028Ki' : '1048577' } },
+    };
+    const source = { pvc: { namespace: 'theirs', name: 'golden' } };
+    const { spec } = render({ source, storage: { volumeMode } }, {}, { ...context, cloneSource });
+    expect([spec.volumeMode, spec.resources]).toEqual([volumeMode, size(expected).resources]);
+  });
+
   test.each<[string, DataVolumeSpec, string]>([
     [
       'no class for an access mode',

@@ -106,10 +106,16 @@ function withDefaultClass(pvc: ClaimSpec, dataVolume: DataVolume, context: Claim
 }
 
 function sizeFromSource(spec: ClaimSpec, name: string, { cloneSource }: ClaimContext): RenderedSpec {
-  const asked = cloneSource?.spec.resources?.requests?.['storage'];
-  const sizeBytes = asked === undefined ? undefined : quantityBytes(asked);
+  const sizeBytes = cloneSource === undefined ? undefined : sizeToClone(cloneSource);
   if (sizeBytes !== undefined) return { spec: withSize(spec, sizeBytes) };
   return { problem: { reason: 'CloneWithoutSource', message: `The source pvc ${name} doesn't exist` } };
+}
+
+/** What was asked for; of a device what it has, where that is more: whole sectors, all of which are cloned. */
+function sizeToClone({ spec, status }: Claim): number | undefined {
+  const askedBytes = quantityBytes(spec.resources?.requests?.['storage'] ?? '');
+  if (askedBytes === undefined || volumeModeOf(spec) !== 'Block') return askedBytes;
+  return Math.max(askedBytes, quantityBytes(status?.capacity?.['storage'] ?? '') ?? 0);
 }
 
 /** Those of the DataVolume too; but its claim is complete, and is not to be completed once more. */

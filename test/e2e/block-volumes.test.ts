@@ -91,6 +91,18 @@ describe.skipIf(!isRoot)('block claims', () => {
     expect(one).toBe(other);
   });
 
+  test('a clone of a device is as large as that, whole sectors, whatever it is and whether it says so', async () => {
+    const size = String(MiB + 1);
+    const done = { code: 0, stdout: expect.stringContaining('Succeeded') };
+    const uneven = ['blank', 'uneven', '--block', '--sector-size', '4096', '--size', size, '--wait'];
+    expect(await user.run(...uneven)).toMatchObject(done);
+    expect(await user.run('clone', 'uneven', 'uneven-file', '--wait')).toMatchObject(done);
+    expect((await readFile(await pathOf('uneven-file'))).length).toBe(MiB + 4096);
+    const alike = ['clone', 'uneven', 'uneven-device', '--block', '--sector-size', '4096', '--size', size, '--wait'];
+    expect(await user.run(...alike)).toMatchObject(done);
+    expect(asked('--getsize64', await pathOf('uneven-device'))).toBe(MiB + 4096);
+  });
+
   test('a claim that nobody fills is a device; its size is rounded up to whole sectors, and that is told', async () => {
     const { status } = await service.call('POST', claimsPath, {
       ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
@@ -191,7 +203,7 @@ describe.skipIf(!isRoot)('block claims', () => {
   });
 
   test('deleted, it leaves no device and no file', async () => {
-    for (const name of ['imported', 'uploaded', 'cloned', 'empty', 'file']) {
+    for (const name of ['imported', 'uploaded', 'cloned', 'empty', 'file', 'uneven', 'uneven-file', 'uneven-device']) {
       expect(await user.run('delete', name)).toMatchObject({ code: 0 });
     }
     for (const name of ['own', 'odd']) await service.call('DELETE', `${claimsPath}/${name}`);
