@@ -120,37 +120,6 @@ test('of two controllers one acts, and one that was stopped past its lease write
   // So many that it is stopped in the middle: what it would write next is in its memory, and the answers it waits for come meanwhile. Without a look at its lease
   // it writes a dozen times before its timers end it, where it was stopped between an answer and what follows from it: not in each run. kube-client.test.ts
   // holds each write against the lease every time.
-  const path = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${where}/datavolumes`;
-  const { body } = await service.call<{ items: { status?: { phase?: string } }[] }>('GET', path);
-  const done = body.items.filter(({ status }) => status?.phase === 'Succeeded').length;
-  return { done, left: body.items.length - done };
-};
-
-const leader = async () => {
-  const lease = await kubectl.get('lease', 'longshore-controller', ...here);
-  // Safe: the shape of a Lease.
-  return (lease['spec'] as { holderIdentity: string }).holderIdentity.split('_')[0] ?? '';
-};
-
-test('of two controllers one acts, and one that was stopped past its lease writes nothing when it goes on', async ({
-  skip,
-}) => {
-  const { node } = service.cluster;
-  if (node === undefined) return skip('processes and requests of another cluster are not ours to see');
-  const addressOf = async (pod: string) => kubectl.out(['get', 'pod', pod, ...here, '-o', 'jsonpath={.status.podIP}']);
-  const writersBetween = async (since: Date, end = new Date()) => {
-    const writes = (await ownRequests(node.directory)).filter(({ verb, requestReceivedTimestamp }) => {
-      const at = Date.parse(requestReceivedTimestamp);
-      return !['get', 'list', 'watch'].includes(verb) && at >= since.getTime() && at <= end.getTime();
-    });
-    return new Set(writes.filter((each) => processOf(each) === 'controller').map((each) => each.sourceIPs?.[0]));
-  };
-  const first = await leader();
-  const firstAddress = await addressOf(first);
-  const before = await countsIn(namespace);
-  const begun = new Date();
-  // So many that it is stopped in the middle: what it would write next is in its memory, and the answers it waits for come meanwhile. Without a look at its lease
-  // it writes a dozen times before it notices.
   const path = `/apis/cdi.kubevirt.io/v1beta1/namespaces/${namespace}/datavolumes`;
   const names = Array.from({ length: 80 }, (_, index) => `halfway-${index}`);
   // Side by side: one after the other they would be made as fast as they come.
