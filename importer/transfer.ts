@@ -24,6 +24,8 @@ import { type DiskTarget, type SettledDisk, settleConvertedDisk } from './settle
 import type { SourceDigest } from './source-digest.ts';
 import type { StepTimer } from './step-timer.ts';
 import type { TransferHooks } from './transfer-hooks.ts';
+import { copyPacked } from './unpack/copy-packed.ts';
+import { openPackedImage, type PackedImage } from './unpack/packed-image.ts';
 
 export interface Transfer {
   probe: ImageProbe;
@@ -79,7 +81,7 @@ export async function streamToDisk(
   });
 }
 
-/** An image that is read by ranges, only where it has data: copied from where its clusters lie, or converted by qemu-img. */
+/** An image that is read by ranges, only where it has data: copied from where its clusters lie, unpacked, or converted by qemu-img. */
 export async function convertByRanges(source: ImageSource, transfer: Transfer): Promise<BroughtDisk> {
   const { totalBytes, ranges } = source;
   if (totalBytes === undefined || ranges === undefined)
@@ -97,6 +99,8 @@ export async function convertByRanges(source: ImageSource, transfer: Transfer): 
   const onPercent = (percent: number): void => timer.advance({ bytesDone: Math.floor((totalBytes * percent) / 100) });
   const conversion = { ...conversionOf(transfer), reader, onPercent };
   try {
+    const image = await openPackedImage({ ...conversion, totalBytes });
+    if (image !== undefined) return await unpackDisk(image, conversion, transfer);
     const plain = { ...conversion, totalBytes };
     // Of a VHDX qemu-img does not tell where its content lies.
     const extents = probe.format === 'vhdx' ? undefined : await findPlainExtents(plain, staging, hooks);
@@ -116,6 +120,29 @@ async function copyPlainly(
   const onCopied = (bytes: number): void => onPercent((100 * bytes) / target.sizeBytes);
   const found = { format: probe.format, warnings: [] };
   return writeDisk(target, found, (writer) => copyExtents(extents, reader, writer, { signal, onCopied }));
+}
+
+async function unpackDisk(
+  image: PackedImage,
+  { reader, signal, onPercent }: Pick<Conversion, 'reader' | 'signal' | 'onPercent'>,
+  { target, probe, staging, hooks }: Transfer,
+): Promise<BroughtDisk> {
+  const onCopied = (bytes: number): void => onPercent((100 * bytes) / target.sizeBytes);
+  const found = { format: probe.format, warnings: [] };
+  return writeDisk(target, found, (writer) =>
+    copyPacked(image, writer, { reader, staging, hooks, signal, onCopied }),
+  );
+}
+
+/** An image in the staging: unpacked, or converted by qemu-img. @param totalBytes undefined while it comes */
+async function convertStagedFile(
+  conversion: Conversion,
+  totalBytes: number | undefined,
+  transfer: Transfer,
+): Promise<BroughtDisk> {
+  const image = await openPackedImage({ ...conversion, totalBytes });
+  if (image !== undefined) return unpackDisk(image, conversion, transfer);
+  return convertedDisk(transfer, await convertFromReader(conversion, transfer.staging, transfer.hooks));
 }
 
 /** One pass into the scratch file, which qemu-img reads while it grows. Both end together: the failure of one ends the other. */
@@ -146,17 +173,14 @@ export async function convertStaged(
       throw error;
     },
   );
-  const converting = convertFromReader(
-    { ...conversionOf(transfer), signal, reader: growing, onPercent: () => undefined },
-    staging,
-    hooks,
-  );
+  const conversion = { ...conversionOf(transfer), signal, reader: growing, onPercent: () => undefined };
+  const converting = convertStagedFile(conversion, undefined, transfer);
   try {
     await bothOrFirstFailure(fetching, converting, stop);
   } finally {
     await growing.close();
   }
-  return convertedDisk(transfer, await converting);
+  return converting;
 }
 
 /** One pass into the scratch file. @param durable whether it has to outlive a crash. @returns how many bytes are in it then, unpacked */
@@ -181,17 +205,11 @@ export async function convertReceivedFile(
 ): Promise<BroughtDisk> {
   const file = await GrowingFile.open(transfer.staging.sourcePath, true);
   const reader = shownBy(file, transfer.probe, fileBytes);
-  let digest: FollowingDigest;
   try {
-    digest = await convertFromReader(
-      { ...conversionOf(transfer), reader, onPercent },
-      transfer.staging,
-      transfer.hooks,
-    );
+    return await convertStagedFile({ ...conversionOf(transfer), reader, onPercent }, fileBytes, transfer);
   } finally {
     await file.close();
   }
-  return convertedDisk(transfer, digest);
 }
 
 function shownBy(reader: RandomReader, { shown }: ImageProbe, fileBytes: number): RandomReader {
@@ -230,7 +248,7 @@ function conversionOf({ probe, target, signal }: Transfer) {
 
 async function bothOrFirstFailure(
   fetching: Promise<void>,
-  converting: Promise<FollowingDigest>,
+  converting: Promise<BroughtDisk>,
   stop: AbortController,
 ): Promise<void> {
   try {

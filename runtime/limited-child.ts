@@ -3,6 +3,7 @@
 // The program replaces its wrappers (unshare, prlimit, setpriv), so `pid` is the program itself. An aborted child leaves nothing running.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { Fault, toFault } from '../domain/fault.ts';
@@ -19,12 +20,15 @@ export interface ChildEnd {
 export interface LimitedChildOptions {
   /** Path from Programs, or the bare name of a program of the system. */
   program: string;
+  /** What a person knows it by, where that is not the end of the path. */
+  name?: string;
   args: readonly string[];
   signal: AbortSignal;
   limits: { addressSpaceMiB: number; cpuSeconds: number; fileSizeBytes?: number };
   /** No network; as root also uid and gid 107 and no capabilities. Files are then best passed as descriptors, which need no right on the path. */
   isolate: boolean;
-  stdin: 'ignore' | 'pipe' | number;
+  /** A socket: it may write to that too. */
+  stdin: 'ignore' | 'pipe' | number | Socket;
   stdout: 'ignore' | 'pipe' | number;
   /** Descriptors that the child gets as 3, 4, …; it may open them anew as /proc/self/fd/3. They stay open here. */
   descriptors?: readonly number[];
@@ -136,7 +140,7 @@ function collectTail(child: ChildProcess): () => string {
 /** The rules for an end that was not a success. A child's exit and its words are the only facts there are. */
 function faultOfEnd(ended: ChildEnd, options: LimitedChildOptions): Fault {
   const end = { ...ended, stderr: options.wording?.(ended.stderr) ?? ended.stderr };
-  const name = options.program.slice(options.program.lastIndexOf('/') + 1);
+  const name = options.name ?? options.program.slice(options.program.lastIndexOf('/') + 1);
   const facts = { exitCode: end.exitCode ?? -1, signal: end.signal ?? '', program: name };
   const { addressSpaceMiB, cpuSeconds, fileSizeBytes } = options.limits;
   const own = options.classify?.(end);

@@ -14,6 +14,8 @@ export interface Qcow2Header {
   snapshotsOffset: number;
   /** Subclusters: entries of L2 tables are twice as long. */
   extendedL2: boolean;
+  /** Of its compressed clusters, if it has any. */
+  compression: 'zlib' | 'zstd';
   headerBytes: number;
 }
 
@@ -44,7 +46,7 @@ export function parseQcow2Header(head: Buffer, fileBytes: number | undefined): Q
   const clusterBits = head.readUInt32BE(20);
   if (clusterBits < 9 || clusterBits > 21) throw hostile(`clusters of 2^${clusterBits} bytes`);
   if (head.readUInt32BE(32) !== 0) throw new Fault('UnsupportedFormat', 'the qcow2 image is encrypted');
-  const later = version === 3 ? laterFields(head, clusterBits) : { extendedL2: false, headerBytes: 72 };
+  const later = version === 3 ? laterFields(head, clusterBits) : fieldsOfVersion2;
   const header: Qcow2Header = {
     version,
     virtualSizeBytes: safe(head.readBigUInt64BE(24), largestVirtualBytes, 'virtual size'),
@@ -63,7 +65,11 @@ export function parseQcow2Header(head: Buffer, fileBytes: number | undefined): Q
   return header;
 }
 
-function laterFields(head: Buffer, clusterBits: number): { extendedL2: boolean; headerBytes: number } {
+type LaterFields = Pick<Qcow2Header, 'extendedL2' | 'compression' | 'headerBytes'>;
+
+const fieldsOfVersion2: LaterFields = { extendedL2: false, compression: 'zlib', headerBytes: 72 };
+
+function laterFields(head: Buffer, clusterBits: number): LaterFields {
   if (head.byteLength < 104) throw corrupt('the header is cut');
   const incompatible = head.readBigUInt64BE(72);
   const has = (bit: bigint): boolean => (incompatible & (1n << bit)) !== 0n;
@@ -81,7 +87,7 @@ function laterFields(head: Buffer, clusterBits: number): { extendedL2: boolean; 
   }
   const extendedL2 = has(knownIncompatible.extendedL2);
   if (extendedL2 && clusterBits < 14) throw hostile('subclusters in clusters that are too small');
-  return { extendedL2, headerBytes };
+  return { extendedL2, compression: compressionType === 0 ? 'zlib' : 'zstd', headerBytes };
 }
 
 function checkTables(header: Qcow2Header, fileBytes: number | undefined): void {

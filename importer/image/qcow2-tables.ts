@@ -38,23 +38,32 @@ interface L2Table {
  * file, also those that are left out.
  */
 function lastTables(l1: Buffer, most: number, header: Qcow2Header, fileBytes: number): L2Table[] {
-  const clusterBytes = 2 ** header.clusterBits;
-  const parts = partsOf(header);
+  const offsetOf = l2Offsets(header, fileBytes);
   const guestOffsets = new Map<number, number>();
   for (let at = l1.byteLength - 8; at >= 0; at -= 8) {
-    const offset = offsetAt(l1, at);
-    if (offset === 0) continue;
-    if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
-    if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
-    const over = parts.find(({ start, end }) => offset < end && start < offset + clusterBytes);
-    if (over !== undefined) throw new Fault('CorruptImage', `qcow2: an L2 table lies over the ${over.name}`);
-    if (guestOffsets.size < most) guestOffsets.set(offset, (at / 8) * bytesOfL1Entry(header));
+    const offset = offsetOf(l1, at);
+    if (offset !== 0 && guestOffsets.size < most) guestOffsets.set(offset, (at / 8) * bytesOfL1Entry(header));
   }
   return [...guestOffsets].map(([offset, guestOffset]) => ({ offset, guestOffset })).reverse();
 }
 
+/** Tells where the L2 table lies that an entry of the L1 table names; 0 for none. What it tells throws CorruptImage for a place where none can be. */
+export function l2Offsets(header: Qcow2Header, fileBytes: number): (l1: Buffer, at: number) => number {
+  const clusterBytes = 2 ** header.clusterBits;
+  const parts = partsOf(header);
+  return (l1, at) => {
+    const offset = offsetAt(l1, at);
+    if (offset === 0) return 0;
+    if (offset % clusterBytes !== 0) throw new Fault('CorruptImage', `qcow2: an L2 table begins at byte ${offset}`);
+    if (offset + clusterBytes > fileBytes) throw corrupt(`an L2 table begins at byte ${offset}`, fileBytes);
+    const over = parts.find(({ start, end }) => offset < end && start < offset + clusterBytes);
+    if (over !== undefined) throw new Fault('CorruptImage', `qcow2: an L2 table lies over the ${over.name}`);
+    return offset;
+  };
+}
+
 /** Bits 9 to 55 of an entry, as numbers: there may be half a million, and a bigint of each would hold up everything else for long. */
-function offsetAt(table: Buffer, at: number): number {
+export function offsetAt(table: Buffer, at: number): number {
   return (table.readUInt32BE(at) & 0x00ffffff) * 2 ** 32 + ((table.readUInt32BE(at + 4) & 0xfffffe00) >>> 0);
 }
 
