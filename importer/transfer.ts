@@ -129,9 +129,7 @@ async function unpackDisk(
 ): Promise<BroughtDisk> {
   const onCopied = (bytes: number): void => onPercent((100 * bytes) / target.sizeBytes);
   const found = { format: probe.format, warnings: [] };
-  return writeDisk(target, found, (writer) =>
-    copyPacked(image, writer, { reader, staging, hooks, signal, onCopied }),
-  );
+  return writeDisk(target, found, (writer) => copyPacked(image, writer, { reader, staging, hooks, signal, onCopied }));
 }
 
 /** An image in the staging: unpacked, or converted by qemu-img. @param totalBytes undefined while it comes */

@@ -20,7 +20,7 @@ function headerOf(virtualSizeBytes: number, clusterBits: number): Qcow2Header {
     snapshots: 0,
     snapshotsOffset: 0,
     extendedL2: false,
-  compression: 'zlib',
+    compression: 'zlib',
     headerBytes: 104,
   };
 }

@@ -96,7 +96,8 @@ export class ClusterUnpacker implements AsyncDisposable {
   async end(): Promise<void> {
     this.#socket.end();
     const more = await this.#socket.take(1);
-    if (more !== undefined) throw new Fault('CorruptImage', 'qcow2: more came of the compressed clusters than they hold');
+    if (more !== undefined)
+      throw new Fault('CorruptImage', 'qcow2: more came of the compressed clusters than they hold');
     await this.#child.done;
   }
 

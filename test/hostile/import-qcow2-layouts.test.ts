@@ -1,4 +1,4 @@
-// However a qcow2 is laid out, an import by ranges makes of it the disk that qemu-img makes of it: copied from where it lies, or converted.
+// However a qcow2 is laid out, an import by ranges makes of it the disk that qemu-img makes of it: copied from where it lies, unpacked, or converted.
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -68,7 +68,7 @@ function writeFewSubclusters(path: string): void {
   writeInto(path, 'write -q -P 3 4M 1M', 'write -q -P 1 1028k 4k', 'write -q -P 2 1044k 8k');
 }
 
-type Way = 'copied' | 'converted';
+type Way = 'copied' | 'unpacked' | 'converted';
 
 describe('a qcow2', () => {
   const layouts: [name: string, way: Way, make: (path: string) => void | Promise<void>][] = [
@@ -96,10 +96,10 @@ describe('a qcow2', () => {
         writeInto(path, 'write -q -z 1M 1M', 'write -q -z -u 4M 64k', 'discard -q 6M 1M', 'write -q -P 7 8M 100k');
       },
     ],
-    ['of compressed clusters', 'converted', (path) => convert(path, '-c')],
+    ['of compressed clusters', 'unpacked', (path) => convert(path, '-c')],
     [
       'of compressed clusters after plain ones',
-      'converted',
+      'unpacked',
       (path) => {
         convert(path, '-c');
         writeInto(path, 'write -q -P 9 64k 2M');
@@ -113,7 +113,7 @@ describe('a qcow2', () => {
     const { detail, sha256, children } = await bench.import(server.url('ranges', 'image'), claim);
     expect(detail).toBe('');
     expect(sha256).toBe(await sha256AsConverted(path));
-    // Each child is recorded in the staging: the one that maps, and the one that converts.
+    // Each child is recorded in the staging: the one that unpacks; or the one that maps, and the one that converts.
     expect(children).toBe(way === 'converted' ? 2 : 1);
   });
 
