@@ -257,7 +257,12 @@ export const settings = {
     1,
   ),
   overcommit: decimal('LONGSHORE_OVERCOMMIT', 1, 'How many times its capacity a pool may promise.'),
-  toolMemoryMiB: whole('LONGSHORE_TOOL_MEMORY_MIB', 1024, 'Address space of qemu-img and of the decompressors.', 64),
+  toolMemoryMiB: whole(
+    'LONGSHORE_TOOL_MEMORY_MIB',
+    1024,
+    'Address space of qemu-img and of the decompressors; of the one that unpacks compressed clusters beside the 640 MiB that Node reserves.',
+    64,
+  ),
   toolCpuSeconds: whole('LONGSHORE_TOOL_CPU_S', 86_400, 'CPU seconds of one run of qemu-img or a decompressor.', 1),
   drainSeconds: whole('LONGSHORE_DRAIN_S', 10, 'How long a stopping worker lets its attempts go on.'),
 } as const satisfies Record<string, Setting<string> | Setting<number>>;

@@ -144,12 +144,19 @@ function classifyEnd({ exitCode, signal, stderr }: ChildEnd): FaultCode | undefi
 
 let text: string | undefined;
 
-/** Beside this file, with its ending: .ts where tests run the sources, .js where the product runs. */
 function programText(): string {
-  if (text === undefined) {
-    const url = new URL(`./unpack-program${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-    const source = readFileSync(url, 'utf8');
-    text = url.pathname.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
-  }
+  text ??= readProgram(programUrl());
   return text;
+}
+
+function readProgram(url: URL): string {
+  const source = readFileSync(url, 'utf8');
+  return url.pathname.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
+}
+
+/** Beside this file, with its ending: .ts where tests run the sources, .js where the product runs. */
+function programUrl(): URL {
+  return import.meta.url.endsWith('.ts')
+    ? new URL('./unpack-program.ts', import.meta.url)
+    : new URL('./unpack-program.js', import.meta.url);
 }
