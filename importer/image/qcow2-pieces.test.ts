@@ -32,7 +32,7 @@ const plain = (offset: number): bigint => (1n << 63n) | BigInt(offset);
 function piecesOf(entries: bigint[], header = headerOf(), fileBytes = 64 * mib, guestOffset = 0) {
   const table = Buffer.alloc(2 ** header.clusterBits);
   for (const [index, entry] of entries.entries()) table.writeBigUInt64BE(entry, index * 8);
-  return planPieces(table, { guestOffset, header, fileBytes });
+  return [...planPieces(table, { guestOffset, header, fileBytes })];
 }
 
 describe('the pieces of an L2 table', () => {
