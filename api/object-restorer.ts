@@ -1,6 +1,6 @@
 // Objects of the embedded store that come back as they were, for volumes that outlived it. Whether all was looked for stands on the namespace that every store
 // has from its first moment.
-import type { ObjectRestorer } from '../controller/lost-store.ts';
+import type { ObjectRestorer } from '../controller/nodes/lost-store.ts';
 import { annotations } from '../domain/annotations.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KubeObject } from '../domain/object-store.ts';

@@ -16,9 +16,9 @@ import type { ControllerCalls, WorkerCalls } from '../jobs/channel-protocol.ts';
 import type { JobQueues } from '../jobs/job-queues.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { ownerOf } from './claim-content.ts';
+import { ownerOf } from './claims/claim-content.ts';
 import type { EventRecorder } from './event-recorder.ts';
-import type { NodeView, NodeViews, PendingOutcome } from './node-views.ts';
+import type { NodeView, NodeViews, PendingOutcome } from './nodes/node-views.ts';
 import type { ObjectCache } from './object-cache.ts';
 
 export type NodeChannel = Channel<WorkerCalls, ControllerCalls>;

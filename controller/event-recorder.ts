@@ -7,7 +7,7 @@ import type { KubeEvent } from '../domain/kube-shapes.ts';
 import type { KubeObject, ObjectStore } from '../domain/object-store.ts';
 import { resources } from '../domain/resources.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { EventText } from './data-volume-phase.ts';
+import type { EventText } from './data-volumes/data-volume-phase.ts';
 
 const component = 'longshore-controller';
 /** As kube-apiserver's limit for events with a time in microseconds. */

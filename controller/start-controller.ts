@@ -7,22 +7,22 @@ import type { Licence } from '../runtime/licence.ts';
 import { type ListenAddress, parseAddress } from '../runtime/listen.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { metrics } from '../runtime/metrics.ts';
-import { ChannelServer } from './channel-server.ts';
-import { ClaimRounds } from './claim-rounds.ts';
+import { ClaimRounds } from './claims/claim-rounds.ts';
 import { ConfigurationKeeper, type ConfigurationSources, sourcesOfOneMachine } from './configuration-keeper.ts';
 import { type ControllerContext, placeOf } from './controller-context.ts';
-import { DataImportCronRounds } from './data-import-cron-rounds.ts';
-import { DataSourceRounds } from './data-source-rounds.ts';
-import { DataVolumeRounds } from './data-volume-rounds.ts';
-import { LostStore, type ObjectRestorer } from './lost-store.ts';
-import { isQuiet, NodeConnections } from './node-connections.ts';
-import { type ControllerOperations, controllerOperations } from './operations.ts';
-import { SourceLooks } from './source-looks.ts';
+import { DataVolumeRounds } from './data-volumes/data-volume-rounds.ts';
+import { ChannelServer } from './nodes/channel-server.ts';
+import { LostStore, type ObjectRestorer } from './nodes/lost-store.ts';
+import { isQuiet, NodeConnections } from './nodes/node-connections.ts';
+import { type ControllerOperations, controllerOperations } from './nodes/operations.ts';
+import { answerWorker } from './nodes/worker-calls.ts';
+import { DataImportCronRounds } from './schedules/data-import-cron-rounds.ts';
+import { DataSourceRounds } from './schedules/data-source-rounds.ts';
+import { SourceLooks } from './schedules/source-looks.ts';
+import { WatchedSchedules } from './schedules/watched-schedules.ts';
 import { WaitList } from './wait-list.ts';
 import { type ContextOptions, contextOf, followAll, isAtRest, nameOf, placeIn } from './watched-objects.ts';
-import { WatchedSchedules } from './watched-schedules.ts';
 import { WorkQueue } from './work-queue.ts';
-import { answerWorker } from './worker-calls.ts';
 
 export interface ControllerOptions extends ContextOptions {
   /** Server pair of the channel; its CA is the one of the workers. */

@@ -11,10 +11,10 @@ import type { Logger } from '../runtime/logger.ts';
 import type { ConfigurationKey } from './configuration-keeper.ts';
 import { type ControllerContext, placeOf, volumeOfClaim } from './controller-context.ts';
 import { EventRecorder } from './event-recorder.ts';
-import { NodeViews } from './node-views.ts';
+import { NodeViews } from './nodes/node-views.ts';
 import { ObjectCache } from './object-cache.ts';
+import type { WatchedSchedules } from './schedules/watched-schedules.ts';
 import type { WaitList } from './wait-list.ts';
-import type { WatchedSchedules } from './watched-schedules.ts';
 
 export interface ContextOptions {
   store: ObjectStore;

@@ -83,7 +83,7 @@ export const annotations = {
   path: 'longshore.dev/path',
   /** On a namespace that every store has: the store is new, and what its pools hold was not all looked at yet. */
   rebuild: 'longshore.dev/rebuild',
-  /** State of the attempt that fills a claim; see controller/attempt-state.ts. */
+  /** State of the attempt that fills a claim; see controller/claims/attempt-state.ts. */
   attempt: 'longshore.dev/attempt',
 } as const;
 

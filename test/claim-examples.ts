@@ -1,7 +1,7 @@
 // Claims and facts for tests of the controller's pure functions: one ordinary import on a connected node, changed where a test says so.
-import type { ClaimFacts } from '../controller/claim-actions.ts';
-import type { HeldVolume, NodePool, NodeState } from '../controller/node-views.ts';
-import type { HttpContent } from '../controller/source-content.ts';
+import type { ClaimFacts } from '../controller/claims/claim-actions.ts';
+import type { HttpContent } from '../controller/inputs/source-content.ts';
+import type { HeldVolume, NodePool, NodeState } from '../controller/nodes/node-views.ts';
 import { annotations, volumeFinalizer } from '../domain/annotations.ts';
 import type { Claim } from '../domain/kube-shapes.ts';
 import { volumeIdOf } from '../domain/volume-record.ts';

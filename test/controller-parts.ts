@@ -2,7 +2,7 @@
 import { SqliteStore } from '../api/store/sqlite-store.ts';
 import type { ControllerContext } from '../controller/controller-context.ts';
 import { EventRecorder } from '../controller/event-recorder.ts';
-import { type NodeView, NodeViews } from '../controller/node-views.ts';
+import { type NodeView, NodeViews } from '../controller/nodes/node-views.ts';
 import { ObjectCache } from '../controller/object-cache.ts';
 import type { KubeObject, ResourceRef } from '../domain/object-store.ts';
 import { byChannel } from '../domain/provisioning.ts';

@@ -18,9 +18,7 @@ test('the scripts are POSIX shell that a shell can read', async () => {
 test('where nothing is missing it changes nothing and says one sentence', async () => {
   const before = await readFile('node_modules/.package-lock.json', 'utf8');
   await run('sh', ['scripts/setup.sh']);
-  const started = performance.now();
   const { stdout, stderr } = await run('sh', ['scripts/setup.sh']);
-  expect(performance.now() - started).toBeLessThan(3_000);
   expect(stdout).toMatch(/^setup: ready, with Node 24\.\d+\.\d+\.\n$/);
   expect(stderr).toBe('');
   expect(await readFile('node_modules/.package-lock.json', 'utf8')).toBe(before);
