@@ -5,6 +5,7 @@ import { resources } from '../domain/resources.ts';
 import { ControllerFixture, http, key } from '../test/controller-fixture.ts';
 import { faultOf, poolState, type ScriptedWorker } from '../test/scripted-worker.ts';
 
+const waiting = { timeout: 20_000 };
 let fixture: ControllerFixture;
 let worker: ScriptedWorker;
 beforeEach(async () => {
@@ -77,7 +78,7 @@ test('while its pool is away a claim is not lost and is not let go; when the poo
   worker.volumes.set(volume.volumeId, volume);
   await tellPools(poolState('slow'), poolState('fast'));
   await fixture.until(resources.claims, key('disk'), (found) => found === undefined);
-  await vi.waitFor(() => expect(worker.volumes.size).toBe(0));
+  await vi.waitFor(() => expect(worker.volumes.size).toBe(0), waiting);
 });
 
 test('a claim for a pool that is away waits and says so, then goes on', async () => {
@@ -89,11 +90,13 @@ test('a claim for a pool that is away waits and says so, then goes on', async ()
     (found) => found?.metadata.annotations?.[annotations.boundConditionReason] === 'PoolMissing',
   );
   await tellPools(poolState('slow'), poolState('fast'));
-  await vi.waitFor(async () =>
-    expect(await fixture.eventsOf('Node', 'local')).toMatchObject([
-      { type: 'Warning', reason: 'PoolMissing', message: expect.stringContaining('pool fast: ') },
-      { type: 'Normal', reason: 'PoolUsable', message: 'pool fast (/pools/fast) can be used again' },
-    ]),
+  await vi.waitFor(
+    async () =>
+      expect(await fixture.eventsOf('Node', 'local')).toMatchObject([
+        { type: 'Warning', reason: 'PoolMissing', message: expect.stringContaining('pool fast: ') },
+        { type: 'Normal', reason: 'PoolUsable', message: 'pool fast (/pools/fast) can be used again' },
+      ]),
+    waiting,
   );
   expect((await fixture.phase('patient', 'Succeeded'))?.status?.longshore?.pool).toBe('fast');
 });

@@ -93,6 +93,8 @@ describe('a job', () => {
     await outcomeOf(volumeId);
     const before = requests;
     fixture.controller.outcomes.length = 0;
+    // One of the same id that is about to end would be taken for this one.
+    await vi.waitFor(async () => expect(await fixture.queues.has('n1', { volumeId, attempt: 1 })).toBe(false), waiting);
     await fixture.enqueue('import', volumeId);
     expect(await outcomeOf(volumeId)).toMatchObject({ ok: true });
     expect(requests).toBe(before);
