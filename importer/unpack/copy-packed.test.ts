@@ -154,6 +154,12 @@ describe('the copy of packed clusters', () => {
     await expect(copying).rejects.toMatchObject({ code: 'ImageTooLarge' });
   });
 
+  test('does not wait until its child has taken what is being sent to it', async () => {
+    // More than a socket holds.
+    const sent = Array.from({ length: 60 }, (_, index) => pieceOf(index));
+    await expect(copy(sent, { capBytes: 4 * mib })).rejects.toMatchObject({ code: 'ImageTooLarge' });
+  });
+
   test('ends with the abort, while the source has stopped', async () => {
     const copying = copy(many, { reader: stallingReader(3) });
     copying.catch(() => undefined); // expected below
