@@ -9,6 +9,7 @@ import { VolumeLocks } from '../volumes/volume-locks.ts';
 import { bindMount, mountsAt, realTarget, removeTarget, unmount } from './bind-mount.ts';
 import { type MountEntry, readMountTable, shows, showsDevice, showsLoop } from './mount-table.ts';
 import type { NodePools } from './node-pools.ts';
+import { refuseBoundedVolume } from './refuse-bounded-pools.ts';
 import type { NodePublishRequest } from './requests.ts';
 import { assertMode, type MountWish, planMount, type VolumeMode } from './volume-capability.ts';
 
@@ -128,6 +129,7 @@ export class NodeVolumes {
   }
 
   async #handOut({ pool, record }: HeldVolume, signal: AbortSignal): Promise<void> {
+    refuseBoundedVolume(record);
     const { volumeId, owner, state } = record;
     const notFilled = (cause?: unknown) =>
       new Fault('VolumeNotFilled', `claim ${owner.namespace}/${owner.name} (${volumeId}) is ${state}`, { cause });

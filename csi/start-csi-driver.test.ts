@@ -10,7 +10,9 @@ import { volumeIdOf } from '../domain/volume-record.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { Programs } from '../runtime/programs.ts';
 import { CsiClient, CsiFixture, driverName, mib, publishRequest } from '../test/csi-fixture.ts';
-import { reserveOf, TemporaryPool } from '../test/temporary-pool.ts';
+import { isRoot } from '../test/leave-no-device.ts';
+import { newVolumeId, reserveOf, silentLogger, TemporaryPool } from '../test/temporary-pool.ts';
+import { Pools } from '../volumes/pools.ts';
 
 const registered = 'pluginregistration.Registration';
 
@@ -50,6 +52,37 @@ describe('who the driver is', () => {
       code: 'InvalidSetting',
       detail: expect.stringContaining(what),
     });
+  });
+
+  test('a pool with :loop is InvalidSetting, and nothing is served', async () => {
+    await using place = await TemporaryPool.make();
+    const socketPath = join(place.root, 'csi', 'csi.sock');
+    const settings = [{ name: 'default', directory: place.directory, enforcement: 'loop' as const }];
+    const pools = await Pools.open({ settings, overcommit: 1, logger: silentLogger });
+    await expect(CsiFixture.start({ pools, socketPath })).rejects.toMatchObject({
+      code: 'InvalidSetting',
+      detail: expect.stringContaining(`name it \`default=${place.directory}\``),
+    });
+    await pools.close();
+    expect(await readdir(place.root)).not.toContain('csi');
+  });
+
+  test.skipIf(!isRoot)('a volume that has a file system of its own is not handed out', async () => {
+    await using place = await TemporaryPool.make();
+    const pool = await place.open({ enforcement: 'loop' });
+    const volume = await pool.reserve(reserveOf(newVolumeId(), mib));
+    await pool.close();
+    const pools = await place.openAll();
+    await using csi = await CsiFixture.start({ pools });
+    const request = publishRequest(volume, join(await csi.targets(), 'one'));
+    for (const method of ['NodeStageVolume', 'NodePublishVolume']) {
+      await expect(csi.node(method, request)).rejects.toMatchObject({
+        code: status.INVALID_ARGUMENT,
+        details: expect.stringContaining('file system of its own'),
+      });
+    }
+    expect(await csi.mounts()).toEqual([]);
+    expect(pools.get(volume.volumeId)?.state).toBe('empty');
   });
 
   test('a machine without mount is told the package', async () => {

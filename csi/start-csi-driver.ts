@@ -16,6 +16,7 @@ import { identityService } from './identity-service.ts';
 import { NodePools } from './node-pools.ts';
 import { nodeService } from './node-service.ts';
 import { NodeVolumes, type WhoFills } from './node-volumes.ts';
+import { refuseBoundedPools } from './refuse-bounded-pools.ts';
 import { registrationService } from './registration-service.ts';
 import { serveSocket } from './socket-server.ts';
 import type { CallContext } from './unary.ts';
@@ -72,6 +73,7 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
 async function buildDriver(options: CsiDriverOptions, undo: AsyncDisposableStack): Promise<CsiDriver> {
   const { driver, node, programs, logger, socketPath, registration } = options;
   checkNames(options);
+  refuseBoundedPools(options.pools.places);
   // Whatever fails is told by a fault; grpc-js would write lines of its own between those of the log.
   setLogVerbosity(logVerbosity.NONE);
   for (const program of ['mount', 'umount'] as const) programs.path(program);

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { connectToCluster } from '../cluster/connect.ts';
 import { keepEnrolled } from '../cluster/worker-enrolment.ts';
+import { refuseBoundedPools } from '../csi/refuse-bounded-pools.ts';
 import { startCsiDriver } from '../csi/start-csi-driver.ts';
 import { awaitRedis } from '../jobs/connection.ts';
 import { findPrograms } from '../runtime/programs.ts';
@@ -16,6 +17,7 @@ import { workerPrograms } from '../worker/worker-programs.ts';
 const stopMarginMs = 15_000;
 
 async function start({ config, layout, logger, signal, undo, meanwhile }: ServiceTools): Promise<RunningService> {
+  refuseBoundedPools(layout.pools);
   const programs = findPrograms([...workerPrograms, 'mount', 'umount'], process.env['PATH']);
   const { client, store } = await connectToCluster(config);
   undo.defer(() => client.close());
