@@ -172,13 +172,13 @@ export class BlockVolumes {
     for (const device of devices) if (!owned.has(device)) await this.#detachStray(device);
   }
 
-  /** A file of this pool that is gone or about to go. What lies in the place of a volume is not touched: its record may only be unreadable. */
+  /** A file of this pool that is gone or about to go, a file system's too. What lies in the place of a volume is not touched: its record may only be unreadable. */
   async #detachStray(device: LoopDevice): Promise<void> {
     const { backingFile } = device;
     // The kernel tells of files where they are, whatever links lead there.
     const [volumes, staging] = await Promise.all([realpath(this.#layout.volumes), realpath(this.#layout.staging)]);
-    const isRemoved = backingFile.startsWith(`${volumes}/`) && backingFile.endsWith('/block.img (deleted)');
-    const isDoomed = backingFile.startsWith(`${staging}/`) && /\/block\.img( \(deleted\))?$/.test(backingFile);
+    const isRemoved = backingFile.startsWith(`${volumes}/`) && /\/(block|fs)\.img \(deleted\)$/.test(backingFile);
+    const isDoomed = backingFile.startsWith(`${staging}/`) && /\/(block|fs)\.img( \(deleted\))?$/.test(backingFile);
     if (!isRemoved && !isDoomed) return;
     const id = basename(dirname(backingFile));
     if (isVolumeId(id)) await rm(devicePathOf(id), { force: true });

@@ -1,7 +1,9 @@
 // Filesystem claims that have a file system of their own: ext4 in a file of fixed size, `fs.img`, behind a loop device and mounted at `data`. So what a machine or
 // a pod writes there fills that one and takes nothing from the next. Mounted while the volume is there, also while the service is not; mounted again when the
 // pool opens after a restart of the machine.
-import { mkdir, open, readdir, rm, rmdir, stat, truncate } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Fault, toFault } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
@@ -12,6 +14,7 @@ import { fileSystemBytesFor } from './bounded-size.ts';
 import type { FileOwnership } from './file-ownership.ts';
 import { deviceOf, type LoopDevice, type LoopDevices } from './loop-devices.ts';
 import type { PoolLayout } from './pool-layout.ts';
+import { removeTree } from './remove-tree.ts';
 
 export interface BoundedVolumesOptions {
   layout: PoolLayout;
@@ -64,8 +67,14 @@ export class BoundedVolumes {
     if (await isMounted(data)) return;
     const device = await this.#needLoops().attach(this.#layout.fileSystem(volumeId), sectorBytes);
     await this.#run('mount', ['-t', 'ext4', '-o', 'discard,nodev,nosuid', '--', device, data]);
+  }
+
+  /** As `mount`, where nobody has had the volume yet; doing it twice is no error. From then on everything in it is somebody's. */
+  async mountNew({ volumeId }: Pick<VolumeRecord, 'volumeId'>): Promise<void> {
+    await this.mount({ volumeId });
+    const data = this.#layout.data(volumeId);
     // Only a check of the file system would want it, and makes it anew; a volume that nobody has filled is empty.
-    await rmdir(join(data, 'lost+found')).catch(ignoreAbsent);
+    await rmdir(join(data, 'lost+found')).catch(ignoreOthers);
     await this.#ownership.giveDirectory(data);
   }
 
@@ -80,24 +89,46 @@ export class BoundedVolumes {
 
   /**
    * Makes the file system as large as told; it never shrinks. The kernel lets a service that may not exceed limits (CAP_SYS_RESOURCE) do so only while it is not mounted.
-   * @throws Fault NoSpace, NoLoopDevice, VolumeInUse where it would have to be unmounted and is in use
+   * @throws Fault NoSpace, NoLoopDevice, VolumeInUse where it would have to be unmounted and is in use. Where the file system cannot have grown, its file is as long as before
    */
   async grow(volumeId: VolumeId, sizeBytes: number): Promise<void> {
     const file = this.#layout.fileSystem(volumeId);
-    if ((await stat(file)).size < sizeBytes) await truncate(file, sizeBytes);
     const loops = this.#needLoops();
-    const device = await loops.attach(file, sectorBytes);
-    await loops.takeLength(device);
+    const beforeBytes = await this.fileBytes(volumeId);
+    if (beforeBytes < sizeBytes) await truncate(file, sizeBytes);
+    const device = await this.#orCutBack(file, beforeBytes, async () => {
+      const attached = await loops.attach(file, sectorBytes);
+      await loops.takeLength(attached);
+      return attached;
+    });
     try {
       await this.#run('resize2fs', [device]);
     } catch (error) {
       if (toFault(error).code !== 'PermissionDenied') throw error;
+      await this.#orCutBack(file, beforeBytes, () => this.#run('umount', ['--', this.#layout.data(volumeId)]));
       await this.#growUnmounted(volumeId, device);
     }
   }
 
+  /** How long the file of the file system is. */
+  async fileBytes(volumeId: VolumeId): Promise<number> {
+    return (await stat(this.#layout.fileSystem(volumeId))).size;
+  }
+
+  /** For what comes before the file system has grown. */
+  async #orCutBack<T>(file: string, beforeBytes: number, action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      await truncate(file, beforeBytes);
+      const loops = this.#needLoops();
+      const device = await deviceOf(file, await loops.list());
+      if (device !== undefined) await loops.takeLength(device.path);
+      throw error;
+    }
+  }
+
   async #growUnmounted(volumeId: VolumeId, device: string): Promise<void> {
-    await this.#run('umount', ['--', this.#layout.data(volumeId)]);
     try {
       // Just unmounted, it needs no check, which would make lost+found anew.
       await this.#run('resize2fs', ['-f', device]);
@@ -115,7 +146,10 @@ export class BoundedVolumes {
     for (let first = 0; first < bounded.length; first += mountedAtOnce) {
       const some = bounded.slice(first, first + mountedAtOnce);
       await Promise.all(
-        some.map((record) => this.mount(record).catch((error: unknown) => onTrouble(record.volumeId, toFault(error)))),
+        some.map(async (record) => {
+          const mounted = record.state === 'empty' ? this.mountNew(record) : this.mount(record);
+          await mounted.catch((error: unknown) => onTrouble(record.volumeId, toFault(error)));
+        }),
       );
     }
   }
@@ -125,31 +159,43 @@ export class BoundedVolumes {
    * @throws Fault why it cannot; nothing is left
    */
   async prove(): Promise<void> {
-    const directory = this.#layout.temporary('proof');
-    const [file, data] = [join(directory, 'fs.img'), join(directory, 'data')];
+    const { file, data } = this.#proof();
     const sizeBytes = fileSystemBytesFor(1);
     const loops = this.#needLoops();
-    await rm(directory, { recursive: true, force: true });
+    await this.forgetProof();
     await mkdir(data, { recursive: true });
     try {
       await this.format(file, sizeBytes);
       const device = await loops.attach(file, sectorBytes);
-      try {
-        await this.#run('mount', ['-t', 'ext4', '--', device, data]);
-        await expectFull(join(data, 'proof'), sizeBytes);
-      } finally {
-        if (await isMounted(data)) await this.#run('umount', ['--', data]);
-        const attached = await deviceOf(file, await loops.list());
-        if (attached !== undefined) await loops.detach(attached);
-      }
+      await this.#run('mount', ['-t', 'ext4', '--', device, data]);
+      await expectFull(join(data, 'proof'), sizeBytes);
     } finally {
-      await rm(directory, { recursive: true, force: true });
+      await this.forgetProof();
     }
+  }
+
+  /** Of a service that was killed, too: what is mounted there would stay for ever, and its file with it. */
+  async forgetProof(): Promise<void> {
+    const { directory, file, data } = this.#proof();
+    if (this.#loops === undefined || !existsSync(directory)) return;
+    while (existsSync(data) && (await isMounted(data))) await this.#run('umount', ['--lazy', '--', data]);
+    const attached = existsSync(file) ? await deviceOf(file, await this.#loops.list()) : undefined;
+    if (attached !== undefined) await this.#loops.detach(attached);
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  #proof(): { directory: string; file: string; data: string } {
+    const directory = this.#layout.temporary('proof');
+    return { directory, file: join(directory, 'fs.img'), data: join(directory, 'data') };
   }
 
   #needLoops(): LoopDevices {
     if (this.#loops !== undefined) return this.#loops;
-    throw new Fault('NeedsRoot', 'only root may mount: run `sudo longshore up`, or name the pool without `:loop`');
+    const others = 'without `:loop` new volumes need no mount, those that are there do';
+    throw new Fault(
+      'NeedsRoot',
+      `only root may mount the file system of a volume: run \`sudo longshore up\`; ${others}`,
+    );
   }
 
   async #run(program: ProgramName, args: readonly string[]): Promise<void> {
@@ -188,15 +234,27 @@ async function isMounted(path: string): Promise<boolean> {
   return own.dev !== above.dev;
 }
 
-function ignoreAbsent(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+/** It is gone already, or somebody has put something of his own there. */
+function ignoreOthers(error: unknown): void {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!['ENOENT', 'ENOTEMPTY', 'ENOTDIR'].includes(code)) throw error;
 }
 
-/** What is to go from `data`, which stays. */
-export async function emptyInPlace(
-  data: string,
-  isToGo: (name: string) => boolean,
-  remove: (path: string) => Promise<void>,
-): Promise<void> {
-  for (const name of (await readdir(data)).filter(isToGo)) await remove(join(data, name));
+/** All goes from `data`, which stays, but what is to be kept. Names as bytes: those of an archive need be no text. @throws Fault Internal where something is there still */
+export async function emptyInPlace(data: string, kept: ReadonlySet<string> = new Set()): Promise<void> {
+  const strays = async () => {
+    const names = await readdir(data, { encoding: 'buffer' });
+    return names.filter((name) => !kept.has(name.toString('latin1')));
+  };
+  const found = await strays();
+  const isText = (name: Buffer) => Buffer.from(name.toString()).equals(name);
+  for (const name of found.filter(isText)) await removeTree(join(data, name.toString()));
+  // Who removes trees is told names as text. These come last, since a new name may want room.
+  for (const name of found.filter((one) => !isText(one))) {
+    const named = join(data, `.doomed-${randomBytes(8).toString('hex')}`);
+    await rename(Buffer.concat([Buffer.from(`${data}/`), name]), named);
+    await removeTree(named);
+  }
+  const left = await strays();
+  if (left.length > 0) throw new Fault('Internal', `${data} is not empty: ${left.length} names are there still`);
 }

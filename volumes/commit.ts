@@ -1,8 +1,10 @@
 // The middle of a commit: from a staged disk.img, or a directory of files, to one in its place, every step durable before the next. The pool has checked the fence before and
 // writes the record after, which is the commit point; a crash anywhere before it leaves a populating volume, which the next open empties.
+
+import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { lstat, open, readdir, rename, rm, truncate } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, open, readdir, rename, rm, rmdir, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { holdsFiles, type TransferReport, type VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
@@ -47,6 +49,7 @@ async function commitDisk(staging: Staging, record: VolumeRecord, place: CommitP
   await syncFile(staging.diskPath);
   await place.at('synced');
   await rename(staging.diskPath, target);
+  await staging.giveUpInner();
   await syncDirectory(dirname(target));
   await place.at('renamed');
   if (record.mode !== 'Block') return;
@@ -65,17 +68,22 @@ async function commitFiles(staging: Staging, record: VolumeRecord, place: Commit
   await syncFileSystem(staging.dataPath);
   await place.at('synced');
   if (staging.inner === undefined) await rename(staging.dataPath, target);
-  else await moveEntries(staging.dataPath, target);
+  else await moveEntries(staging, target);
   await syncDirectory(dirname(target));
   await place.at('renamed');
 }
 
 /** What is mounted gives no way. Until the record says that all is there, the next open takes it back. */
-async function moveEntries(from: string, target: string): Promise<void> {
+async function moveEntries(staging: Staging, target: string): Promise<void> {
+  // An archive may hold what is called like the staging, but not what is called like this.
+  const from = join(target, `.committing-${randomBytes(16).toString('hex')}`);
+  await rename(staging.dataPath, from);
+  await staging.giveUpInner();
   for (const name of await readdir(from, { encoding: 'buffer' })) {
     const below = Buffer.concat([Buffer.from('/'), name]);
     await rename(Buffer.concat([Buffer.from(from), below]), Buffer.concat([Buffer.from(target), below]));
   }
+  await rmdir(from);
   await syncDirectory(target);
 }
 
@@ -101,7 +109,7 @@ export async function undoneOnFailure<T>(
 
 async function takeBack(record: VolumeRecord, { layout, ownership, blocks }: CommitPlace): Promise<void> {
   if (record.mode === 'Block') return blocks.unmake(record);
-  if (record.boundedBytes !== undefined) return emptyInPlace(layout.data(record.volumeId), () => true, removeTree);
+  if (record.boundedBytes !== undefined) return emptyInPlace(layout.data(record.volumeId));
   await rm(layout.disk(record.volumeId, record.mode), { force: true });
   const files = await emptyData(layout, ownership, record.volumeId);
   if (files !== undefined) await removeTree(files);

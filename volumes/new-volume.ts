@@ -129,7 +129,7 @@ export async function makeVolume(
 /** A volume without its file system would be filled in the one of the pool. */
 async function mountNew(record: VolumeRecord, layout: PoolLayout, bounded: BoundedVolumes): Promise<void> {
   try {
-    await bounded.mount(record);
+    await bounded.mountNew(record);
   } catch (error) {
     await bounded.unmount(record.volumeId);
     await rm(layout.volume(record.volumeId), { recursive: true, force: true });

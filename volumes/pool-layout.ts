@@ -94,14 +94,9 @@ export function isImageName(name: string): boolean {
   return /^[0-9a-f]{64}\.[0-9]+\.img$/.test(name);
 }
 
-/** Of the staging of an attempt in `data`. */
+/** Of the staging of an attempt in `data`. Only while the volume is populating; afterwards a user may have something of that name. */
 export function innerName(attempt: number): string {
   return innerPrefix + attempt;
-}
-
-/** Whether a name in `data` is the staging of an attempt; see PoolLayout.inner. */
-export function isInnerName(name: string): boolean {
-  return name.startsWith(innerPrefix) && /^[0-9]+$/.test(name.slice(innerPrefix.length));
 }
 
 export function isTemporaryName(name: string): boolean {

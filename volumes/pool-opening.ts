@@ -162,9 +162,9 @@ async function provedEnforcement(
   { enforcement = 'none', logger }: OpenPoolOptions,
   bounded: BoundedVolumes,
 ): Promise<Enforcement> {
-  if (enforcement === 'none') return 'none';
   try {
-    await bounded.prove();
+    if (enforcement === 'none') await bounded.forgetProof();
+    else await bounded.prove();
     return enforcement;
   } catch (error) {
     logger.warn({ enforcement, fault: toFault(error).message }, 'the pool cannot hold volumes to their size');

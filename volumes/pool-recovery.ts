@@ -12,13 +12,11 @@ import type { FileOwnership } from './file-ownership.ts';
 import {
   innerName,
   isImageName,
-  isInnerName,
   isTemporaryName,
   type PoolLayout,
   parseStagingName,
   type StagingName,
 } from './pool-layout.ts';
-import { removeTree } from './remove-tree.ts';
 import { endChildren, type ReceivedUpload, readReceived, removeStaging } from './staging.ts';
 
 export interface ReceivedAttempt extends ReceivedUpload {
@@ -102,11 +100,11 @@ async function removeImages({ images }: PoolLayout, recovery: Recovery): Promise
   }
 }
 
-/** What was committed has left its staging behind; of what was not, all is. */
+/** A commit leaves nothing of its staging there, so once the record says more everything is a user's, whatever it is called. */
 async function recoverBounded(data: string, { state, volumeId }: VolumeRecord, { kept }: Recovery): Promise<void> {
-  const keptHere = new Set(kept.filter((one) => one.volumeId === volumeId).map(({ attempt }) => innerName(attempt)));
-  if (state === 'populating') return emptyInPlace(data, (name) => !keptHere.has(name), removeTree);
-  await emptyInPlace(data, isInnerName, removeTree);
+  if (state !== 'populating') return;
+  const here = kept.filter((one) => one.volumeId === volumeId);
+  await emptyInPlace(data, new Set(here.map(({ attempt }) => innerName(attempt))));
 }
 
 async function recoverVolume(

@@ -28,7 +28,7 @@ import type { PoolLayout } from './pool-layout.ts';
 import { type OpenedPool, type OpenPoolOptions, openPool } from './pool-opening.ts';
 import type { ReceivedAttempt } from './pool-recovery.ts';
 import type { PoolUsage } from './pool-space.ts';
-import { usageOf } from './pool-usage.ts';
+import { largestVolume, usageOf } from './pool-usage.ts';
 import { removeTrees } from './remove-tree.ts';
 import { removeVolume } from './remove-volume.ts';
 import type { Staging } from './staging.ts';
@@ -93,7 +93,7 @@ export class Pool {
   }
 
   get largestVolumeBytes(): number {
-    return Math.min(this.#opened.ledger.limitBytes, this.#opened.longestFileBytes);
+    return largestVolume(this.#opened);
   }
 
   get(id: VolumeId): VolumeRecord | undefined {
@@ -226,9 +226,12 @@ export class Pool {
    */
   async expand(id: VolumeId, sizeBytes: number): Promise<VolumeRecord> {
     return await this.#change(id, async () => {
-      const { images, largestVolumeBytes } = this;
-      const place = { ...this.#opened, images, records: this.#records, largestVolumeBytes };
-      return await growVolume(this.#records.need(id), sizeBytes, place);
+      const record = this.#records.need(id);
+      // A volume stays as it was made, whatever the pool does with new ones.
+      const enforcement = record.boundedBytes === undefined ? 'none' : 'loop';
+      const largestVolumeBytes = largestVolume({ ...this.#opened, enforcement });
+      const place = { ...this.#opened, images: this.images, records: this.#records, largestVolumeBytes };
+      return await growVolume(record, sizeBytes, place);
     });
   }
 

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { VolumeId, VolumeRecord } from '../domain/volume-record.ts';
 import { syncDirectory } from '../runtime/durable-file.ts';
+import { emptyInPlace } from './bounded-volumes.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { KeptImages } from './kept-images.ts';
 import type { PoolLayout } from './pool-layout.ts';
@@ -88,11 +89,11 @@ export class StagingArea {
     return this.#hold(new Staging(this.#keeper(), { volumeId, attempt, directory, inner, received }));
   }
 
-  /** Fresh. Undefined where the volume lies on the file system of the pool. */
+  /** Fresh, and nothing beside it, such as what a former attempt has left. Undefined where the volume lies on the file system of the pool. */
   async #makeInner(boundedBytes: number | undefined, id: VolumeId, attempt: number): Promise<string | undefined> {
     if (boundedBytes === undefined) return undefined;
     const inner = this.#layout.inner(id, attempt);
-    await removeStaging(inner);
+    await emptyInPlace(this.#layout.data(id));
     await mkdir(inner, { mode: 0o711 });
     return inner;
   }

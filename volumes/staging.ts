@@ -55,25 +55,28 @@ export class Staging {
   readonly volumeId: VolumeId;
   readonly attempt: number;
   readonly directory: string;
-  /** Where disk.img or data/ lie in place of `directory`: in the file system of the volume itself. */
-  readonly inner: string | undefined;
   readonly #keeper: StagingKeeper;
   readonly #ending = new AbortController();
   #children: ProcessIdentity[] = [];
   #received: ReceivedUpload | undefined;
   #kept: Checkpoint | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #inner: string | undefined;
 
   constructor(keeper: StagingKeeper, place: StagingPlace) {
     this.#keeper = keeper;
     this.volumeId = place.volumeId;
     this.attempt = place.attempt;
     this.directory = place.directory;
-    this.inner = place.inner;
+    this.#inner = place.inner;
     this.#received = place.received;
     this.#kept = place.kept;
   }
 
+  /** Where disk.img or data/ lie in place of `directory`: in the file system of the volume itself. */
+  get inner(): string | undefined {
+    return this.#inner;
+  }
   get diskPath(): string {
     return join(this.inner ?? this.directory, 'disk.img');
   }
@@ -156,6 +159,13 @@ export class Staging {
   /** The service stops, and the next one may go on from the last mark; without a mark all is removed. Nobody writes here any more. */
   async leave(): Promise<void> {
     await this.#keeper.leave(this);
+  }
+
+  /** The pool's own: what was staged in the file system of the volume is the volume's, and from now on so may be what is called like `inner`. */
+  async giveUpInner(): Promise<void> {
+    if (this.#inner === undefined) return;
+    await removeStaging(this.#inner);
+    this.#inner = undefined;
   }
 
   /** The pool's own: no later call goes through, and what was being recorded is when this returns. */

@@ -44,12 +44,15 @@ export async function growVolume(record: VolumeRecord, askedBytes: number, place
   }
   if (state === 'populating') throw new Fault('VolumeNotFilled', `${volumeId} is filled first, and grows then`);
   checkSize({ volumeId, sizeBytes }, place.largestVolumeBytes);
-  const bounds = record.boundedBytes === undefined ? {} : { boundedBytes: fileSystemBytesFor(sizeBytes) };
+  // A growth that failed may have left a longer file: then that stays promised.
+  const { boundedBytes } = record;
+  const bounds =
+    boundedBytes === undefined ? {} : { boundedBytes: Math.max(boundedBytes, fileSystemBytesFor(sizeBytes)) };
   const promised = promisedBytes({ sizeBytes, ...bounds });
   await place.images.makeRoom(promised - promisedBytes(record));
   place.ledger.promise(volumeId, promised);
   try {
-    const wider = bounds.boundedBytes === undefined ? record : await growBounds({ ...record, ...bounds }, place);
+    const wider = bounds.boundedBytes === undefined ? record : await growBounds(record, bounds.boundedBytes, place);
     const grown = await growFile(wider, sizeBytes, place);
     if (isDevice) await place.blocks.takeLength(grown);
     return grown;
@@ -59,10 +62,19 @@ export async function growVolume(record: VolumeRecord, askedBytes: number, place
   }
 }
 
-/** What is promised is told first: a file system that is larger than that could take what is another's. */
-async function growBounds(record: VolumeRecord, { records, bounded }: GrowthPlace): Promise<VolumeRecord> {
-  const wider = await records.write(record);
-  await bounded.grow(wider.volumeId, promisedBytes(wider));
+/** What is promised is told first: a file system that is larger than that could take what is another's. What has not grown is not promised any more. */
+async function growBounds(
+  record: VolumeRecord,
+  boundedBytes: number,
+  { records, bounded }: GrowthPlace,
+): Promise<VolumeRecord> {
+  const wider = await records.write({ ...record, boundedBytes });
+  try {
+    await bounded.grow(wider.volumeId, boundedBytes);
+  } catch (error) {
+    await records.write({ ...record, boundedBytes: await bounded.fileBytes(record.volumeId) });
+    throw error;
+  }
   return wider;
 }
 
