@@ -1,5 +1,6 @@
 // The worker's end of the channel for tests of the controller: a real TLS connection and a real consumer of the queue, whose pool is a map. What an
 // attempt does is said by the test.
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { Fault, type FaultRecord, faultRecord } from '../domain/fault.ts';
 import type { FaultCode } from '../domain/fault-catalogue.ts';
@@ -72,6 +73,8 @@ export class ScriptedWorker {
   /** Every set of inputs that was given. */
   readonly inputs: AttemptInputs[] = [];
   pools: Inventory['pools'] = [poolState('default')];
+  /** How long it takes to tell what it holds. */
+  inventoryDelayMs = 0;
   /** What every source has now. */
   version: () => SourceVersion = () => ({ etag: '"1"' });
   script: Script = async () => ({ ok: true, report });
@@ -151,10 +154,11 @@ export class ScriptedWorker {
         return answer(params);
       };
     };
-    channel.handle(
-      'inventory',
-      answering('inventory', () => this.#inventory()),
-    );
+    const tellInventory = answering('inventory', () => this.#inventory());
+    channel.handle('inventory', async (params) => {
+      if (this.inventoryDelayMs > 0) await delay(this.inventoryDelayMs);
+      return tellInventory(params);
+    });
     channel.handle(
       'volume.reserve',
       answering('volume.reserve', (asked) => this.#reserve(asked)),

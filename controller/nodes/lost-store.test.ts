@@ -39,6 +39,8 @@ test('volumes come back as their pools do, of two for one name the newer; later 
   expect(disk?.status?.longshore).toMatchObject({ contentDigest: report.contentDigest });
 
   worker.pools = [poolState('default'), poolState('fast')];
+  // Longer than from one sweep to the next: nobody may think meanwhile that all was seen.
+  worker.inventoryDelayMs = 400;
   const late = hold(3, 'late');
   await worker.channel?.call('pools.changed', { pools: worker.pools });
   await fixture.phase('late', 'Succeeded');

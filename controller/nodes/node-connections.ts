@@ -74,10 +74,11 @@ export class NodeConnections {
       const before = view.pools.find((pool) => pool.name === name);
       return fault === undefined && before?.fault !== undefined;
     });
+    // Not said to be back before its volumes are known: who then looks for all that there is would miss them.
+    if (isBack) return this.#takeInventory(view, channel);
     this.#tellEvents(view, pools);
     view.pools = pools;
-    if (isBack) await this.#takeInventory(view, channel);
-    else this.#wakeConcerned(view);
+    this.#wakeConcerned(view);
   }
 
   /** Of the node, as the kubelet tells of it: the name is its uid. */
