@@ -58,9 +58,13 @@ export class DurableStart implements ByteStream {
     return this.#source.head(bytes);
   }
 
-  async *pieces(): AsyncGenerator<Buffer, void, undefined> {
+  pieces(): AsyncGenerator<Buffer, void, undefined> {
+    // Handed out as it is: to delegate to it would cost a promise more for each piece.
+    return this.keptBytes === 0 ? this.#source.pieces() : this.#goneOn();
+  }
+
+  async *#goneOn(): AsyncGenerator<Buffer, void, undefined> {
     const { continuation } = this.#source;
-    if (this.keptBytes === 0) return yield* this.#source.pieces();
     if (continuation === undefined) throw new Fault('Internal', 'the source cannot go on in the middle');
     yield* beginningOf(this.#path, this.keptBytes);
     yield* continuation.piecesFrom(this.keptBytes);
