@@ -109,7 +109,7 @@ export const settings = {
   checkpointMiB: whole(
     'LONGSHORE_CHECKPOINT_MIB',
     64,
-    'Bytes of an import that are worth a mark from which the next worker goes on if this one is killed: one at most every two seconds, or after four times as many.',
+    'Bytes of an import that are worth a mark from which the next worker goes on if this one is killed: one at most every two seconds, or after sixteen times as many.',
     1,
   ),
   sourceAllow: networks(

@@ -2,14 +2,14 @@
 import type { FileHandle } from 'node:fs/promises';
 
 export interface DurableMarksOptions {
-  /** News that are worth a mark. It waits for two seconds after the one before, or for four times as many news. */
+  /** News that are worth a mark. It waits for two seconds after the one before, or for sixteen times as many news. */
   everyBytes: number;
   /** Told after the file system has them: so many bytes from the beginning, and how long the file is at least. Not told again before it has settled. */
   onDurable(bytes: number, fileBytes: number): Promise<void>;
 }
 
 const pauseMs = 2_000;
-const pausesInHaste = 4;
+const pausesInHaste = 16;
 
 export class DurableMarks {
   readonly #file: FileHandle;
