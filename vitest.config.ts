@@ -16,8 +16,7 @@ const setupFiles = ['test/leave-nothing-behind.ts'];
 
 export default defineConfig({
   test: {
-    // Many tests wait: one more than the two cores of a small machine.
-    maxWorkers: 3,
+    maxWorkers: 2,
     projects: [
       {
         test: {
