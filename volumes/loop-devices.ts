@@ -126,11 +126,14 @@ export async function sizeOfDevice(device: string): Promise<number> {
   return Number(await readFile(`/sys/block/${basename(device)}/size`, 'utf8')) * 512;
 }
 
+/** What the kernel says while it detaches a device, and afterwards. */
+const detached = new Set<unknown>(['ENOENT', 'ENODEV']);
+
 async function backingFileOf(device: string): Promise<string | undefined> {
   try {
     return (await readFile(`/sys/block/${basename(device)}/loop/backing_file`, 'utf8')).trimEnd();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (error instanceof Error && 'code' in error && detached.has(error.code)) return undefined;
     throw error;
   }
 }

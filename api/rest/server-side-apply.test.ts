@@ -18,9 +18,9 @@ function apply(stored: KubeObject | undefined, asked: KubeObject, manager = 'one
   return applyConfiguration(maps, stored, asked, { manager, force: false, part: 'object' });
 }
 
-/** How many times as much CPU time the action takes for 16 times as much: about 16 where each part is looked at once, 256 where it is compared with all. */
+/** How many times as much CPU time the action takes for 32 times as much: about 32 where each part is looked at once, 1024 where it is compared with all. */
 function growth(prepare: (count: number) => () => unknown): number {
-  const [small, large] = [1_000, 16_000].map((count) => leastMicroseconds(prepare(count)));
+  const [small, large] = [500, 16_000].map((count) => leastMicroseconds(prepare(count)));
   return (large ?? 0) / (small ?? 0);
 }
 
@@ -44,7 +44,7 @@ describe('server-side apply of large objects', () => {
       const before = apply(undefined, map(keys('old', count)));
       return () => apply(before, map(keys('new', count)));
     };
-    expect(growth(exchange)).toBeLessThan(80);
+    expect(growth(exchange)).toBeLessThan(300);
   });
 
   test('so do finalizers in an update', () => {
@@ -54,7 +54,7 @@ describe('server-side apply of large objects', () => {
       const asked = map({ a: '2' }, { finalizers: [...finalizers] });
       return () => noteUpdate(maps, stored, asked, { manager: 'm', part: 'object' });
     };
-    expect(growth(update)).toBeLessThan(80);
+    expect(growth(update)).toBeLessThan(300);
   });
 
   test('more than 20,000 fields are refused', () => {
